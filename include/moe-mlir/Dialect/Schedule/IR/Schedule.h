@@ -1,0 +1,44 @@
+//===- Schedule.h - The schedule dialect ------------------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULE_H
+#define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULE_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include <array>
+
+namespace moe::schedule {
+/// The effect of issuing work: every stream is one such resource.
+struct StreamResource
+    : public mlir::SideEffects::Resource::Base<StreamResource> {
+  mlir::StringRef getName() final { return "Stream"; }
+};
+} // namespace moe::schedule
+
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleDialect.h.inc"
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleEnums.h.inc"
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleInterfaces.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleTypes.h.inc"
+
+#define GET_OP_CLASSES
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleOps.h.inc"
+
+#endif // MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULE_H

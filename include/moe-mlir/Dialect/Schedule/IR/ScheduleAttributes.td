@@ -1,0 +1,93 @@
+//===- ScheduleAttributes.td - Streams and workspace slots -*- tablegen -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEATTRIBUTES_TD
+#define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEATTRIBUTES_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "moe-mlir/Dialect/Schedule/IR/ScheduleDialect.td"
+
+class Schedule_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<Schedule_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+def Schedule_StreamKind : I32Enum<"StreamKind", "the kinds of streams", [
+  I32EnumCase<"compute", 0>, I32EnumCase<"aux", 1>, I32EnumCase<"comm", 2>
+]> {
+  let cppNamespace = "::moe::schedule";
+}
+
+def Schedule_StreamAttr : Schedule_Attr<"Stream", "stream"> {
+  let summary = "a stream of the program";
+  let description = [{
+    `compute` is the caller's stream. `aux` is the one auxiliary stream of the
+    whole program: streams per layer were measured several times slower. There
+    is one `comm` stream per communicator, named by it.
+
+    Syntax in ops: `on(compute)`, `on(aux)`, `on(comm "ep")`.
+  }];
+  let parameters = (ins
+    EnumParameter<Schedule_StreamKind>:$kind,
+    OptionalParameter<"::mlir::StringAttr">:$communicator
+  );
+  let builders = [
+    AttrBuilder<(ins CArg<"StreamKind", "StreamKind::compute">:$kind,
+                     CArg<"::llvm::StringRef", "{}">:$communicator), [{
+      return $_get($_ctxt, kind,
+                   communicator.empty()
+                       ? ::mlir::StringAttr()
+                       : ::mlir::StringAttr::get($_ctxt, communicator));
+    }]>
+  ];
+  let extraClassDeclaration = [{
+    /// "compute", "aux" or "comm ep".
+    std::string getDisplayName() const;
+  }];
+  let assemblyFormat = "`<` $kind ($communicator^)? `>`";
+  let genVerifyDecl = 1;
+}
+
+def Schedule_SlotAttr : Schedule_Attr<"Slot", "slot"> {
+  let summary = "a named slice of the workspace";
+  let description = [{
+    Offset and size in bytes as functions of the tokens of this rank and the
+    tokens of all ranks:
+
+    ```mlir
+    #schedule.slot<"logits", offset = affine_map<(t, n) -> (t * 512)>,
+                             size = affine_map<(t, n) -> (t * 256)>>
+    ```
+
+    Both are linear with coefficients that are not negative and multiples of
+    256, so that every slot is aligned whatever the tokens, and so that two
+    slots are disjoint for all tokens exactly when one's end is at most the
+    other's offset coefficient by coefficient. That is how disjointness is
+    proven; no alias analysis is asked.
+  }];
+  let parameters = (ins
+    "::mlir::StringAttr":$name,
+    "::mlir::AffineMap":$offset,
+    "::mlir::AffineMap":$size
+  );
+  let extraClassDeclaration = [{
+    /// Coefficients of (1, tokens, tokens of all ranks), in bytes.
+    using Bytes = std::array<int64_t, 3>;
+    Bytes getOffsetBytes() const;
+    Bytes getSizeBytes() const;
+    /// True if the two slots share no byte, whatever the tokens.
+    bool isDisjointFrom(SlotAttr other) const;
+  }];
+  let assemblyFormat = "`<` $name `,` `offset` `=` $offset `,` `size` `=` $size `>`";
+  let genVerifyDecl = 1;
+}
+def Schedule_SlotArrayAttr
+    : TypedArrayAttrBase<Schedule_SlotAttr, "workspace slots">;
+
+#endif // MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEATTRIBUTES_TD

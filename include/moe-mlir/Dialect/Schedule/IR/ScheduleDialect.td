@@ -1,0 +1,52 @@
+//===- ScheduleDialect.td - When and where work runs -------*- tablegen -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEDIALECT_TD
+#define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEDIALECT_TD
+
+include "mlir/IR/OpBase.td"
+
+def Schedule_Dialect : Dialect {
+  let name = "schedule";
+  let cppNamespace = "::moe::schedule";
+  let summary = "when and where work runs: streams, runs, events, workspace";
+  let description = [{
+    ```
+      what a program computes         moe, linalg, ... on buffers
+    ------------------------------------------------------------------
+      when and where it runs          schedule.run / mark / launch      <- here
+    ------------------------------------------------------------------
+      how a target executes it        LLVM dialect calling the runtime
+    ```
+
+    The dialect says on which *stream* each piece of work runs and in which
+    order. Work on one stream runs in program order; work on two streams is
+    ordered by *events* alone. The dialect knows memory effects and
+    communicators and nothing of what the work computes, so it schedules and
+    verifies anybody's code.
+
+    Everything is about *issue*: executing `schedule.run` hands its body to the
+    stream and goes on. That is why buffers are neither allocated nor freed
+    inside a run, and why no value but buffers, scalars and events may cross
+    from one run to another.
+
+    **Boundary contract.** A scheduled function belongs to its caller's stream,
+    the compute stream. Arguments are last accessed before entry, and arguments
+    and results are first accessed again after return, on the compute stream.
+    The caller may reuse all of them in stream order at once. So the first run
+    on another stream needs an event of the compute stream (the fork), and the
+    compute stream must wait for the last (the join).
+
+    `--schedule-verify` proves all of this: see `HappensBefore.h`.
+  }];
+  let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+}
+
+#endif // MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEDIALECT_TD

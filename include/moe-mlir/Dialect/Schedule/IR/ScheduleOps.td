@@ -1,0 +1,172 @@
+//===- ScheduleOps.td - Runs, marks, launches, workspace ---*- tablegen -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD
+#define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD
+
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "mlir/Interfaces/ViewLikeInterface.td"
+include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.td"
+include "moe-mlir/Dialect/Schedule/IR/ScheduleInterfaces.td"
+include "moe-mlir/Dialect/Schedule/IR/ScheduleTypes.td"
+
+// Issuing work is an effect on the stream, so nothing merges, drops or reorders it.
+def Schedule_StreamResource : Resource<"::moe::schedule::StreamResource">;
+
+class Schedule_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Schedule_Dialect, mnemonic, traits>;
+
+def Schedule_MarkOp : Schedule_Op<"mark", [
+    MemoryEffects<[MemWrite<Schedule_StreamResource>]>]> {
+  let summary = "an event after all work issued to a stream so far";
+  let description = [{
+    On the compute stream, before any run, it is the fork: all that the caller
+    did before entry.
+
+    ```mlir
+    %fork = schedule.mark on(compute)
+    ```
+  }];
+  let arguments = (ins Schedule_StreamAttr:$stream);
+  let results = (outs Schedule_EventType:$event);
+  let assemblyFormat = "`on` `(` custom<Stream>($stream) `)` attr-dict";
+}
+
+def Schedule_RunOp : Schedule_Op<"run", [
+    SingleBlock, NoTerminator, RecursiveMemoryEffects,
+    MemoryEffects<[MemWrite<Schedule_StreamResource>]>]> {
+  let summary = "hands its body to a stream";
+  let description = [{
+    Makes the stream wait for the events of `after`, then issues the body's
+    work to it in order. The result, if asked for, is the event after the
+    body's work.
+
+    ```mlir
+    %done = schedule.run on(aux) after(%fork) label("shared experts") {
+      moe.shared_experts ins(...) outs(...)
+    } -> !schedule.event
+    ```
+
+    Constraints:
+    - C1: the body holds no other `schedule.run` and no `schedule.mark`.
+    - C2: the body allocates and frees nothing: issue time is not completion
+      time.
+    - C3: an event of the same stream is not waited for: program order already
+      says so.
+  }];
+  let arguments = (ins
+    Schedule_StreamAttr:$stream,
+    Variadic<Schedule_EventType>:$after,
+    OptionalAttr<StrAttr>:$label
+  );
+  let results = (outs Optional<Schedule_EventType>:$done);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    `on` `(` custom<Stream>($stream) `)` (`after` `(` $after^ `)`)?
+    (`label` `(` $label^ `)`)? $body attr-dict (`->` type($done)^)?
+  }];
+  let hasVerifier = 1;
+}
+
+def Schedule_LaunchOp : Schedule_Op<"launch", [
+    AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "a kernel on the stream of the enclosing run";
+  let description = [{
+    The kernel gets `reads`, then `writes`, then `scalars` as arguments; a
+    buffer that a kernel reads and writes stands in both lists. The declared
+    buffers are all that the kernel touches.
+
+    ```mlir
+    schedule.launch @gate grid(%n) reads(%x, %w : memref<?x64xf32>, memref<8x64xf32>)
+                                   writes(%logits : memref<?x8xf32>)
+    ```
+
+    Constraints:
+    - C1: the op lies in a `schedule.run`.
+    - C2: the kernel exists and takes a block number, then these operands.
+  }];
+  let arguments = (ins
+    SymbolRefAttr:$kernel,
+    Index:$grid,
+    Variadic<AnyMemRef>:$reads,
+    Variadic<AnyMemRef>:$writes,
+    Variadic<AnyTypeOf<[Index, AnySignlessInteger, AnyFloat]>>:$scalars,
+    OptionalAttr<StrAttr>:$label
+  );
+  let assemblyFormat = [{
+    $kernel `grid` `(` $grid `)` (`label` `(` $label^ `)`)?
+    (`reads` `(` $reads^ `:` type($reads) `)`)?
+    (`writes` `(` $writes^ `:` type($writes) `)`)?
+    (`scalars` `(` $scalars^ `:` type($scalars) `)`)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
+  let summary = "the table of slots of the caller's workspace";
+  let description = [{
+    `tokens` and `total_tokens` are what the slots' offsets and sizes are
+    functions of.
+
+    ```mlir
+    %ws = schedule.workspace %bytes(%t, %n) slots [
+      #schedule.slot<"logits", offset = affine_map<(t, n) -> (0)>,
+                               size = affine_map<(t, n) -> (t * 256)>>
+    ] : memref<?xi8>
+    ```
+
+    Constraints:
+    - C1: slot names are unique.
+    - C2: the buffer has type `memref<?xi8>`.
+  }];
+  let arguments = (ins
+    Arg<MemRefRankOf<[I8], [1]>, "the caller's bytes">:$bytes,
+    Index:$tokens, Index:$total_tokens,
+    Schedule_SlotArrayAttr:$slots
+  );
+  let results = (outs Schedule_WorkspaceType:$workspace);
+  let assemblyFormat = [{
+    $bytes `(` $tokens `,` $total_tokens `)` `slots` $slots attr-dict `:` type($bytes)
+  }];
+  let extraClassDeclaration = [{
+    /// The slot of that name, or null.
+    SlotAttr getSlot(::llvm::StringRef name);
+  }];
+  let hasVerifier = 1;
+}
+
+def Schedule_SliceOp : Schedule_Op<"slice", [Pure]> {
+  let summary = "a slot of the workspace as a buffer";
+  let description = [{
+    ```mlir
+    %logits = schedule.slice %ws["logits"](%t) : memref<?x64xf32>
+    ```
+
+    Constraints:
+    - C1: the workspace is a `schedule.workspace` that has the slot.
+    - C2: one size per dynamic dimension.
+    - C3: the slot is large enough for every number of tokens, as far as the
+      sizes are the workspace's tokens and constants.
+  }];
+  let arguments = (ins
+    Schedule_WorkspaceType:$workspace, StrAttr:$slot, Variadic<Index>:$sizes
+  );
+  let results = (outs AnyMemRef:$buffer);
+  let assemblyFormat = [{
+    $workspace `[` $slot `]` `(` ($sizes^)? `)` attr-dict `:` type($buffer)
+  }];
+  let extraClassDeclaration = [{
+    /// The slot that the op names.
+    SlotAttr getSlotAttrValue();
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD

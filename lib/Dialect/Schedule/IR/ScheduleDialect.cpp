@@ -1,0 +1,120 @@
+//===- ScheduleDialect.cpp - The schedule dialect's attributes and types --===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+
+#include "mlir/Analysis/FlatLinearValueConstraints.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace moe::schedule;
+
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleDialect.cpp.inc"
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleEnums.cpp.inc"
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleInterfaces.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.cpp.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleTypes.cpp.inc"
+
+void ScheduleDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleTypes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleOps.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// Streams
+//===----------------------------------------------------------------------===//
+
+LogicalResult StreamAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 StreamKind kind, StringAttr communicator) {
+  if ((kind == StreamKind::comm) != static_cast<bool>(communicator))
+    return emitError() << "expected a communicator's name with 'comm' and only "
+                          "there, but got '"
+                       << stringifyStreamKind(kind) << "' "
+                       << (communicator ? "with" : "without") << " one";
+  return success();
+}
+
+std::string StreamAttr::getDisplayName() const {
+  std::string name = stringifyStreamKind(getKind()).str();
+  if (StringAttr communicator = getCommunicator())
+    name += " " + communicator.str();
+  return name;
+}
+
+//===----------------------------------------------------------------------===//
+// Workspace slots
+//===----------------------------------------------------------------------===//
+
+/// The coefficients of (1, tokens, total tokens) of a linear map of two
+/// dimensions, or nothing if it is not one.
+static std::optional<SlotAttr::Bytes> getCoefficients(AffineMap map) {
+  if (map.getNumDims() != 2 || map.getNumSymbols() != 0 ||
+      map.getNumResults() != 1)
+    return std::nullopt;
+  SmallVector<int64_t> flat;
+  if (failed(getFlattenedAffineExpr(map.getResult(0), 2, 0, &flat)) ||
+      flat.size() != 3)
+    return std::nullopt;
+  return SlotAttr::Bytes{flat[2], flat[0], flat[1]};
+}
+
+LogicalResult SlotAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               StringAttr name, AffineMap offset,
+                               AffineMap size) {
+  for (auto [what, map] : {std::pair<StringRef, AffineMap>("offset", offset),
+                           std::pair<StringRef, AffineMap>("size", size)}) {
+    std::optional<Bytes> bytes = getCoefficients(map);
+    if (!bytes)
+      return emitError() << "expected the " << what << " of slot " << name
+                         << " to be linear in (tokens, total tokens) but got "
+                         << AffineMapAttr::get(map);
+    for (int64_t coefficient : *bytes)
+      if (coefficient < 0 || coefficient % 256 != 0)
+        return emitError() << "expected coefficients of the " << what
+                           << " of slot " << name
+                           << " that are multiples of 256 and not negative "
+                              "but got "
+                           << coefficient;
+  }
+  return success();
+}
+
+SlotAttr::Bytes SlotAttr::getOffsetBytes() const {
+  return *getCoefficients(getOffset());
+}
+
+SlotAttr::Bytes SlotAttr::getSizeBytes() const {
+  return *getCoefficients(getSize());
+}
+
+bool SlotAttr::isDisjointFrom(SlotAttr other) const {
+  auto endsBefore = [](SlotAttr first, SlotAttr second) {
+    Bytes offset = first.getOffsetBytes(), size = first.getSizeBytes(),
+          start = second.getOffsetBytes();
+    for (int i = 0; i < 3; ++i)
+      if (offset[i] + size[i] > start[i])
+        return false;
+    return true;
+  };
+  return endsBefore(*this, other) || endsBefore(other, *this);
+}

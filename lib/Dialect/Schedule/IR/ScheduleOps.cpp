@@ -1,0 +1,179 @@
+//===- ScheduleOps.cpp - The schedule dialect's ops -----------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace moe::schedule;
+
+/// `compute`, `aux`, or `comm "name"`.
+static ParseResult parseStream(OpAsmParser &parser, StreamAttr &stream) {
+  StringRef keyword;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseKeyword(&keyword))
+    return failure();
+  std::optional<StreamKind> kind = symbolizeStreamKind(keyword);
+  if (!kind)
+    return parser.emitError(loc)
+           << "expected stream 'compute', 'aux' or 'comm' but got '" << keyword
+           << "'";
+  StringAttr communicator;
+  if (*kind == StreamKind::comm && parser.parseAttribute(communicator))
+    return failure();
+  stream = StreamAttr::get(parser.getContext(), *kind, communicator);
+  return success();
+}
+
+static void printStream(OpAsmPrinter &printer, Operation *, StreamAttr stream) {
+  printer << stringifyStreamKind(stream.getKind());
+  if (StringAttr communicator = stream.getCommunicator())
+    printer << ' ' << communicator;
+}
+
+#define GET_OP_CLASSES
+#include "moe-mlir/Dialect/Schedule/IR/ScheduleOps.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// schedule.run
+//===----------------------------------------------------------------------===//
+
+LogicalResult RunOp::verify() {
+  WalkResult result = getBody().walk([&](Operation *op) {
+    // schedule.run C1
+    if (isa<RunOp, MarkOp>(op)) {
+      emitOpError("expected a body without nested issue but got '")
+          << op->getName() << "'";
+      return WalkResult::interrupt();
+    }
+    // schedule.run C2
+    auto effects = dyn_cast<MemoryEffectOpInterface>(op);
+    if (effects && (effects.hasEffect<MemoryEffects::Allocate>() ||
+                    effects.hasEffect<MemoryEffects::Free>())) {
+      emitOpError("expected a body that allocates and frees nothing but got '")
+          << op->getName() << "'";
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  if (result.wasInterrupted())
+    return failure();
+  // schedule.run C3
+  for (Value event : getAfter()) {
+    Operation *source = event.getDefiningOp();
+    StreamAttr stream;
+    if (auto run = dyn_cast_or_null<RunOp>(source))
+      stream = run.getStream();
+    else if (auto mark = dyn_cast_or_null<MarkOp>(source))
+      stream = mark.getStream();
+    if (stream == getStream())
+      return emitOpError("expected events of other streams but waits for one "
+                         "of its own stream '")
+             << stream.getDisplayName() << "'";
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// schedule.launch
+//===----------------------------------------------------------------------===//
+
+void LaunchOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  effects.emplace_back(MemoryEffects::Write::get(), StreamResource::get());
+  for (OpOperand &operand : getReadsMutable())
+    effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  for (OpOperand &operand : getWritesMutable())
+    effects.emplace_back(MemoryEffects::Write::get(), &operand);
+}
+
+LogicalResult LaunchOp::verify() {
+  // schedule.launch C1
+  if (!(*this)->getParentOfType<RunOp>())
+    return emitOpError("expected to lie in a 'schedule.run'");
+  return success();
+}
+
+LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  // schedule.launch C2
+  auto kernel = symbols.lookupNearestSymbolFrom<FunctionOpInterface>(
+      *this, getKernelAttr());
+  if (!kernel)
+    return emitOpError("expected a kernel named ") << getKernelAttr();
+  SmallVector<Type> expected = {IndexType::get(getContext())};
+  llvm::append_range(expected, getReads().getTypes());
+  llvm::append_range(expected, getWrites().getTypes());
+  llvm::append_range(expected, getScalars().getTypes());
+  // Once a kernel is lowered to LLVM its signature is the target's business.
+  ArrayRef<Type> found = kernel.getArgumentTypes();
+  if (found.empty() || !isa<IndexType>(found.front()))
+    return success();
+  if (found != ArrayRef<Type>(expected)) {
+    InFlightDiagnostic diag = emitOpError("expected kernel ")
+                              << getKernelAttr() << " of arguments ("
+                              << expected << ") but got (" << found << ")";
+    diag.attachNote(kernel.getLoc()) << "kernel defined here";
+    return diag;
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// schedule.workspace and schedule.slice
+//===----------------------------------------------------------------------===//
+
+SlotAttr WorkspaceOp::getSlot(StringRef name) {
+  for (auto slot : getSlots().getAsRange<SlotAttr>())
+    if (slot.getName() == name)
+      return slot;
+  return {};
+}
+
+LogicalResult WorkspaceOp::verify() {
+  // schedule.workspace C1
+  llvm::StringSet<> names;
+  for (auto slot : getSlots().getAsRange<SlotAttr>())
+    if (!names.insert(slot.getName()).second)
+      return emitOpError("expected unique slot names but got ")
+             << slot.getName() << " twice";
+  // schedule.workspace C2
+  auto type = cast<MemRefType>(getBytes().getType());
+  if (!type.isDynamicDim(0) || !type.getLayout().isIdentity())
+    return emitOpError("expected bytes of type 'memref<?xi8>' but got ")
+           << type;
+  return success();
+}
+
+SlotAttr SliceOp::getSlotAttrValue() {
+  auto workspace = getWorkspace().getDefiningOp<WorkspaceOp>();
+  return workspace ? workspace.getSlot(getSlot()) : SlotAttr();
+}
+
+LogicalResult SliceOp::verify() {
+  // schedule.slice C1
+  auto workspace = getWorkspace().getDefiningOp<WorkspaceOp>();
+  if (!workspace)
+    return emitOpError("expected the workspace of a 'schedule.workspace'");
+  SlotAttr slot = workspace.getSlot(getSlot());
+  if (!slot) {
+    InFlightDiagnostic diag =
+        emitOpError("expected a slot of the workspace but got ")
+        << getSlotAttr();
+    diag.attachNote(workspace.getLoc()) << "slots are listed here";
+    return diag;
+  }
+  // schedule.slice C2
+  auto type = cast<MemRefType>(getBuffer().getType());
+  if (static_cast<int64_t>(getSizes().size()) != type.getNumDynamicDims())
+    return emitOpError("expected ") << type.getNumDynamicDims()
+                                    << " sizes but got " << getSizes().size();
+  return success();
+}
