@@ -8,11 +8,12 @@
 
 #include "moe-mlir/Pipelines/Register.h"
 
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 #include "moe-mlir/Transforms/Passes.h"
 
 void moe::registerDialects(mlir::DialectRegistry &registry) {
-  registry.insert<schedule::ScheduleDialect>();
+  registry.insert<MoEDialect, schedule::ScheduleDialect>();
 }
 
 void moe::registerPasses() { registerTransformsPasses(); }

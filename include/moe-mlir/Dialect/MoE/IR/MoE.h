@@ -1,0 +1,37 @@
+//===- MoE.h - The moe dialect ----------------------------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_MOE_IR_MOE_H
+#define MOE_MLIR_DIALECT_MOE_IR_MOE_H
+
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "moe-mlir/Dialect/MoE/IR/MoEDialect.h.inc"
+#include "moe-mlir/Dialect/MoE/IR/MoEEnums.h.inc"
+#include "moe-mlir/Dialect/MoE/IR/MoEInterfaces.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "moe-mlir/Dialect/MoE/IR/MoEAttributes.h.inc"
+
+#define GET_OP_CLASSES
+#include "moe-mlir/Dialect/MoE/IR/MoEOps.h.inc"
+
+#endif // MOE_MLIR_DIALECT_MOE_IR_MOE_H

@@ -1,0 +1,220 @@
+//===- MoEAttributes.td - Routing, activation, parallelism -*- tablegen -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_MOE_IR_MOEATTRIBUTES_TD
+#define MOE_MLIR_DIALECT_MOE_IR_MOEATTRIBUTES_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "moe-mlir/Dialect/MoE/IR/MoEDialect.td"
+
+class MoE_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<MoE_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+class MoE_I32Enum<string name, string summary, list<I32EnumCase> cases>
+    : I32Enum<name, summary, cases> {
+  let cppNamespace = "::moe";
+}
+
+class MoE_EnumParameter<string enum, string default>
+    : DefaultValuedParameter<"::moe::" # enum, "::moe::" # enum # "::" # default>;
+
+class MoE_F64Parameter<string default>
+    : DefaultValuedParameter<"::mlir::FloatAttr",
+        "::mlir::FloatAttr::get(::mlir::Float64Type::get($_ctxt), " # default # ")">;
+
+//===----------------------------------------------------------------------===//
+// Routing
+//===----------------------------------------------------------------------===//
+
+def MoE_ScoreFunction : MoE_I32Enum<"ScoreFunction",
+    "how the logits of one token become scores of the experts", [
+  I32EnumCase<"softmax", 0>, I32EnumCase<"sigmoid", 1>,
+  I32EnumCase<"sqrt_softplus", 2>, I32EnumCase<"logits", 3>
+]>;
+
+def MoE_WeightFunction : MoE_I32Enum<"WeightFunction",
+    "what the weight of a chosen expert is", [
+  I32EnumCase<"score", 0>, I32EnumCase<"softmax_of_chosen", 1>,
+  I32EnumCase<"sigmoid_of_chosen", 2>
+]>;
+
+def MoE_GroupScore : MoE_I32Enum<"GroupScore", "what the score of a group is", [
+  I32EnumCase<"max", 0>, I32EnumCase<"top2_sum", 1>
+]>;
+
+def MoE_RoutingAttr : MoE_Attr<"Routing", "routing"> {
+  let summary = "how tokens choose their experts and what each choice weighs";
+  let description = [{
+    In order:
+
+    1. `score` turns float32 logits into scores.
+    2. Experts are *chosen* by score plus correction bias, if there is one: with
+       `n_group` > 1 first the best `topk_group` groups (by `group_score`), then
+       the best `top_k` experts in them. Ties go to the smaller id; a NaN score
+       compares as -infinity.
+    3. The *weight* of a choice comes from the scores without bias (or, by
+       `weight`, from a softmax over the chosen logits, or the sigmoid of each).
+    4. With `renormalize` weights are divided by max(sum + `renormalize_epsilon`,
+       `renormalize_minimum`).
+    5. `scale` multiplies the routed output.
+
+    `weight_on_input` multiplies the expert's input instead of its output.
+    Ids from E - `zero_experts` on are identities: they contribute the token
+    itself times the weight.
+
+    Constraints:
+    - C1: `top_k` >= 1; `n_group` >= 1; 1 <= `topk_group` <= `n_group`.
+    - C2: `weight_on_input` needs `top_k` = 1.
+    - C3: `renormalize_epsilon`, `renormalize_minimum` >= 0 and `zero_experts` >= 0.
+  }];
+  let parameters = (ins
+    "int64_t":$top_k,
+    MoE_EnumParameter<"ScoreFunction", "softmax">:$score,
+    MoE_EnumParameter<"WeightFunction", "score">:$weight,
+    DefaultValuedParameter<"int64_t", "1">:$n_group,
+    DefaultValuedParameter<"int64_t", "1">:$topk_group,
+    MoE_EnumParameter<"GroupScore", "max">:$group_score,
+    DefaultValuedParameter<"bool", "false">:$renormalize,
+    MoE_F64Parameter<"0.0">:$renormalize_epsilon,
+    MoE_F64Parameter<"0.0">:$renormalize_minimum,
+    MoE_F64Parameter<"1.0">:$scale,
+    DefaultValuedParameter<"bool", "false">:$weight_on_input,
+    DefaultValuedParameter<"int64_t", "0">:$zero_experts
+  );
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Experts
+//===----------------------------------------------------------------------===//
+
+def MoE_ActivationKind : MoE_I32Enum<"ActivationKind",
+    "what lies between an expert's two GEMMs", [
+  I32EnumCase<"swiglu", 0>, I32EnumCase<"geglu", 1>,
+  I32EnumCase<"geglu_tanh", 2>, I32EnumCase<"swigluoai", 3>,
+  I32EnumCase<"relu2", 4>
+]>;
+
+def MoE_ActivationAttr : MoE_Attr<"Activation", "activation"> {
+  let summary = "an expert's activation function";
+  let description = [{
+    With g and u the gate and up halves of the first GEMM's result:
+
+    | kind | value | first weight |
+    |---|---|---|
+    | `swiglu` | silu(g) * u | [2I, H]: gate rows, then up rows |
+    | `geglu`, `geglu_tanh` | gelu(g) * u, exact or by tanh | [2I, H] |
+    | `swigluoai` | (min(max(u, -limit), limit) + 1) * g' * sigmoid(alpha * g'), g' = min(g, limit) | [2I, H] |
+    | `relu2` | relu(x)^2 | [I, H] |
+  }];
+  let parameters = (ins
+    EnumParameter<MoE_ActivationKind>:$kind,
+    MoE_F64Parameter<"7.0">:$limit,
+    MoE_F64Parameter<"1.702">:$alpha
+  );
+  let builders = [AttrBuilder<(ins "::moe::ActivationKind":$kind), [{
+    auto f64 = ::mlir::Float64Type::get($_ctxt);
+    return $_get($_ctxt, kind, ::mlir::FloatAttr::get(f64, 7.0),
+                 ::mlir::FloatAttr::get(f64, 1.702));
+  }]>];
+  let extraClassDeclaration = [{
+    /// True if the first weight holds gate and up rows.
+    bool isGated() const { return getKind() != ActivationKind::relu2; }
+  }];
+  let assemblyFormat = "`<` $kind (`,` struct($limit, $alpha)^)? `>`";
+}
+
+def MoE_QuantScheme : MoE_I32Enum<"QuantScheme", "how weights are quantized", [
+  I32EnumCase<"fp8_block", 0>, I32EnumCase<"fp8_tensor", 1>,
+  I32EnumCase<"fp8_channel", 2>, I32EnumCase<"mxfp4", 3>, I32EnumCase<"int4_group", 4>
+]>;
+
+def MoE_QuantAttr : MoE_Attr<"Quant", "quant"> {
+  let summary = "the quantization of expert weights";
+  let description = [{
+    The scheme and the block that shares one scale: rows x columns. Scales are
+    operands of the layer.
+  }];
+  let parameters = (ins
+    EnumParameter<MoE_QuantScheme>:$scheme,
+    DefaultValuedParameter<"int64_t", "128">:$block_rows,
+    DefaultValuedParameter<"int64_t", "128">:$block_columns
+  );
+  let assemblyFormat = "`<` $scheme (`,` struct($block_rows, $block_columns)^)? `>`";
+}
+
+//===----------------------------------------------------------------------===//
+// Parallelism
+//===----------------------------------------------------------------------===//
+
+def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
+  let summary = "the parallel configuration a layer is compiled for";
+  let description = [{
+    What the user's flags say, by their names; all that follows from it is
+    derived by the policy library (`ParallelConfig.h`), which also checks it.
+  }];
+  let parameters = (ins
+    DefaultValuedParameter<"int64_t", "1">:$tensor,
+    DefaultValuedParameter<"int64_t", "1">:$data,
+    DefaultValuedParameter<"int64_t", "1">:$prefill_context,
+    DefaultValuedParameter<"int64_t", "0">:$rank,
+    DefaultValuedParameter<"bool", "false">:$expert_parallel,
+    DefaultValuedParameter<"::mlir::StringAttr",
+      "::mlir::StringAttr::get($_ctxt, \"allgather_reducescatter\")">:$all2all_backend,
+    DefaultValuedParameter<"bool", "false">:$eplb,
+    DefaultValuedParameter<"int64_t", "0">:$redundant_experts,
+    DefaultValuedParameter<"::mlir::StringAttr",
+      "::mlir::StringAttr::get($_ctxt, \"linear\")">:$expert_placement,
+    DefaultValuedParameter<"::mlir::StringAttr",
+      "::mlir::StringAttr::get($_ctxt, \"auto\")">:$sequence_parallel,
+    DefaultValuedParameter<"bool", "false">:$sequence_parallel_family,
+    DefaultValuedParameter<"bool", "false">:$shard_shared_experts
+  );
+  // One rank that does everything.
+  let builders = [AttrBuilder<(ins), [{
+    auto string = [&](::llvm::StringRef text) {
+      return ::mlir::StringAttr::get($_ctxt, text);
+    };
+    return $_get($_ctxt, 1, 1, 1, 0, false, string("allgather_reducescatter"),
+                 false, 0, string("linear"), string("auto"), false, false);
+  }]>];
+  let assemblyFormat = "(`<` struct(params)^ `>`)?";
+}
+
+//===----------------------------------------------------------------------===//
+// Exchange between ranks
+//===----------------------------------------------------------------------===//
+
+def MoE_Transport : MoE_I32Enum<"Transport",
+    "how rows reach the ranks that own their experts", [
+  I32EnumCase<"none", 0>, I32EnumCase<"all_gather", 1>,
+  I32EnumCase<"send_receive", 2>, I32EnumCase<"batched", 3>
+]>;
+
+def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
+  let summary = "an exchange of rows over a communicator";
+  let description = [{
+    | transport | what moves |
+    |---|---|
+    | `all_gather` | every rank gets all tokens; results are reduce-scattered |
+    | `send_receive` | counts, then each token once to each rank that needs it |
+    | `batched` | fixed capacity per (source rank, local expert) |
+  }];
+  let parameters = (ins
+    EnumParameter<MoE_Transport>:$transport,
+    "::mlir::StringAttr":$communicator,
+    "int64_t":$ranks
+  );
+  let assemblyFormat = "`<` $transport `,` $communicator `,` $ranks `>`";
+}
+
+#endif // MOE_MLIR_DIALECT_MOE_IR_MOEATTRIBUTES_TD

@@ -1,0 +1,53 @@
+//===- MoEDialect.td - What a layer computes ---------------*- tablegen -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_DIALECT_MOE_IR_MOEDIALECT_TD
+#define MOE_MLIR_DIALECT_MOE_IR_MOEDIALECT_TD
+
+include "mlir/IR/OpBase.td"
+
+def MoE_Dialect : Dialect {
+  let name = "moe";
+  let cppNamespace = "::moe";
+  let summary = "what a Mixture-of-Experts layer computes";
+  let description = [{
+    ```
+      moe.layer on tensors            one op, what importers write     <- here
+    ------------------------------------------------------------------
+      moe.gate / route / ... /merge   phases, destination style        <- and here
+    ------------------------------------------------------------------
+      schedule.run on buffers         when and where each phase runs
+    ```
+
+    `moe.layer` is a whole layer: router, routed experts, shared experts. The
+    *phases* are what it is made of; `--moe-expand-layer` turns the one into the
+    others. A phase is in destination style: `ins` are read, `outs` are written
+    and never read, so that a phase works on tensors and, after bufferization,
+    on buffers that a schedule can reason about.
+
+    **Shapes.** T: tokens (rows) of this rank. N: tokens of all ranks of the
+    exchange. H: hidden size. I: width of a routed expert. S: total width of the
+    shared experts. E: routed experts of the model (router outputs, with zero
+    experts where the model has them). L: experts that this rank owns. k: experts
+    per token. R: rows that the experts see (T without an exchange). P = R * k:
+    (row, choice) pairs.
+
+    **The routing plan** of one `moe.dispatch` is three ordinary tensors:
+    `expert_offsets` [L+1] (pairs of local expert e are the positions
+    offsets[e] to offsets[e+1]), `source_rows` [P] (the row that the pair at a
+    position reads) and `pair_rows` [R, k] (the position of a row's choice; -1
+    for a choice that is padding or another rank's).
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::tensor::TensorDialect", "::moe::schedule::ScheduleDialect"
+  ];
+}
+
+#endif // MOE_MLIR_DIALECT_MOE_IR_MOEDIALECT_TD
