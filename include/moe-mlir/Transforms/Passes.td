@@ -11,6 +11,60 @@
 
 include "mlir/Pass/PassBase.td"
 
+def MoESchedule : InterfacePass<"moe-schedule", "::mlir::FunctionOpInterface"> {
+  let summary = "choose each layer's order and put its phases on streams";
+  let description = [{
+    Asks the policy for the order of each layer and puts every phase of a
+    bufferized function into a `schedule.run` on its stream. Events stand where
+    buffers ask for them. Where the number of tokens decides, an `scf.if` holds
+    both schedules.
+
+    Before:
+
+    ```mlir
+    moe.gate ins(%x, %wg ...) outs(%logits ...)
+    ...
+    moe.shared_experts ins(%x, %s13, %s2 ...) outs(%shared ...)
+    moe.merge ins(%routed ...) shared(%shared ...) outs(%y ...)
+    ```
+
+    After, for few tokens:
+
+    ```mlir
+    %fork = schedule.mark on(compute)
+    %done = schedule.run on(aux) after(%fork) label("shared experts") {
+      moe.shared_experts ... } -> !schedule.event
+    schedule.run on(compute) label("gate") { moe.gate ... }
+    ...
+    schedule.run on(compute) after(%done) label("merge") { moe.merge ... }
+    ```
+
+    Every decision is a remark of category `moe-schedule`, with its rule, its
+    reason and what would change it, and an entry of the function's attribute
+    `moe.decisions`.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::moe::schedule::ScheduleDialect"
+  ];
+  let options = [
+    Option<"ruleSet", "rule-set", "std::string", "\"vllm\"",
+           "the rules that choose the order">,
+    Option<"target", "target", "std::string", "\"cpu\"",
+           "the target, for explanations and the cost model">,
+    Option<"auxStream", "aux-stream", "bool", "true",
+           "the target can run an auxiliary stream">,
+    Option<"threshold", "token-threshold", "int64_t", "256",
+           "the most tokens that overlap on the auxiliary stream">,
+    Option<"disableSharedExpertsStream", "disable-shared-experts-stream", "bool",
+           "false", "never use the auxiliary stream">,
+    Option<"monolithicKernel", "monolithic-kernel", "bool", "false",
+           "router, dispatch, experts and combine are one kernel">,
+    Option<"staticNumTokens", "static-num-tokens", "int64_t", "-1",
+           "the number of tokens where it is known; -1: decided at run time">
+  ];
+}
+
 def ScheduleVerify
     : InterfacePass<"schedule-verify", "::mlir::FunctionOpInterface"> {
   let summary = "prove a schedule free of races";

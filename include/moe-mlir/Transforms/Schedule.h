@@ -1,0 +1,39 @@
+//===- Schedule.h - Choosing and building a schedule ------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_TRANSFORMS_SCHEDULE_H
+#define MOE_MLIR_TRANSFORMS_SCHEDULE_H
+
+#include "moe-mlir/Policy/Decision.h"
+
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+namespace moe {
+
+/// What decides a function's schedule besides the function itself.
+struct ScheduleOptions {
+  /// Not owned; outlives the call.
+  const policy::RuleSet *ruleSet = nullptr;
+  policy::KernelTraits kernel;
+  policy::Platform platform;
+  policy::DecisionOptions decision;
+  /// Rows of this rank where they are known at compile time.
+  std::optional<int64_t> staticTokens;
+};
+
+/// Puts every phase of a bufferized function into a `schedule.run`, in the
+/// order that the policy decides for each layer, with the events that the
+/// buffers ask for. Where the number of tokens decides, both schedules are
+/// built and chosen between at run time. Records the decisions as attribute
+/// `moe.decisions` of the function.
+mlir::LogicalResult scheduleFunction(mlir::FunctionOpInterface function,
+                                     const ScheduleOptions &options);
+
+} // namespace moe
+
+#endif // MOE_MLIR_TRANSFORMS_SCHEDULE_H

@@ -1,0 +1,58 @@
+//===- Parallel.cpp - From #moe.parallel to the policy's structs ----------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Transforms/Parallel.h"
+
+using namespace mlir;
+using namespace moe;
+
+FailureOr<policy::ParallelConfig>
+moe::getParallelConfig(ParallelAttr attr,
+                       function_ref<InFlightDiagnostic()> emitError) {
+  policy::ParallelConfig config;
+  config.tensorParallelSize = attr.getTensor();
+  config.dataParallelSize = attr.getData();
+  config.prefillContextParallelSize = attr.getPrefillContext();
+  config.rank = attr.getRank();
+  config.enableExpertParallel = attr.getExpertParallel();
+  config.all2allBackend = attr.getAll2allBackend().str();
+  config.enableEplb = attr.getEplb();
+  config.numRedundantExperts = attr.getRedundantExperts();
+  config.shardSharedExperts = attr.getShardSharedExperts();
+  std::optional<policy::ExpertPlacementStrategy> placement =
+      policy::parseExpertPlacementStrategy(attr.getExpertPlacement().strref());
+  if (!placement)
+    return emitError() << "expected expert_placement \"linear\" or "
+                          "\"round_robin\" but got "
+                       << attr.getExpertPlacement();
+  config.expertPlacementStrategy = *placement;
+  std::optional<policy::SequenceParallelMode> mode =
+      policy::parseSequenceParallelMode(attr.getSequenceParallel().strref());
+  if (!mode)
+    return emitError() << "expected sequence_parallel \"auto\", \"on\" or "
+                          "\"off\" but got "
+                       << attr.getSequenceParallel();
+  config.sequenceParallel = *mode;
+  return config;
+}
+
+ParallelAttr moe::getParallelAttr(MLIRContext *context,
+                                  const policy::ParallelConfig &config,
+                                  bool sequenceParallelFamily) {
+  auto string = [&](std::string_view text) {
+    return StringAttr::get(context, StringRef(text.data(), text.size()));
+  };
+  return ParallelAttr::get(
+      context, config.tensorParallelSize, config.dataParallelSize,
+      config.prefillContextParallelSize, config.rank,
+      config.enableExpertParallel, string(config.all2allBackend),
+      config.enableEplb, config.numRedundantExperts,
+      string(policy::stringify(config.expertPlacementStrategy)),
+      string(policy::stringify(config.sequenceParallel)),
+      sequenceParallelFamily, config.shardSharedExperts);
+}
