@@ -9,7 +9,7 @@
 #ifndef MOE_MLIR_TRANSFORMS_PASSES_H
 #define MOE_MLIR_TRANSFORMS_PASSES_H
 
-#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/Pass.h"
 
 namespace moe {

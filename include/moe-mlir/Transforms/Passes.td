@@ -11,7 +11,7 @@
 
 include "mlir/Pass/PassBase.td"
 
-def MoESchedule : InterfacePass<"moe-schedule", "::mlir::FunctionOpInterface"> {
+def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   let summary = "choose each layer's order and put its phases on streams";
   let description = [{
     Asks the policy for the order of each layer and puts every phase of a
@@ -66,7 +66,7 @@ def MoESchedule : InterfacePass<"moe-schedule", "::mlir::FunctionOpInterface"> {
 }
 
 def ScheduleVerify
-    : InterfacePass<"schedule-verify", "::mlir::FunctionOpInterface"> {
+    : Pass<"schedule-verify", "::mlir::func::FuncOp"> {
   let summary = "prove a schedule free of races";
   let description = [{
     Runs the happens-before analysis of `HappensBefore.h` on every function that
