@@ -41,6 +41,23 @@ const BackendInfo &moe::policy::getBackendInfo(All2AllBackend backend) {
   return getBackendTable()[size_t(backend)];
 }
 
+std::string moe::policy::printBackendTable() {
+  std::string text =
+      "| backend | transport | format | async | host counts | capturable | "
+      "sequence parallel |\n|---|---|---|---|---|---|---|\n";
+  auto flag = [](bool value) { return value ? "yes" : "no"; };
+  for (const BackendInfo &info : getBackendTable()) {
+    text.append("| ").append(info.name);
+    text.append(" | ").append(stringify(info.transport));
+    text.append(" | ").append(stringify(info.format));
+    text.append(" | ").append(flag(info.async));
+    text.append(" | ").append(stringify(info.hostCounts));
+    text.append(" | ").append(flag(info.capturable()));
+    text.append(" | ").append(flag(info.sequenceParallel)).append(" |\n");
+  }
+  return text;
+}
+
 namespace {
 /// Another name of a backend. A retired one is replaced by the backend's own
 /// name; an alias stays as it was written.

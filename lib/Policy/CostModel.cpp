@@ -98,12 +98,14 @@ std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
   route.bytes = t * e * 4 + t * k * 8;
   route.kernels = 1;
 
+  // A rank without tokens takes part in every collective all the same.
+  const bool exchanges = p.transport != Transport::None || p.gathersOverPcp;
   double linkBytes = getExchangedRows(shape, p, t) * h * b;
   PhaseCost &dispatch = at(Phase::Dispatch);
   dispatch.bytes = tokensAll * k * 8 + pairs * 8;
   dispatch.kernels = 1;
   dispatch.linkBytes = linkBytes;
-  dispatch.collectives = linkBytes > 0;
+  dispatch.collectives = exchanges;
 
   PhaseCost &experts = at(Phase::Experts);
   experts.bytes = m * h * i * expertsHit * b + pairs * 2 * (h + i) * b;
@@ -114,7 +116,7 @@ std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
   combine.bytes = pairs * h * b + tokensAll * h * b;
   combine.kernels = 1;
   combine.linkBytes = linkBytes;
-  combine.collectives = linkBytes > 0;
+  combine.collectives = exchanges;
 
   PhaseCost &merge = at(Phase::Merge);
   merge.kernels = 1;
@@ -190,15 +192,20 @@ double moe::policy::estimateTime(Order order, const LayerShape &shape,
            2 * machine.eventCost;
   }
   case Order::MultiStreamOverlapped: {
-    // At best the longer branch or the machine's ceilings bound the two. What
-    // can be gained is the idle time of one branch, filled with the other, and
-    // the mix of memory-bound with compute-bound work.
+    // The longer branch bounds the two. Short of that, one branch's idle time
+    // can be filled with the other's work until the machine is always busy;
+    // beyond, memory-bound work may still run beside compute-bound work until
+    // the machine's ceilings bound them.
+    double longer = std::max(routed.time(), shared.time());
+    double filled = std::max(longer, routed.busy + shared.busy);
     double ceiling =
         std::max((routed.bytes + shared.bytes) / machine.memoryBandwidth,
                  (routed.flops + shared.flops) / machine.flops);
-    double best = std::max({routed.time(), shared.time(), ceiling});
-    double hidden = routed.time() + shared.time() - best;
-    return serial - machine.streamOverlap * hidden +
+    double mixed = std::max(longer, ceiling);
+    double hidden =
+        machine.streamOverlap * (routed.time() + shared.time() - filled) +
+        machine.mixOverlap * (filled - mixed);
+    return serial - hidden +
            machine.streamContention * std::min(routed.busy, shared.busy) +
            2 * machine.eventCost;
   }

@@ -86,6 +86,9 @@ const std::vector<BackendInfo> &getBackendTable();
 
 const BackendInfo &getBackendInfo(All2AllBackend backend);
 
+/// The table in Markdown, as the documentation shows it.
+std::string printBackendTable();
+
 /// A backend as a configuration names it.
 struct ParsedBackend {
   All2AllBackend backend;

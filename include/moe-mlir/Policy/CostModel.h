@@ -63,9 +63,12 @@ struct MachineModel {
   double launchGap = 0;
   /// Recording an event on one stream and waiting for it on another.
   double eventCost = 0;
-  /// The share of what could ideally be hidden that a second stream does hide,
-  /// 0 to 1.
+  /// The share of one stream's idle time (launches, first reads, waits for
+  /// other ranks) that another stream's work fills, 0 to 1.
   double streamOverlap = 0;
+  /// The share of what memory-bound work beside compute-bound work could gain
+  /// that it does gain, 0 to 1.
+  double mixOverlap = 0;
   /// The share of the common busy time that two streams cost each other when
   /// both would use the machine fully.
   double streamContention = 0;
