@@ -1,0 +1,222 @@
+//===- CPU.h - Kernels for the phases of a layer on the CPU -----*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One function per phase of a bufferized MoE layer. Each emits the kernels
+// that the phase needs into the module and returns the launches that run them,
+// in order. Kernels are `func.func`s over memrefs in upstream dialects; their
+// GEMMs are linalg contractions that `moe-cpu-lower-row-contractions` turns
+// into register-blocked vector code (Lowering.h has the way to machine code).
+//
+// A kernel is `(%block: index, reads..., writes...) -> ()` and carries the unit
+// attribute `schedule.kernel`. Its blocks 0 to grid - 1 may run in any order
+// and in parallel. Kernels with the same types, parameters and target are
+// emitted once per module.
+//
+// Shapes: T tokens, H hidden width, E experts, k experts per token, I
+// intermediate width, P = T * k pairs of token and expert. T, and E where
+// noted, may be dynamic; all other dimensions are static. All memrefs have the
+// identity layout. `dt` is f32, bf16 or f16: sums are taken in f32 and rounded
+// to dt once, where they are stored.
+//
+// Numerics: the value of an output element depends on its operands' values
+// alone, never on T, on the block or on the number of rows that were computed
+// together. So equal rows give bitwise equal results in every schedule.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_CODEGEN_CPU_CPU_H
+#define MOE_MLIR_CODEGEN_CPU_CPU_H
+
+#include "moe-mlir/Codegen/CPU/Target.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace moe::codegen::cpu {
+
+/// Marks the functions that are kernels.
+inline constexpr llvm::StringLiteral kKernelAttrName = "schedule.kernel";
+
+/// One launch of `grid` blocks of a kernel. The kernel's arguments after the
+/// block are `reads` and then `writes`; it touches no other memory, and no
+/// buffer is in both.
+struct Launch {
+  mlir::func::FuncOp kernel;
+  /// What traces and errors show, such as "experts.up".
+  std::string label;
+  llvm::SmallVector<mlir::Value> reads;
+  llvm::SmallVector<mlir::Value> writes;
+  /// Number of blocks, of index type.
+  mlir::Value grid;
+};
+
+/// Where a phase is emitted. `builder` receives the index arithmetic of the
+/// grids; `scratch` the allocations of temporaries and their sizes, which
+/// live for the launches of the phase. The two may be the same builder.
+struct Emission {
+  mlir::ModuleOp module;
+  Target target;
+  mlir::Location loc;
+  mlir::OpBuilder &builder;
+  mlir::OpBuilder &scratch;
+};
+
+using Launches = llvm::FailureOr<llvm::SmallVector<Launch>>;
+
+//===----------------------------------------------------------------------===//
+// Router
+//===----------------------------------------------------------------------===//
+
+/// logits [T, E] f32 = x [T, H] dt * weight [E, H] dt^T (+ bias [E] dt or f32).
+/// E may be dynamic.
+struct GateOperands {
+  mlir::Value x, weight;
+  mlir::Value bias; ///< Optional.
+  mlir::Value logits;
+};
+Launches lowerGate(const Emission &emission, const GateOperands &operands);
+
+/// What the scores of a token are, given its logits.
+enum class Scores { Softmax, Sigmoid, SqrtSoftplus, Logits };
+/// What the score of a group of experts is.
+enum class GroupScore { Max, TopTwoSum };
+/// What is done to the scores of the chosen experts to make them weights.
+enum class ChosenWeights { Scores, Softmax, Sigmoid };
+
+/// How experts are chosen and weighted (facts: the routing modes of
+/// transformers' families).
+struct RoutingParams {
+  Scores scores = Scores::Softmax;
+  /// Experts are chosen among the `chosenGroups` best of `groups` groups of
+  /// consecutive experts; 1 and 1: among all. `groups` divides E.
+  int64_t groups = 1;
+  int64_t chosenGroups = 1;
+  GroupScore groupScore = GroupScore::Max;
+  ChosenWeights weights = ChosenWeights::Scores;
+  /// Divide the weights by max(sum + epsilon, minimumSum).
+  bool renormalize = false;
+  double epsilon = 0.0;
+  double minimumSum = 0.0;
+  /// Multiplies the weights, last.
+  double scale = 1.0;
+};
+
+/// ids [T, k] i32 and weights [T, k] f32 from logits [T, E] f32. With
+/// `correctionBias` [E] f32, experts and groups are chosen by score + bias, and
+/// weights come from the scores alone. The k experts are in falling order of
+/// their choice scores; ties go to the smaller id, and NaN compares as -inf.
+/// Experts outside the chosen groups compare as -inf. With k > E the remaining
+/// slots get id -1 and weight 0.
+struct RouteOperands {
+  mlir::Value logits;
+  mlir::Value correctionBias; ///< Optional.
+  mlir::Value ids, weights;
+};
+Launches lowerRoute(const Emission &emission, const RouteOperands &operands,
+                    const RoutingParams &params);
+
+//===----------------------------------------------------------------------===//
+// Routed experts
+//===----------------------------------------------------------------------===//
+
+/// The plan that sorts pairs by expert, stable in (token, slot) order, from
+/// ids [T, k] i32. A pair whose id is negative or not below E is left out.
+///   expertOffsets [E + 1] i32: rows of expert e are [offsets[e], offsets[e+1])
+///   sourceRows [P] i32: the token of each sorted pair; -1 after the last
+///   pairRows [T, k] i32: where each pair was sorted to; -1 if left out
+/// E + 1 may be dynamic. T * k is below 2^31.
+struct DispatchPlanOperands {
+  mlir::Value ids;
+  mlir::Value expertOffsets, sourceRows, pairRows;
+};
+Launches lowerDispatchPlan(const Emission &emission,
+                           const DispatchPlanOperands &operands);
+
+/// The nonlinearity of an expert, on gate g and (if gated) up u.
+enum class Activation {
+  SiLU,      ///< silu(g) * u
+  GELU,      ///< gelu(g) * u, exact (erf)
+  GELUTanh,  ///< gelu(g) * u, tanh form
+  SwiGLUOAI, ///< (u' + 1) * g' * sigmoid(alpha * g'), g' = min(g, limit),
+             ///< u' = clamp(u, -limit, limit); always gated
+  ReLU2      ///< relu(g)^2 (* u)
+};
+
+struct ActivationParams {
+  Activation activation = Activation::SiLU;
+  /// Not gated: the first weight has I rows per expert instead of 2 * I.
+  bool gated = true;
+  /// Row 2i is gate i and row 2i + 1 is up i, instead of all gates first.
+  bool interleaved = false;
+  double alpha = 1.702;
+  double limit = 7.0;
+};
+
+/// The MLPs of the routed experts on the rows of a dispatch plan:
+///   rows [R, H] dt; sorted pair p reads row sourceRows[p]
+///   w13 [E, 2I, H] dt ([E, I, H] if not gated), w2 [E, H, I] dt
+///   b13 [E, 2I], b2 [E, H]: optional, dt or f32
+///   inputWeight [R, 1] f32: optional, multiplies a row before the first GEMM
+///   out [P, H] dt: row p is sorted pair p; rows after the last are not written
+/// E may be dynamic. Two launches; a block of an expert without rows returns at
+/// once, so only experts that are hit are read. Scratch: [P, I] dt.
+struct ExpertsOperands {
+  mlir::Value rows, expertOffsets, sourceRows, w13, w2;
+  mlir::Value b13, b2, inputWeight; ///< Optional.
+  mlir::Value out;
+};
+Launches lowerExperts(const Emission &emission, const ExpertsOperands &operands,
+                      const ActivationParams &params);
+
+/// routed [T, H] f32: token t gets scale * sum over its slots j, in order, of
+/// weights[t, j] * expertOut[pairRows[t, j]]; slots with row -1 add nothing.
+/// expertOut [P, H] dt, pairRows [T, k] i32, weights [T, k] f32.
+struct CombineOperands {
+  mlir::Value expertOut, pairRows, weights;
+  mlir::Value routed;
+};
+Launches lowerCombine(const Emission &emission, const CombineOperands &operands,
+                      double scale);
+
+//===----------------------------------------------------------------------===//
+// Dense phases
+//===----------------------------------------------------------------------===//
+
+/// shared [T, H] f32: the MLP that every token passes through.
+///   x [T, H] dt, w13 [2S, H] dt ([S, H] if not gated), w2 [H, S] dt
+///   gate [1, H] dt: optional, scales a token's result by sigmoid(x * gate^T)
+/// Two launches (three with a gate). Scratch: [T, S] dt and [T, 1] f32.
+struct SharedExpertsOperands {
+  mlir::Value x, w13, w2;
+  mlir::Value gate; ///< Optional.
+  mlir::Value shared;
+};
+Launches lowerSharedExperts(const Emission &emission,
+                            const SharedExpertsOperands &operands,
+                            const ActivationParams &params);
+
+/// y [T, B] dt or f32 = x [T, A] dt * weight [B, A] dt^T.
+struct ProjectOperands {
+  mlir::Value x, weight;
+  mlir::Value y;
+};
+Launches lowerProject(const Emission &emission,
+                      const ProjectOperands &operands);
+
+/// y [T, H] dt = routed [T, H] f32 (+ shared [T, H] f32).
+struct MergeOperands {
+  mlir::Value routed;
+  mlir::Value shared; ///< Optional.
+  mlir::Value y;
+};
+Launches lowerMerge(const Emission &emission, const MergeOperands &operands);
+
+} // namespace moe::codegen::cpu
+
+#endif // MOE_MLIR_CODEGEN_CPU_CPU_H

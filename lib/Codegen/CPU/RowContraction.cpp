@@ -1,0 +1,348 @@
+//===- RowContraction.cpp - A few rows times a tile of weights ------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "RowContraction.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+using namespace mlir;
+using namespace moe::codegen::cpu;
+
+RegisterBlock moe::codegen::cpu::getRegisterBlock(unsigned vectorBits) {
+  return vectorBits == 512 ? RegisterBlock{4, 4} : RegisterBlock{4, 2};
+}
+
+//===----------------------------------------------------------------------===//
+// The linalg form
+//===----------------------------------------------------------------------===//
+
+static SmallVector<AffineMap> getIndexingMaps(MLIRContext *context,
+                                              size_t numRows) {
+  AffineExpr n = getAffineDimExpr(0, context), k = getAffineDimExpr(1, context);
+  SmallVector<AffineMap> maps(numRows, AffineMap::get(2, 0, {k}, context));
+  maps.push_back(AffineMap::get(2, 0, {n, k}, context));
+  maps.append(numRows, AffineMap::get(2, 0, {n}, context));
+  return maps;
+}
+
+linalg::GenericOp moe::codegen::cpu::buildRowContraction(OpBuilder &builder,
+                                                         Location loc,
+                                                         ValueRange rows,
+                                                         Value weights,
+                                                         ValueRange sums) {
+  SmallVector<Value> inputs(rows);
+  inputs.push_back(weights);
+  auto body = [&](OpBuilder &b, Location loc, ValueRange arguments) {
+    auto widen = [&](Value value) -> Value {
+      if (value.getType().isF32())
+        return value;
+      return arith::ExtFOp::create(b, loc, b.getF32Type(), value);
+    };
+    Value weight = widen(arguments[rows.size()]);
+    SmallVector<Value> results;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      Value product =
+          arith::MulFOp::create(b, loc, widen(arguments[i]), weight);
+      Value sum = arguments[rows.size() + 1 + i];
+      results.push_back(arith::AddFOp::create(b, loc, sum, product));
+    }
+    linalg::YieldOp::create(b, loc, results);
+  };
+  return linalg::GenericOp::create(
+      builder, loc, inputs, sums,
+      getIndexingMaps(builder.getContext(), rows.size()),
+      {utils::IteratorType::parallel, utils::IteratorType::reduction}, body);
+}
+
+LogicalResult moe::codegen::cpu::matchRowContraction(RewriterBase &rewriter,
+                                                     linalg::GenericOp op) {
+  size_t numRows = op.getNumDpsInits();
+  if (!op.hasPureBufferSemantics() || numRows == 0 ||
+      op.getNumDpsInputs() != static_cast<int64_t>(numRows) + 1)
+    return rewriter.notifyMatchFailure(
+        op, "expected buffers, and one sum for each row");
+  if (op.getIteratorTypesArray() !=
+          SmallVector<utils::IteratorType>{utils::IteratorType::parallel,
+                                           utils::IteratorType::reduction} ||
+      op.getIndexingMapsArray() != getIndexingMaps(op.getContext(), numRows))
+    return rewriter.notifyMatchFailure(op, "expected rows times weights");
+
+  Type element = getElementTypeOrSelf(op.getDpsInputs()[0].getType());
+  if (!element.isF32() && !element.isBF16() && !element.isF16())
+    return rewriter.notifyMatchFailure(op, "expected f32, bf16 or f16");
+  for (Value operand : op->getOperands()) {
+    auto type = cast<MemRefType>(operand.getType());
+    bool isSum = llvm::is_contained(op.getDpsInits(), operand);
+    if (type.getElementType() != (isSum ? rewriter.getF32Type() : element))
+      return rewriter.notifyMatchFailure(op, "expected one type, f32 sums");
+    if (!type.isLastDimUnitStride())
+      return rewriter.notifyMatchFailure(op, "expected contiguous operands");
+    if (!isSum && type.isDynamicDim(type.getRank() - 1))
+      return rewriter.notifyMatchFailure(op, "expected a static sum length");
+  }
+
+  // The body is what buildRowContraction writes: sum + ext(row) * ext(weight).
+  Block *body = op.getBody();
+  auto isWidened = [&](Value value, unsigned argument) {
+    if (auto extend = value.getDefiningOp<arith::ExtFOp>())
+      value = extend.getIn();
+    return value == body->getArgument(argument);
+  };
+  for (auto [i, yielded] :
+       llvm::enumerate(body->getTerminator()->getOperands())) {
+    auto sum = yielded.getDefiningOp<arith::AddFOp>();
+    auto product =
+        sum ? sum.getRhs().getDefiningOp<arith::MulFOp>() : arith::MulFOp();
+    if (!product || sum.getLhs() != body->getArgument(numRows + 1 + i) ||
+        !isWidened(product.getLhs(), i) ||
+        !isWidened(product.getRhs(), numRows))
+      return rewriter.notifyMatchFailure(op, "expected sum + row * weight");
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// The vector form
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Emits the micro-kernels of one contraction.
+class MicroKernels {
+public:
+  MicroKernels(ImplicitLocOpBuilder &b, linalg::GenericOp op,
+               unsigned vectorBits)
+      : b(b), rows(op.getDpsInputs()), weights(rows.pop_back_val()),
+        sums(op.getDpsInits()), lanes(vectorBits / 32) {
+    auto type = cast<MemRefType>(rows.front().getType());
+    element = type.getElementType();
+    length = type.getDimSize(0);
+    // A register of bf16 holds two registers of f32; see widen().
+    step = element.isBF16() ? 2 * lanes : lanes;
+  }
+
+  void emit(unsigned columns);
+
+private:
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(b, value);
+  }
+  VectorType floats(int64_t width) {
+    return VectorType::get(width, b.getF32Type());
+  }
+  void emitTile(Value column, unsigned columns);
+  SmallVector<Value> load(Value memref, ValueRange indices, int64_t skip,
+                          int64_t count);
+  SmallVector<Value> widen(Value vector, int64_t begin, int64_t end);
+  void accumulate(SmallVectorImpl<Value> &accumulators, Value column,
+                  unsigned columns, Value k, int64_t skip, int64_t count);
+  Value reduce(ArrayRef<Value> accumulators);
+  Value addHalves(Value vector);
+  Value addPairs(Value lhs, Value rhs, bool separate);
+
+  ImplicitLocOpBuilder &b;
+  SmallVector<Value> rows;
+  Value weights;
+  SmallVector<Value> sums;
+  Type element;
+  int64_t lanes;  ///< f32 values in one register.
+  int64_t length; ///< Of the sums, K.
+  int64_t step;   ///< Elements that one load takes along k.
+};
+} // namespace
+
+/// Loops over groups of `columns` columns and then over those that are left.
+void MicroKernels::emit(unsigned columns) {
+  int64_t size = cast<MemRefType>(weights.getType()).getDimSize(0);
+  Value count = ShapedType::isDynamic(size)
+                    ? memref::DimOp::create(b, weights, 0).getResult()
+                    : index(size);
+  Value group = index(columns);
+  Value whole = b.createOrFold<arith::MulIOp>(
+      b.createOrFold<arith::DivUIOp>(count, group), group);
+  auto loop = [&](Value begin, Value end, Value step, unsigned columns) {
+    auto loop = scf::ForOp::create(b, begin, end, step);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    emitTile(loop.getInductionVar(), columns);
+  };
+  if (getConstantIntValue(whole) != 0)
+    loop(index(0), whole, group, columns);
+  if (getConstantIntValue(whole) != size)
+    loop(whole, count, index(1), 1);
+}
+
+void MicroKernels::emitTile(Value column, unsigned columns) {
+  Value zero =
+      arith::ConstantOp::create(b, DenseElementsAttr::get(floats(lanes), 0.0f));
+  SmallVector<Value> accumulators(rows.size() * columns, zero);
+  int64_t whole = length / step * step;
+  if (whole != 0) {
+    auto loop = scf::ForOp::create(b, index(0), index(whole), index(step),
+                                   accumulators);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    accumulators.assign(loop.getRegionIterArgs().begin(),
+                        loop.getRegionIterArgs().end());
+    accumulate(accumulators, column, columns, loop.getInductionVar(), 0, step);
+    scf::YieldOp::create(b, accumulators);
+    accumulators.assign(loop.getResults().begin(), loop.getResults().end());
+  }
+  if (int64_t rest = length - whole) {
+    // The last elements are the upper ones of a full load that ends with the
+    // row, where the row is that long. Nothing outside the row is read.
+    if (whole != 0)
+      accumulate(accumulators, column, columns, index(length - step),
+                 step - rest, rest);
+    else
+      accumulate(accumulators, column, columns, index(0), 0, rest);
+  }
+
+  for (auto [i, sum] : llvm::enumerate(sums)) {
+    Value total =
+        reduce(ArrayRef<Value>(accumulators).slice(i * columns, columns));
+    auto type = cast<VectorType>(total.getType());
+    Value previous = vector::LoadOp::create(b, type, sum, column);
+    total = arith::AddFOp::create(b, previous, total);
+    vector::StoreOp::create(b, total, sum, column);
+  }
+}
+
+/// Adds the products of `count` elements, those from `k + skip` on.
+void MicroKernels::accumulate(SmallVectorImpl<Value> &accumulators,
+                              Value column, unsigned columns, Value k,
+                              int64_t skip, int64_t count) {
+  SmallVector<SmallVector<Value>> weight;
+  for (unsigned j = 0; j < columns; ++j) {
+    Value n = b.createOrFold<arith::AddIOp>(column, index(j));
+    weight.push_back(load(weights, {n, k}, skip, count));
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SmallVector<Value> row = load(rows[i], k, skip, count);
+    for (unsigned j = 0; j < columns; ++j) {
+      Value &accumulator = accumulators[i * columns + j];
+      for (auto [x, w] : llvm::zip_equal(row, weight[j]))
+        accumulator = vector::FMAOp::create(b, x, w, accumulator);
+    }
+  }
+}
+
+/// Loads one register's elements and widens them; the first `skip` and those
+/// after the next `count` become zero.
+SmallVector<Value> MicroKernels::load(Value memref, ValueRange indices,
+                                      int64_t skip, int64_t count) {
+  auto type = VectorType::get(step, element);
+  if (skip + count == step)
+    return widen(vector::LoadOp::create(b, type, memref, indices), skip, step);
+  // The row is shorter than a register.
+  Value mask = vector::ConstantMaskOp::create(
+      b, VectorType::get(step, b.getI1Type()), ArrayRef<int64_t>{count});
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  return widen(
+      vector::MaskedLoadOp::create(b, type, memref, indices, mask, zero), 0,
+      step);
+}
+
+/// Widens to registers of f32 and zeroes the elements before `begin`. Elements
+/// of bf16 are split into those at even and those at odd positions: a shift or
+/// a mask of whole registers instead of a permutation. Rows and weights are
+/// split alike, so products still pair up.
+SmallVector<Value> MicroKernels::widen(Value value, int64_t begin,
+                                       int64_t end) {
+  SmallVector<Value> parts;
+  if (element.isBF16()) {
+    auto words = VectorType::get(lanes, b.getI32Type());
+    auto splat = [&](uint32_t word) -> Value {
+      return arith::ConstantOp::create(
+          b, DenseElementsAttr::get(words, static_cast<int32_t>(word)));
+    };
+    Value pairs = vector::BitCastOp::create(b, words, value);
+    Value even = arith::ShLIOp::create(b, pairs, splat(16));
+    Value odd = arith::AndIOp::create(b, pairs, splat(0xffff0000u));
+    for (Value part : {even, odd})
+      parts.push_back(arith::BitcastOp::create(b, floats(lanes), part));
+  } else if (element.isF16()) {
+    parts.push_back(arith::ExtFOp::create(b, floats(lanes), value));
+  } else {
+    parts.push_back(value);
+  }
+  if (begin == 0)
+    return parts;
+  // Infinities among the skipped elements must not meet the zeros of the other
+  // operand, so both operands are cleared.
+  Value zero =
+      arith::ConstantOp::create(b, DenseElementsAttr::get(floats(lanes), 0.0f));
+  int64_t stride = parts.size();
+  for (auto [p, part] : llvm::enumerate(parts)) {
+    SmallVector<bool> keep;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      keep.push_back(lane * stride + static_cast<int64_t>(p) >= begin);
+    Value mask = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(VectorType::get(lanes, b.getI1Type()), keep));
+    part = arith::SelectOp::create(b, mask, part, zero);
+  }
+  return parts;
+}
+
+/// The upper half of a vector added to the lower.
+Value MicroKernels::addHalves(Value vector) {
+  int64_t half = cast<VectorType>(vector.getType()).getNumElements() / 2;
+  Value low = vector::ExtractStridedSliceOp::create(
+      b, vector, ArrayRef<int64_t>{0}, ArrayRef<int64_t>{half},
+      ArrayRef<int64_t>{1});
+  Value high = vector::ExtractStridedSliceOp::create(
+      b, vector, ArrayRef<int64_t>{half}, ArrayRef<int64_t>{half},
+      ArrayRef<int64_t>{1});
+  return arith::AddFOp::create(b, low, high);
+}
+
+/// Neighbours added: those of `lhs`, then those of `rhs` (if `separate`).
+Value MicroKernels::addPairs(Value lhs, Value rhs, bool separate) {
+  int64_t width = cast<VectorType>(lhs.getType()).getNumElements();
+  SmallVector<int64_t> even, odd;
+  for (int64_t lane = 0; lane < (separate ? 2 * width : width); lane += 2) {
+    even.push_back(lane);
+    odd.push_back(lane + 1);
+  }
+  return arith::AddFOp::create(b, vector::ShuffleOp::create(b, lhs, rhs, even),
+                               vector::ShuffleOp::create(b, lhs, rhs, odd));
+}
+
+/// The sums of the lanes of 1, 2 or 4 accumulators, as a vector. However many
+/// there are, one accumulator's lanes are added in the same order: halves down
+/// to four lanes, then neighbours.
+Value MicroKernels::reduce(ArrayRef<Value> accumulators) {
+  SmallVector<Value> quarters;
+  for (Value accumulator : accumulators) {
+    for (int64_t width = lanes; width > 4; width /= 2)
+      accumulator = addHalves(accumulator);
+    quarters.push_back(accumulator);
+  }
+  // Two rounds turn four lanes of each into one; vectors are joined on the way.
+  for (int round = 0; round < 2; ++round) {
+    SmallVector<Value> next;
+    if (quarters.size() == 1)
+      next.push_back(addPairs(quarters[0], quarters[0], /*separate=*/false));
+    for (size_t i = 0; i + 1 < quarters.size(); i += 2)
+      next.push_back(addPairs(quarters[i], quarters[i + 1], /*separate=*/true));
+    quarters = std::move(next);
+  }
+  return quarters.front();
+}
+
+void moe::codegen::cpu::lowerRowContraction(RewriterBase &rewriter,
+                                            linalg::GenericOp op,
+                                            unsigned vectorBits) {
+  ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+  MicroKernels(b, op, vectorBits).emit(getRegisterBlock(vectorBits).columns);
+  rewriter.eraseOp(op);
+}
