@@ -1,0 +1,303 @@
+//===- CostModel.cpp - What an order of work costs ------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Policy/CostModel.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace moe::policy;
+
+std::string_view moe::policy::stringify(Phase phase) {
+  switch (phase) {
+  case Phase::Gate:
+    return "gate";
+  case Phase::Route:
+    return "route";
+  case Phase::Dispatch:
+    return "dispatch";
+  case Phase::Experts:
+    return "experts";
+  case Phase::Combine:
+    return "combine";
+  case Phase::Shared:
+    return "shared";
+  case Phase::Merge:
+    return "merge";
+  }
+  return "";
+}
+
+LayerShape moe::policy::shardLayer(const LayerShape &layer,
+                                   const ParallelProperties &p) {
+  LayerShape shape = layer;
+  shape.inter = layer.inter / p.tp.size;
+  shape.expertsLocal =
+      p.numPhysicalExperts > 0 ? p.numLocalExperts : layer.experts / p.ep.size;
+  // Sequence parallelism replicates the shared experts unless told to shard.
+  if (!p.isSequenceParallel || p.sharedExpertsSharded)
+    shape.sharedInter = layer.sharedInter / p.outerTp.size;
+  return shape;
+}
+
+//===----------------------------------------------------------------------===//
+// Phases
+//===----------------------------------------------------------------------===//
+
+/// Rows that leave a rank in one direction of the exchange over dp and pcp.
+static double getExchangedRows(const LayerShape &shape,
+                               const ParallelProperties &p, double tokens) {
+  double rows = p.gathersOverPcp ? tokens * double(p.pcp.size - 1) : 0;
+  double ep = double(p.ep.size);
+  switch (p.transport) {
+  case Transport::None:
+    return rows;
+  case Transport::AllGatherReduceScatter:
+    return tokens * double(p.dp.size * p.pcp.size - 1);
+  case Transport::CountedSendReceive:
+    // A token goes once to each other rank that has one of its experts.
+    return rows +
+           tokens * (ep - 1) * (1 - std::pow(1 - 1 / ep, double(shape.topK)));
+  case Transport::FixedCapacityAllToAll:
+    return rows + tokens * double(shape.topK) * (ep - 1) / ep;
+  }
+  return rows;
+}
+
+std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
+                                                  const ParallelProperties &p,
+                                                  int64_t tokens) {
+  std::vector<PhaseCost> costs(numPhases);
+  auto at = [&](Phase phase) -> PhaseCost & { return costs[size_t(phase)]; };
+  const double t = double(tokens), h = double(shape.hidden),
+               i = double(shape.inter), is = double(shape.sharedInter),
+               e = double(std::max<int64_t>(shape.experts, 1)),
+               k = double(shape.topK), b = double(shape.dtypeBytes),
+               m = double(shape.matrices);
+  // Tokens whose experts may be here: those of all ranks that hold other ones.
+  const double tokensAll = t * double(p.dp.size * p.pcp.size * p.spSize);
+  const double share = double(shape.expertsLocal) / e;
+  const double pairs = tokensAll * k * share;
+  const double expertsHit =
+      double(shape.expertsLocal) * (1 - std::pow(1 - k / e, tokensAll));
+  const double some = tokens > 0 ? 1 : 0;
+
+  // Router logits are float32, and so are the weights of the chosen experts;
+  // their ids are 32-bit.
+  PhaseCost &gate = at(Phase::Gate);
+  gate.bytes = some * h * e * b + t * h * b + t * e * 4;
+  gate.flops = 2 * t * h * e;
+  gate.kernels = gate.coldKernels = 1;
+
+  PhaseCost &route = at(Phase::Route);
+  route.bytes = t * e * 4 + t * k * 8;
+  route.kernels = 1;
+
+  // A rank without tokens takes part in every collective all the same.
+  const bool exchanges = p.transport != Transport::None || p.gathersOverPcp;
+  double linkBytes = getExchangedRows(shape, p, t) * h * b;
+  PhaseCost &dispatch = at(Phase::Dispatch);
+  dispatch.bytes = tokensAll * k * 8 + pairs * 8;
+  dispatch.kernels = 1;
+  dispatch.linkBytes = linkBytes;
+  dispatch.collectives = exchanges;
+
+  PhaseCost &experts = at(Phase::Experts);
+  experts.bytes = m * h * i * expertsHit * b + pairs * 2 * (h + i) * b;
+  experts.flops = 2 * m * h * i * pairs;
+  experts.kernels = experts.coldKernels = 2;
+
+  PhaseCost &combine = at(Phase::Combine);
+  combine.bytes = pairs * h * b + tokensAll * h * b;
+  combine.kernels = 1;
+  combine.linkBytes = linkBytes;
+  combine.collectives = exchanges;
+
+  PhaseCost &merge = at(Phase::Merge);
+  merge.kernels = 1;
+  merge.bytes = t * h * b * (shape.sharedInter > 0 ? 3 : 2);
+  if (p.reduction != Reduction::None) {
+    double tp = double(p.outerTp.size);
+    merge.linkBytes = 2 * t * h * b * (tp - 1) / tp;
+    merge.collectives = 1;
+  }
+
+  if (shape.sharedInter == 0)
+    return costs;
+  PhaseCost &shared = at(Phase::Shared);
+  shared.bytes = some * m * h * is * b + t * 2 * (h + is) * b;
+  shared.flops = 2 * m * h * is * t;
+  shared.kernels = shared.coldKernels = 2;
+  return costs;
+}
+
+//===----------------------------------------------------------------------===//
+// Times
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The work of one stream: time in which it leaves the machine idle, and the
+/// work that keeps the machine busy.
+struct Branch {
+  double idle = 0;
+  double busy = 0;
+  double bytes = 0;
+  double flops = 0;
+
+  double time() const { return idle + busy; }
+};
+} // namespace
+
+static double getLinkTime(const PhaseCost &cost, const MachineModel &machine) {
+  return double(cost.collectives) * machine.linkLatency +
+         cost.linkBytes / machine.linkBandwidth;
+}
+
+static void append(Branch &branch, const PhaseCost &cost,
+                   const MachineModel &machine) {
+  branch.idle += double(cost.kernels) * machine.launchGap +
+                 double(cost.coldKernels) * machine.coldRead +
+                 getLinkTime(cost, machine);
+  branch.busy += std::max(cost.bytes / machine.memoryBandwidth,
+                          cost.flops / machine.flops);
+  branch.bytes += cost.bytes;
+  branch.flops += cost.flops;
+}
+
+double moe::policy::estimateTime(Order order, const LayerShape &shape,
+                                 const ParallelProperties &properties,
+                                 const MachineModel &machine, int64_t tokens) {
+  std::vector<PhaseCost> costs = getPhaseCosts(shape, properties, tokens);
+  Branch routed, shared, merge;
+  for (Phase phase : {Phase::Gate, Phase::Route, Phase::Dispatch,
+                      Phase::Experts, Phase::Combine})
+    append(routed, costs[size_t(phase)], machine);
+  append(shared, costs[size_t(Phase::Shared)], machine);
+  append(merge, costs[size_t(Phase::Merge)], machine);
+  double serial = routed.time() + shared.time() + merge.time();
+
+  switch (order) {
+  case Order::None:
+  case Order::NoOverlap:
+    return serial;
+  case Order::MKInternalOverlapped: {
+    // The shared experts hide behind what the combine moves between ranks.
+    double link = getLinkTime(costs[size_t(Phase::Combine)], machine);
+    return serial - machine.streamOverlap * std::min(link, shared.time()) +
+           2 * machine.eventCost;
+  }
+  case Order::MultiStreamOverlapped: {
+    // The longer branch bounds the two. Short of that, one branch's idle time
+    // can be filled with the other's work until the machine is always busy;
+    // beyond, memory-bound work may still run beside compute-bound work until
+    // the machine's ceilings bound them.
+    double longer = std::max(routed.time(), shared.time());
+    double filled = std::max(longer, routed.busy + shared.busy);
+    double ceiling =
+        std::max((routed.bytes + shared.bytes) / machine.memoryBandwidth,
+                 (routed.flops + shared.flops) / machine.flops);
+    double mixed = std::max(longer, ceiling);
+    double hidden =
+        machine.streamOverlap * (routed.time() + shared.time() - filled) +
+        machine.mixOverlap * (filled - mixed);
+    return serial - hidden +
+           machine.streamContention * std::min(routed.busy, shared.busy) +
+           2 * machine.eventCost;
+  }
+  }
+  return serial;
+}
+
+//===----------------------------------------------------------------------===//
+// Choices
+//===----------------------------------------------------------------------===//
+
+std::vector<OrderInterval> moe::policy::findCheapestOrders(
+    const std::vector<Order> &orders, const LayerShape &shape,
+    const ParallelProperties &properties, const MachineModel &machine) {
+  auto cheapest = [&](int64_t tokens) {
+    Order best = orders.front();
+    double bestTime = HUGE_VAL;
+    for (Order order : orders) {
+      double time = estimateTime(order, shape, properties, machine, tokens);
+      if (time < bestTime) {
+        bestTime = time;
+        best = order;
+      }
+    }
+    return best;
+  };
+  std::vector<OrderInterval> intervals = {{0, 0, cheapest(0)}};
+  while (intervals.back().last < maxCostedTokens) {
+    // Look an eighth ahead; on a change, bisect for the border. Costs are
+    // smooth in T, so intervals shorter than the look-ahead do not matter.
+    int64_t from = intervals.back().last;
+    int64_t to = std::min(from + 1 + from / 8, maxCostedTokens);
+    Order order = intervals.back().order;
+    if (cheapest(to) == order) {
+      intervals.back().last = to;
+      continue;
+    }
+    while (to - from > 1) {
+      int64_t middle = from + (to - from) / 2;
+      (cheapest(middle) == order ? from : to) = middle;
+    }
+    intervals.back().last = from;
+    intervals.push_back({to, to, cheapest(to)});
+  }
+  return intervals;
+}
+
+ThresholdChoice moe::policy::chooseThreshold(
+    const std::vector<Order> &orders, const LayerShape &shape,
+    const ParallelProperties &properties, const MachineModel &machine) {
+  std::vector<OrderInterval> intervals =
+      findCheapestOrders(orders, shape, properties, machine);
+  // losses[s][o]: how much slower than the cheapest order `o` is at T = 2^s.
+  std::vector<std::vector<double>> losses;
+  for (int64_t tokens = 1; tokens <= maxCostedTokens; tokens *= 2) {
+    std::vector<double> row;
+    for (Order order : orders)
+      row.push_back(estimateTime(order, shape, properties, machine, tokens));
+    double best = *std::min_element(row.begin(), row.end());
+    for (double &time : row)
+      time = time / best - 1;
+    losses.push_back(std::move(row));
+  }
+
+  ThresholdChoice choice;
+  choice.numIntervals = intervals.size();
+  choice.meanLoss = HUGE_VAL;
+  auto consider = [&](size_t below, size_t above,
+                      std::optional<int64_t> threshold) {
+    double total = 0, worst = 0;
+    for (size_t s = 0; s < losses.size(); ++s) {
+      bool isBelow = threshold && (int64_t(1) << s) <= *threshold;
+      double loss = losses[s][isBelow ? below : above];
+      total += loss;
+      worst = std::max(worst, loss);
+    }
+    double mean = total / double(losses.size());
+    if (mean >= choice.meanLoss)
+      return;
+    choice.below = orders[below];
+    choice.above = orders[above];
+    choice.threshold = threshold;
+    choice.meanLoss = mean;
+    choice.worstLoss = worst;
+  };
+  // Single orders first: a threshold must earn its branch.
+  for (size_t o = 0; o < orders.size(); ++o)
+    consider(o, o, std::nullopt);
+  for (size_t n = 0; n + 1 < intervals.size(); ++n)
+    for (size_t below = 0; below < orders.size(); ++below)
+      for (size_t above = 0; above < orders.size(); ++above)
+        if (below != above)
+          consider(below, above, intervals[n].last);
+  return choice;
+}

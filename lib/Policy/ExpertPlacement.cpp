@@ -1,0 +1,64 @@
+//===- ExpertPlacement.cpp - Which rank owns which expert -----------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Policy/ExpertPlacement.h"
+
+#include <algorithm>
+
+using namespace moe::policy;
+
+int64_t moe::policy::getNumLocalExperts(int64_t numExperts, int64_t epSize,
+                                        int64_t epRank) {
+  return numExperts / epSize + (epRank < numExperts % epSize);
+}
+
+std::vector<int64_t>
+moe::policy::getLocalExperts(ExpertPlacementStrategy strategy,
+                             int64_t numExperts, int64_t epSize,
+                             int64_t epRank) {
+  int64_t first = epRank, stride = epSize;
+  if (strategy == ExpertPlacementStrategy::Linear) {
+    first =
+        epRank * (numExperts / epSize) + std::min(epRank, numExperts % epSize);
+    stride = 1;
+  }
+  std::vector<int64_t> experts(getNumLocalExperts(numExperts, epSize, epRank));
+  for (int64_t i = 0, e = experts.size(); i < e; ++i)
+    experts[i] = first + i * stride;
+  return experts;
+}
+
+ExpertOwner moe::policy::getExpertOwner(ExpertPlacementStrategy strategy,
+                                        int64_t numExperts, int64_t epSize,
+                                        int64_t expert) {
+  if (strategy == ExpertPlacementStrategy::RoundRobin)
+    return {expert % epSize, expert / epSize};
+  int64_t base = numExperts / epSize, remainder = numExperts % epSize;
+  // The first `remainder` ranks own base + 1 experts each.
+  int64_t inLargeRanks = remainder * (base + 1);
+  if (expert < inLargeRanks)
+    return {expert / (base + 1), expert % (base + 1)};
+  int64_t rest = expert - inLargeRanks;
+  return {remainder + rest / base, rest % base};
+}
+
+EplbMaps moe::policy::getInitialEplbMaps(int64_t numExperts,
+                                         int64_t numRedundantExperts) {
+  EplbMaps maps;
+  maps.maxReplicas = numRedundantExperts + 1;
+  maps.physicalToLogical.resize(numExperts + numRedundantExperts);
+  maps.logicalToPhysical.assign(numExperts * maps.maxReplicas, -1);
+  maps.logicalReplicaCount.assign(numExperts, 0);
+  for (int64_t i = 0, e = maps.physicalToLogical.size(); i < e; ++i) {
+    int64_t logical = i % numExperts;
+    int64_t replica = maps.logicalReplicaCount[logical]++;
+    maps.physicalToLogical[i] = logical;
+    maps.logicalToPhysical[logical * maps.maxReplicas + replica] = i;
+  }
+  return maps;
+}

@@ -1,0 +1,297 @@
+//===- RuleSet.cpp - Rules that choose an order, as data ------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Policy/RuleSet.h"
+
+using namespace moe::policy;
+
+std::string_view moe::policy::stringify(Order order) {
+  switch (order) {
+  case Order::None:
+    return "NONE";
+  case Order::NoOverlap:
+    return "NO_OVERLAP";
+  case Order::MKInternalOverlapped:
+    return "MK_INTERNAL_OVERLAPPED";
+  case Order::MultiStreamOverlapped:
+    return "MULTI_STREAM_OVERLAPPED";
+  }
+  return "";
+}
+
+std::optional<Order> moe::policy::parseOrder(std::string_view name) {
+  for (Order order :
+       {Order::None, Order::NoOverlap, Order::MKInternalOverlapped,
+        Order::MultiStreamOverlapped})
+    if (stringify(order) == name)
+      return order;
+  return std::nullopt;
+}
+
+//===----------------------------------------------------------------------===//
+// Clauses that several rule sets share
+//===----------------------------------------------------------------------===//
+
+static std::vector<All2AllBackend> asyncBackends() {
+  return {All2AllBackend::DeepEPHighThroughput,
+          All2AllBackend::DeepEPLowLatency, All2AllBackend::NixlEP};
+}
+
+static Clause eplbUnsafe() {
+  return {{{Fact::EnableEplb}, {Fact::EplbSafeBackend, false}},
+          "EPLB is on and all2all backend '{backend}' is not known to be safe "
+          "with it ({eplb_safe}): wrong results were seen when shared experts "
+          "overlapped",
+          "use a backend that is safe with EPLB ({eplb_safe}), or drop "
+          "--enable-eplb"};
+}
+
+static Clause twoSided() {
+  return {{{Fact::UseFINVLTwoSidedKernels}},
+          "the two-sided NVLink kernels of '{backend}' leave nothing to gain",
+          "use another --all2all-backend: {async} overlap the combine"};
+}
+
+static Clause modularKernelOwns() {
+  return {
+      {{Fact::ModularKernel}, {Fact::UseAll2AllKernels}, {Fact::AsyncBackend}},
+      "the modular kernel owns the shared experts: '{backend}' launches "
+      "its combine asynchronously, and they run until it is awaited",
+      ""};
+}
+
+static Clause fewTokensOnStream() {
+  return {{{Fact::AuxStream},
+           {Fact::SharedExpertsStreamEnabled},
+           {Fact::FewTokens}},
+          "T is at most {threshold}, and '{platform}' has an auxiliary stream",
+          ""};
+}
+
+static Clause noAuxStream() {
+  return {{{Fact::AuxStream, false}},
+          "'{platform}' has no auxiliary stream",
+          "compile for a target that has streams"};
+}
+
+static Clause streamDisabled() {
+  return {{{Fact::SharedExpertsStreamEnabled, false}},
+          "the shared experts' stream is disabled",
+          "drop --disable-shared-experts-stream "
+          "(VLLM_DISABLE_SHARED_EXPERTS_STREAM)"};
+}
+
+/// Rule 4 of vLLM: all of its clauses together hold always, and the first that
+/// holds says which part of rule 3 did not.
+static std::vector<Clause> otherwise() {
+  return {noAuxStream(),
+          streamDisabled(),
+          {{},
+           "T is above the threshold of {threshold}",
+           "raise --shared-experts-stream-token-threshold "
+           "(VLLM_SHARED_EXPERTS_STREAM_TOKEN_THRESHOLD)"}};
+}
+
+//===----------------------------------------------------------------------===//
+// Built-in rule sets
+//===----------------------------------------------------------------------===//
+
+static RuleSet vllm() {
+  return {"vllm",
+          "vLLM after PR #39222 (commit 6867bcd)",
+          "2026-04-21",
+          {{"rule 1", {eplbUnsafe(), twoSided()}, Order::NoOverlap},
+           {"rule 2", {modularKernelOwns()}, Order::MKInternalOverlapped},
+           {"rule 3", {fewTokensOnStream()}, Order::MultiStreamOverlapped},
+           {"rule 4", otherwise(), Order::NoOverlap}},
+          {All2AllBackend::AllGatherReduceScatter},
+          asyncBackends()};
+}
+
+static RuleSet vllm202608() {
+  RuleSet set = vllm();
+  set.name = "vllm-2026-08";
+  set.description = "vLLM of August 2026: one more backend is safe with EPLB, "
+                    "and shared experts sharded over sequence parallelism do "
+                    "not overlap";
+  set.date = "2026-08";
+  set.rules.insert(
+      set.rules.begin(),
+      {"rule 0",
+       {{{{Fact::SharedExpertsSharded}},
+         "the shared experts are sharded over sequence parallelism",
+         "drop --shard-shared-experts"}},
+       Order::NoOverlap});
+  set.eplbSafeBackends.push_back(All2AllBackend::FlashInferNVLinkOneSided);
+  return set;
+}
+
+static RuleSet vllm202609() {
+  RuleSet set = vllm202608();
+  set.name = "vllm-2026-09";
+  set.description = "vLLM of September 2026: as vllm-2026-08, and deepep_v2 is "
+                    "asynchronous and safe with EPLB";
+  set.date = "2026-09";
+  set.eplbSafeBackends.push_back(All2AllBackend::DeepEPV2);
+  set.asyncBackends.push_back(All2AllBackend::DeepEPV2);
+  return set;
+}
+
+/// Correctness first, then cost. Without a layer shape and a machine there is
+/// no cost, and the rules of vLLM that remain decide.
+static RuleSet byCost() {
+  RuleSet set = vllm();
+  set.name = "auto";
+  set.description = "the cheapest order by the cost model, among those that "
+                    "the target can run and that give right results";
+  set.date = "";
+  set.rules[0].anyOf = {eplbUnsafe()};
+  set.rules.insert(set.rules.begin() + 1,
+                   {"cost model", {{{{Fact::CostKnown}}, "", ""}}, {}});
+  return set;
+}
+
+static RuleSet serial() {
+  return {"serial",
+          "never overlap: the baseline of every comparison",
+          "",
+          {{"rule 1",
+            {{{},
+              "the serial rule set never overlaps",
+              "use --schedule=vllm or --schedule=auto"}},
+            Order::NoOverlap}},
+          {},
+          asyncBackends()};
+}
+
+static RuleSet overlap() {
+  return {"overlap",
+          "overlap wherever the target can, whatever T and backend are: for "
+          "measurements",
+          "",
+          {{"rule 1", {modularKernelOwns()}, Order::MKInternalOverlapped},
+           {"rule 2",
+            {{{{Fact::AuxStream}, {Fact::SharedExpertsStreamEnabled}},
+              "'{platform}' has an auxiliary stream",
+              ""}},
+            Order::MultiStreamOverlapped},
+           {"rule 3",
+            {noAuxStream(),
+             {{}, streamDisabled().reason, streamDisabled().suggestion}},
+            Order::NoOverlap}},
+          {},
+          asyncBackends()};
+}
+
+const std::vector<RuleSet> &moe::policy::getBuiltinRuleSets() {
+  static const std::vector<RuleSet> sets = {
+      vllm(), vllm202608(), vllm202609(), byCost(), serial(), overlap()};
+  return sets;
+}
+
+const RuleSet *moe::policy::findRuleSet(std::string_view name,
+                                        std::string &error) {
+  error = "expected --schedule to be one of ";
+  for (const RuleSet &set : getBuiltinRuleSets()) {
+    if (set.name == name) {
+      error.clear();
+      return &set;
+    }
+    error += (&set == &getBuiltinRuleSets().front() ? "" : ", ") + set.name;
+  }
+  error += " but got '" + std::string(name) + "'";
+  return nullptr;
+}
+
+//===----------------------------------------------------------------------===//
+// Evaluating and printing
+//===----------------------------------------------------------------------===//
+
+RuleHit moe::policy::findFirstRule(const RuleSet &ruleSet,
+                                   const FactSet &facts) {
+  for (const Rule &rule : ruleSet.rules)
+    for (const Clause &clause : rule.anyOf) {
+      bool holds = true;
+      for (const Literal &literal : clause.all)
+        holds &= facts.holds(literal.fact) == literal.expected;
+      if (holds)
+        return {&rule, &clause};
+    }
+  return {};
+}
+
+static std::string printBackends(const std::vector<All2AllBackend> &backends) {
+  std::string text = "{";
+  for (All2AllBackend backend : backends)
+    text.append(text.size() > 1 ? ", " : "").append(stringify(backend));
+  return text + "}";
+}
+
+static std::string printLiteral(const Literal &literal,
+                                const RuleSet &ruleSet) {
+  auto plain = [&](const char *text) {
+    return std::string(literal.expected ? "" : "not ") + text;
+  };
+  auto member = [&](const std::vector<All2AllBackend> &backends) {
+    return std::string("all2all_backend ") + (literal.expected ? "" : "not ") +
+           "in " + printBackends(backends);
+  };
+  switch (literal.fact) {
+  case Fact::EnableEplb:
+    return plain("enable_eplb");
+  case Fact::EplbSafeBackend:
+    return member(ruleSet.eplbSafeBackends);
+  case Fact::UseAll2AllKernels:
+    return plain("use_all2all_kernels");
+  case Fact::UseFINVLTwoSidedKernels:
+    return plain("use_fi_nvl_two_sided_kernels");
+  case Fact::AsyncBackend:
+    return member(ruleSet.asyncBackends);
+  case Fact::ModularKernel:
+    return plain("modular kernel");
+  case Fact::SharedExpertsSharded:
+    return plain("shared_experts_sharded");
+  case Fact::AuxStream:
+    return plain("auxiliary stream exists");
+  case Fact::SharedExpertsStreamEnabled:
+    return plain("stream enabled");
+  case Fact::FewTokens:
+    return literal.expected ? "T <= threshold" : "T > threshold";
+  case Fact::CostKnown:
+    return plain("layer shape and machine known");
+  }
+  return "";
+}
+
+std::string moe::policy::printCondition(const Rule &rule,
+                                        const RuleSet &ruleSet) {
+  std::string text;
+  for (const Clause &clause : rule.anyOf) {
+    if (clause.all.empty())
+      return &rule == &ruleSet.rules.front() ? "always" : "otherwise";
+    bool group = rule.anyOf.size() > 1 && clause.all.size() > 1;
+    text += text.empty() ? "" : " or ";
+    text += group ? "(" : "";
+    for (const Literal &literal : clause.all)
+      text += (&literal == &clause.all.front() ? "" : " and ") +
+              printLiteral(literal, ruleSet);
+    text += group ? ")" : "";
+  }
+  return text;
+}
+
+std::string moe::policy::printRuleSet(const RuleSet &ruleSet) {
+  std::string text = "| rule | holds when | order |\n|---|---|---|\n";
+  for (const Rule &rule : ruleSet.rules) {
+    text += "| " + rule.name + " | " + printCondition(rule, ruleSet) + " | ";
+    text += rule.outcome ? "`" + std::string(stringify(*rule.outcome)) + "`"
+                         : std::string("the cheapest");
+    text += " |\n";
+  }
+  return text;
+}
