@@ -12,6 +12,7 @@
 #include "TensorText.h"
 
 #include <algorithm>
+#include <cstring>
 
 using namespace moert;
 
@@ -191,11 +192,14 @@ bool Checker::checkTensor(const char *kind, const DLTensor *tensor,
 
 bool Checker::checkType(const char *kind, const DLTensor &tensor,
                         const moert_tensor_signature &expected) const {
-  if (static_cast<int32_t>(tensor.device.device_type) != signature.device_type)
+  // The caller's value may be none of the enumeration that we build with.
+  int32_t device;
+  static_assert(sizeof(device) == sizeof(tensor.device.device_type));
+  std::memcpy(&device, &tensor.device.device_type, sizeof(device));
+  if (device != signature.device_type)
     return refuse(
         kind, expected,
-        "is on device " +
-            deviceName(tensor.device.device_type, tensor.device.device_id) +
+        "is on device " + deviceName(device, tensor.device.device_id) +
             ", expected " +
             deviceName(signature.device_type, tensor.device.device_id));
   const DLDataType &found = tensor.dtype;
