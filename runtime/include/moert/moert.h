@@ -11,10 +11,11 @@
  *
  * Ownership: whoever creates destroys; destroying a context waits for its work.
  * Threads: one context serves one caller at a time; different contexts are
- * independent. Strings returned by the runtime live until the next call on the
- * same object. Errors: every function that can fail returns a `moert_status`;
- * `moert_last_error` gives the message, which names what was expected and what
- * was found. Nothing here prints, aborts or exits.
+ * independent, and one program may run in several. Strings returned by the
+ * runtime live until the next call on the same object. Errors: every function
+ * that can fail returns a `moert_status`; `moert_last_error` gives the message,
+ * which names what was expected and what was found. Nothing here prints, aborts
+ * or exits.
  *
  *===----------------------------------------------------------------------===*/
 #ifndef MOERT_MOERT_H
@@ -65,33 +66,43 @@ typedef struct moert_program moert_program;
 
 typedef struct moert_context_options {
   uint32_t abi;        /* MOERT_ABI_VERSION */
-  int32_t num_threads; /* that work on kernels; 0: one per core */
+  int32_t num_threads; /* that work on one launch; 0: one per core */
   int32_t rank;        /* of this context among `num_ranks` */
   int32_t num_ranks;   /* 1: a context without communicators */
 } moert_context_options;
 
+/* One rank, one thread per core. */
 MOERT_API void moert_context_options_init(moert_context_options *options);
 
-/* Creates a context with its threads and streams. On failure `*context` is
- * null and `moert_last_error(NULL)` holds the message for this thread. */
-MOERT_API moert_status moert_context_create(const moert_context_options *options,
-                                            moert_context **context);
+/* Creates a context with its threads and streams; a communicator's stream comes
+ * with its first use. Null options are the initial ones. On failure `*context`
+ * is null and `moert_last_error(NULL)` holds the message for this thread. */
+MOERT_API moert_status moert_context_create(
+    const moert_context_options *options, moert_context **context);
 
 /* Waits for all work, then frees. Null is allowed. */
 MOERT_API void moert_context_destroy(moert_context *context);
 
 /* The message of the last failed call on `context` (with null: of the last
- * failed call of this thread without a context); "" if there was none. */
+ * failed call of this thread without a context); "" if there was none. A call
+ * that names no context, or has another ABI, counts as one without. */
 MOERT_API const char *moert_last_error(const moert_context *context);
 
 /* Waits until all work enqueued on the compute stream is complete, and returns
- * the first error that asynchronous work met since the last synchronization. */
+ * the first error that asynchronous work met since the last synchronization and
+ * that no call has returned. */
 MOERT_API moert_status moert_context_synchronize(moert_context *context);
 
 /* ---- Programs ------------------------------------------------------------*/
 
-/* Loads a compiled artefact (a shared object written by moe-compile). */
-MOERT_API moert_status moert_program_load(const char *path, moert_program **program);
+/* Loads a compiled artefact (a shared object written by moe-compile), which
+ * runs code of its own: load only what you trust. On failure `*program` is null
+ * and `moert_last_error(NULL)` holds the message. */
+MOERT_API moert_status moert_program_load(const char *path,
+                                          moert_program **program);
+
+/* Null is allowed. Synchronize the contexts that run the program, and read
+ * their traces, before: code and labels go with it. */
 MOERT_API void moert_program_unload(moert_program *program);
 
 /* The artefact's descriptor: a JSON text. Its fields: docs/artefact.md. */
@@ -99,13 +110,16 @@ MOERT_API const char *moert_program_descriptor(const moert_program *program);
 
 /* Bytes of workspace that a call with `tokens` rows on this rank and
  * `tokens_all_ranks` rows over all ranks needs. */
-MOERT_API size_t moert_program_workspace_size(const moert_program *program, int64_t tokens,
+MOERT_API size_t moert_program_workspace_size(const moert_program *program,
+                                              int64_t tokens,
                                               int64_t tokens_all_ranks);
 
 /* One execution of a compiled layer. Tensors are row-major contiguous DLPack
  * tensors in the descriptor's order. The work is enqueued when the call
  * returns; all that it reads and writes may be reused in the order of the
- * compute stream. Outputs and workspace alias no other argument. */
+ * compute stream. Only memory must live that long: the call, its arrays and the
+ * DLTensors may go when the call returns. Outputs and workspace alias no other
+ * argument. A call that fails has no work left in flight. */
 typedef struct moert_call {
   uint32_t abi; /* MOERT_ABI_VERSION */
   moert_context *context;
@@ -119,7 +133,11 @@ typedef struct moert_call {
   size_t workspace_bytes;
 } moert_call;
 
-MOERT_API moert_status moert_program_run(const moert_program *program, const moert_call *call);
+/* Enqueues one call. Errors: MOERT_INVALID_ARGUMENT for everything that is not
+ * as the program was compiled for, by name; MOERT_UNSUPPORTED for a program of
+ * another device. */
+MOERT_API moert_status moert_program_run(const moert_program *program,
+                                         const moert_call *call);
 
 /* What an artefact exports, under the fixed symbol `moert_artefact`. */
 typedef struct moert_artefact {
@@ -132,26 +150,34 @@ typedef struct moert_artefact {
 
 /* ---- Traces --------------------------------------------------------------*/
 
-/* Starts or stops recording of every launch's begin and end. */
+/* Starts (forgetting earlier spans) or stops recording of every launch's begin
+ * and end. */
 MOERT_API moert_status moert_trace_start(moert_context *context);
 MOERT_API moert_status moert_trace_stop(moert_context *context);
 
 typedef struct moert_trace_span {
   const char *label;
-  int32_t stream;       /* moert_stream_kind */
-  int64_t begin_ns;     /* since moert_trace_start */
+  int32_t stream;   /* moert_stream_kind */
+  int64_t begin_ns; /* since moert_trace_start */
   int64_t end_ns;
 } moert_trace_span;
 
 /* The spans recorded so far, ordered by begin; owned by the context and valid
  * until the next trace call. Synchronize first. */
-MOERT_API moert_status moert_trace_spans(moert_context *context, const moert_trace_span **spans,
+MOERT_API moert_status moert_trace_spans(moert_context *context,
+                                         const moert_trace_span **spans,
                                          int64_t *count);
 
-/* Writes the spans as a Chrome trace (JSON), which Perfetto opens. */
-MOERT_API moert_status moert_trace_write(moert_context *context, const char *path);
+/* The spans that were not kept since moert_trace_start, because a stream had
+ * more than a million or memory was short. */
+MOERT_API int64_t moert_trace_dropped(moert_context *context);
 
-/* ---- What generated code passes to moert_call_begin ------------------------*/
+/* Writes the spans as a Chrome trace (JSON), which Perfetto opens. */
+MOERT_API moert_status moert_trace_write(moert_context *context,
+                                         const char *path);
+
+/* ---- What generated code passes to moert_call_begin
+ * ------------------------*/
 
 /* In `dims`: -1 stands for the rows of this rank (equal in all tensors of one
  * call), -2 for the experts of this rank. */
@@ -175,8 +201,10 @@ typedef struct moert_signature {
   const moert_tensor_signature *inputs;
   int64_t num_outputs;
   const moert_tensor_signature *outputs;
-  int64_t max_tokens; /* per rank; -1: no bound */
-  int64_t num_ranks;  /* that the program was compiled for */
+  /* Per rank; -1: no bound. The rows of a program in whose signature no
+   * dimension is MOERT_DIM_TOKENS. */
+  int64_t max_tokens;
+  int64_t num_ranks; /* that the program was compiled for */
   size_t (*workspace_size)(int64_t tokens, int64_t tokens_all_ranks);
 } moert_signature;
 
