@@ -54,6 +54,16 @@ Result<Evaluation> evaluate(const LayerSpec &spec,
                             const std::vector<TensorView> &inputs, int64_t T,
                             const EvaluateOptions &options = {});
 
+/// The scores of one row's `numRouted` logits.
+void scoreLogits(const LayerSpec &spec, const double *logits, double *scores);
+
+/// The n_group group scores of one row; NaN counts as -infinity.
+std::vector<double> groupScores(const LayerSpec &spec,
+                                const double *choiceScores);
+
+/// Which of the n_group groups one row keeps.
+std::vector<char> keptGroups(const LayerSpec &spec, const double *choiceScores);
+
 /// The choice of one row, as `RoutingSpec` defines it, from its `numRouted`
 /// choice scores: `topK` ids, best first.
 void chooseExperts(const LayerSpec &spec, const double *choiceScores,

@@ -27,7 +27,7 @@ struct TensorView {
 class HostTensor {
 public:
   HostTensor() = default;
-  /// Allocates uninitialized memory; `shape` has no -1.
+  /// Allocates uninitialized memory; `shape` has no -1. Throws std::bad_alloc.
   HostTensor(std::string name, DType dtype, std::vector<int64_t> shape);
 
   const std::string &name() const { return label; }
