@@ -125,10 +125,10 @@ static cpu::Launches lowerPhase(Operation *op, const cpu::Emission &emission) {
       .Case([&](DispatchOp dispatch) -> Result {
         if (dispatch.getExchange())
           return needsRanks(dispatch, dispatch.getCommunicatorName());
-        return cpu::lowerDispatchPlan(
-            emission, {dispatch.getIds(), dispatch.getOffsetsInit(),
-                       dispatch.getSourceRowsInit(),
-                       dispatch.getPairRowsInit()});
+        return cpu::lowerDispatchPlan(emission, {dispatch.getIds(),
+                                                 dispatch.getOffsetsInit(),
+                                                 dispatch.getSourceRowsInit(),
+                                                 dispatch.getPairRowsInit()});
       })
       .Case([&](ExpertsOp experts) {
         return cpu::lowerExperts(

@@ -94,7 +94,8 @@ static Value aggregate(OpBuilder &b, Location loc, Type type,
   return result;
 }
 
-static Value constant(OpBuilder &b, Location loc, unsigned bits, int64_t value) {
+static Value constant(OpBuilder &b, Location loc, unsigned bits,
+                      int64_t value) {
   Type type = b.getIntegerType(bits);
   return LLVM::ConstantOp::create(b, loc, type, b.getIntegerAttr(type, value));
 }
@@ -118,7 +119,8 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
   SmallVector<std::string> dims;
   for (auto [index, tensor] : llvm::enumerate(tensors)) {
     dims.push_back((symbol + "_dims_" + Twine(index)).str());
-    auto dimsType = LLVM::LLVMArrayType::get(b.getI64Type(), tensor.dims.size());
+    auto dimsType =
+        LLVM::LLVMArrayType::get(b.getI64Type(), tensor.dims.size());
     emitConstant(loc, dims.back(), dimsType, LLVM::Linkage::Private,
                  [&](OpBuilder &inside) {
                    SmallVector<Value> values;
@@ -127,23 +129,22 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
                    return aggregate(inside, loc, dimsType, values);
                  });
   }
-  emitConstant(loc, symbol, array, LLVM::Linkage::Private,
-               [&](OpBuilder &inside) {
-                 SmallVector<Value> values;
-                 for (auto [tensor, dim] : llvm::zip_equal(tensors, dims)) {
-                   Type element = tensor.elementType;
-                   values.push_back(aggregate(
-                       inside, loc, type,
-                       {getString(inside, loc, tensor.name),
-                        constant(inside, loc, 8, getTypeCode(element)),
-                        constant(inside, loc, 8,
-                                 element.getIntOrFloatBitWidth()),
-                        constant(inside, loc, 16, 1),
-                        constant(inside, loc, 32, tensor.dims.size()),
-                        address(inside, loc, dim)}));
-                 }
-                 return aggregate(inside, loc, array, values);
-               });
+  emitConstant(
+      loc, symbol, array, LLVM::Linkage::Private, [&](OpBuilder &inside) {
+        SmallVector<Value> values;
+        for (auto [tensor, dim] : llvm::zip_equal(tensors, dims)) {
+          Type element = tensor.elementType;
+          values.push_back(aggregate(
+              inside, loc, type,
+              {getString(inside, loc, tensor.name),
+               constant(inside, loc, 8, getTypeCode(element)),
+               constant(inside, loc, 8, element.getIntOrFloatBitWidth()),
+               constant(inside, loc, 16, 1),
+               constant(inside, loc, 32, tensor.dims.size()),
+               address(inside, loc, dim)}));
+        }
+        return aggregate(inside, loc, array, values);
+      });
   return address(b, loc, symbol);
 }
 
@@ -181,11 +182,10 @@ void RuntimeInterface::emitArtefact(Location loc, StringRef name,
       context, {IntegerType::get(context, 32), ptr, ptr, ptr, ptr});
   emitConstant(loc, "moert_artefact", type, LLVM::Linkage::External,
                [&](OpBuilder &b) {
-                 return aggregate(b, loc, type,
-                                  {constant(b, loc, 32, MOERT_ABI_VERSION),
-                                   getString(b, loc, name),
-                                   getString(b, loc, descriptor),
-                                   address(b, loc, run),
-                                   address(b, loc, workspaceSize)});
+                 return aggregate(
+                     b, loc, type,
+                     {constant(b, loc, 32, MOERT_ABI_VERSION),
+                      getString(b, loc, name), getString(b, loc, descriptor),
+                      address(b, loc, run), address(b, loc, workspaceSize)});
                });
 }

@@ -133,15 +133,15 @@ void EntryBuilder::emitWorkspaceSize() {
   if (map) {
     // Any slot's form is this one (SlotAttr); reuse its reading of it.
     auto zero = AffineMap::get(2, 0, b.getAffineConstantExpr(0));
-    auto slot =
-        SlotAttr::get(b.getContext(), b.getStringAttr(""), zero, map.getValue());
+    auto slot = SlotAttr::get(b.getContext(), b.getStringAttr(""), zero,
+                              map.getValue());
     SlotAttr::Bytes bytes = slot.getSizeBytes();
     total = constant(bytes[0]);
     for (unsigned i = 0; i < 2; ++i)
-      total = LLVM::AddOp::create(
-          b, loc, total,
-          LLVM::MulOp::create(b, loc, body->getArgument(i),
-                              constant(bytes[i + 1])));
+      total =
+          LLVM::AddOp::create(b, loc, total,
+                              LLVM::MulOp::create(b, loc, body->getArgument(i),
+                                                  constant(bytes[i + 1])));
   }
   LLVM::ReturnOp::create(b, loc, total);
 }
@@ -195,9 +195,9 @@ Value EntryBuilder::takeTensor(MemRefType type, Value tensors, int64_t index) {
                               ptr,
                               ptr,
                               i64};
-  Value slot = LLVM::GEPOp::create(
-      b, loc, ptr, ptr, tensors,
-      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
+  Value slot =
+      LLVM::GEPOp::create(b, loc, ptr, ptr, tensors,
+                          ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
   Value tensor = LLVM::LoadOp::create(b, loc, ptr, slot);
   Value data = loadField(fields, tensor, 0);
   Value offset = loadField(fields, tensor, 7);
@@ -228,8 +228,8 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   runtime.emitSignature(loc, signature, function.getName(), inputs, outputs,
                         maxTokens, numRanks, sizeName());
 
-  auto entry = func::FuncOp::create(b, loc, runName(),
-                                    b.getFunctionType({ptr}, {i32}));
+  auto entry =
+      func::FuncOp::create(b, loc, runName(), b.getFunctionType({ptr}, {i32}));
   Block *begin = entry.addEntryBlock();
   call = begin->getArgument(0);
   // The old body follows; its arguments become buffers taken from the call.
@@ -317,8 +317,7 @@ void EntryBuilder::convertRun(RunOp run) {
   };
   for (Value event : run.getAfter())
     runtime.call(b, loc, "moert_stream_wait", {call, stream, ticketOf(event)});
-  for (Operation &op :
-       llvm::make_early_inc_range(run.getBody().front())) {
+  for (Operation &op : llvm::make_early_inc_range(run.getBody().front())) {
     auto launch = dyn_cast<LaunchOp>(op);
     if (!launch) {
       // Sizes and views of the launches' operands.
@@ -328,9 +327,9 @@ void EntryBuilder::convertRun(RunOp run) {
     b.setInsertionPoint(run);
     SmallVector<MemRefType> types;
     SmallVector<Value> descriptors;
-    for (Value buffer : llvm::concat<Value>(
-             llvm::to_vector(launch.getReads()),
-             llvm::to_vector(launch.getWrites()))) {
+    for (Value buffer :
+         llvm::concat<Value>(llvm::to_vector(launch.getReads()),
+                             llvm::to_vector(launch.getWrites()))) {
       types.push_back(cast<MemRefType>(buffer.getType()));
       descriptors.push_back(
           UnrealizedConversionCastOp::create(
@@ -347,8 +346,8 @@ void EntryBuilder::convertRun(RunOp run) {
                             : (*run.getLabel() + ": " + label).str();
     Value bytes =
         LLVM::ConstantOp::create(b, loc, b.getI64Type(), packed.bytes);
-    Value grid = arith::IndexCastOp::create(b, loc, b.getI64Type(),
-                                            launch.getGrid());
+    Value grid =
+        arith::IndexCastOp::create(b, loc, b.getI64Type(), launch.getGrid());
     runtime.call(b, loc, "moert_launch",
                  {call, stream, kernel, runtime.getString(b, loc, label),
                   packed.pointer, bytes, grid});
@@ -378,8 +377,7 @@ void EntryBuilder::convertSlice(SliceOp slice) {
       continue;
     Value factor = LLVM::ConstantOp::create(b, loc, i64, bytes[i + 1]);
     offset = LLVM::AddOp::create(
-        b, loc, offset,
-        LLVM::MulOp::create(b, loc, toI64(counts[i]), factor));
+        b, loc, offset, LLVM::MulOp::create(b, loc, toI64(counts[i]), factor));
   }
   MemRefDescriptor descriptor(
       UnrealizedConversionCastOp::create(

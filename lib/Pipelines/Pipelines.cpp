@@ -44,7 +44,8 @@ void moe::buildKernelPipeline(OpPassManager &pm,
   kernels.target = options.target;
   kernels.cpu = options.cpu;
   pm.addPass(createLowerToKernels(kernels));
-  // Kernels declare their buffers themselves: their declarations are proven too.
+  // Kernels declare their buffers themselves: their declarations are proven
+  // too.
   pm.addNestedPass<func::FuncOp>(createScheduleVerify());
   // Slots share memory where the schedule allows it, and that is proven from
   // the table of slots.
