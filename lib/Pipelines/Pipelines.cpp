@@ -35,7 +35,7 @@ void moe::buildSchedulePipeline(OpPassManager &pm,
   schedule.staticNumTokens = options.staticNumTokens;
   pm.addNestedPass<func::FuncOp>(createMoESchedule(schedule));
   // Nothing goes on that is not proven.
-  pm.addNestedPass<func::FuncOp>(createScheduleVerify());
+  pm.addPass(createScheduleVerify());
 }
 
 void moe::buildKernelPipeline(OpPassManager &pm,
@@ -46,11 +46,11 @@ void moe::buildKernelPipeline(OpPassManager &pm,
   pm.addPass(createLowerToKernels(kernels));
   // Kernels declare their buffers themselves: their declarations are proven
   // too.
-  pm.addNestedPass<func::FuncOp>(createScheduleVerify());
+  pm.addPass(createScheduleVerify());
   // Slots share memory where the schedule allows it, and that is proven from
   // the table of slots.
   pm.addNestedPass<func::FuncOp>(createSchedulePlanWorkspace());
-  pm.addNestedPass<func::FuncOp>(createScheduleVerify());
+  pm.addPass(createScheduleVerify());
 }
 
 llvm::Error moe::buildRuntimePipeline(OpPassManager &pm,

@@ -65,14 +65,17 @@ def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   ];
 }
 
-def ScheduleVerify
-    : Pass<"schedule-verify", "::mlir::func::FuncOp"> {
+def ScheduleVerify : Pass<"schedule-verify"> {
   let summary = "prove a schedule free of races";
   let description = [{
     Runs the happens-before analysis of `HappensBefore.h` on every function that
-    issues work and fails with both places of each unordered conflict. It shares
-    no code with the passes that place events, and works on anybody's `schedule`
-    IR.
+    issues work, and fails with both places of everything that it finds:
+    conflicting work that no event orders, a missing fork or join, reads of what
+    nothing has written, writes that nothing reads, writes to inputs, and
+    collectives whose order may differ between ranks. It shares no code with the
+    passes that place events, and works on anybody's `schedule` IR.
+
+    It runs on any op: on a function, or on all functions of a module.
   }];
 }
 

@@ -92,7 +92,8 @@ void LaunchOp::getEffects(
   for (OpOperand &operand : getReadsMutable())
     effects.emplace_back(MemoryEffects::Read::get(), &operand);
   for (OpOperand &operand : getWritesMutable())
-    effects.emplace_back(MemoryEffects::Write::get(), &operand);
+    effects.emplace_back(MemoryEffects::Write::get(), &operand, /*stage=*/0,
+                         /*effectOnFullRegion=*/true);
 }
 
 LogicalResult LaunchOp::verify() {
@@ -172,7 +173,7 @@ LogicalResult SliceOp::verify() {
   }
   // schedule.slice C2
   auto type = cast<MemRefType>(getBuffer().getType());
-  if (static_cast<int64_t>(getSizes().size()) != type.getNumDynamicDims())
+  if (getSizes().size() != static_cast<size_t>(type.getNumDynamicDims()))
     return emitOpError("expected ") << type.getNumDynamicDims()
                                     << " sizes but got " << getSizes().size();
   return success();

@@ -81,7 +81,9 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
   let description = [{
     The kernel gets `reads`, then `writes`, then `scalars` as arguments; a
     buffer that a kernel reads and writes stands in both lists. The declared
-    buffers are all that the kernel touches.
+    buffers are all that the kernel touches, and a buffer that stands in
+    `writes` alone is written as a whole: kernels that share a buffer get
+    subviews of it.
 
     ```mlir
     schedule.launch @gate grid(%n) reads(%x, %w : memref<?x64xf32>, memref<8x64xf32>)
