@@ -1,7 +1,9 @@
 # Thin wrappers that keep the folders' CMake files to names and sources.
 
 if(MOE_SANITIZE)
-  add_compile_options(-fsanitize=${MOE_SANITIZE} -fno-omit-frame-pointer -g)
+  # UBSan would print and go on, and the tests pass.
+  add_compile_options(-fsanitize=${MOE_SANITIZE} -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=${MOE_SANITIZE})
 endif()
 add_compile_options(-Wall -Wextra -Wno-unused-parameter)
