@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Import/ModelConfig.h"
+#include "ConfigKeys.h"
 #include "ModelFamilies.h"
 #include "moe-mlir/Reference/JSONFields.h"
 #include <algorithm>
@@ -17,35 +18,16 @@ using namespace moe;
 using nlohmann::json;
 
 namespace {
-/// Reads one config for one family. The first error is kept, and reads after
-/// it give defaults.
-class ConfigReader {
+/// Reads one config for one family.
+class ConfigReader : private ConfigKeys {
 public:
   ConfigReader(const json &outer, const json &text, const ModelFamily &family,
                const ModelConfigOptions &options)
-      : outer(outer), text(text), family(family), options(options) {}
+      : ConfigKeys(text), outer(outer), family(family), options(options) {}
 
   Result<ModelLayer> read();
 
 private:
-  void fail(const std::string &key, const std::string &expected,
-            const std::string &found) {
-    if (message.empty())
-      message = "key '" + key + "': expected " + expected + " but got " + found;
-  }
-
-  /// The first of `keys` that is there and not null; null if none is.
-  const json *find(const Keys &keys, std::string *key = nullptr) const;
-
-  int64_t readSize(const Keys &keys, int64_t minimum,
-                   std::optional<int64_t> otherwise = std::nullopt);
-  int64_t sizeOf(const std::string &key, const json &value, int64_t minimum);
-  bool readFlag(const Setting<bool> &setting);
-  double readNumber(const Setting<double> &setting);
-  std::string readText(const std::string &key, const std::string &otherwise);
-  /// A list of integers; empty if the key is missing.
-  std::vector<int64_t> readIndices(const std::string &key);
-
   std::vector<char> readMoELayers();
   std::vector<char> readPattern(int64_t numLayers);
   void chooseLayer();
@@ -59,124 +41,12 @@ private:
   void checkExpectations();
   void selectSources();
 
-  const json &outer, &text;
+  const json &outer;
   const ModelFamily &family;
   const ModelConfigOptions &options;
   ModelLayer result;
-  std::string message;
 };
 } // namespace
-
-const json *ConfigReader::find(const Keys &keys, std::string *key) const {
-  for (const std::string &candidate : keys) {
-    auto found = text.find(candidate);
-    if (found == text.end() || found->is_null())
-      continue;
-    if (key)
-      *key = candidate;
-    return &*found;
-  }
-  return nullptr;
-}
-
-static std::string quoteKeys(const Keys &keys) {
-  std::string quoted;
-  for (const std::string &key : keys)
-    quoted += (quoted.empty() ? "'" : " or '") + key + "'";
-  return quoted;
-}
-
-int64_t ConfigReader::sizeOf(const std::string &key, const json &value,
-                             int64_t minimum) {
-  std::string expected = "an integer of at least " + std::to_string(minimum);
-  if (!value.is_number_integer()) {
-    fail(key, expected, describe(value));
-    return minimum;
-  }
-  int64_t size = value.get<int64_t>();
-  // Sizes multiply, and products stay far from the end of int64.
-  constexpr int64_t maximum = INT32_MAX;
-  if (size < minimum || size > maximum) {
-    fail(key, size < minimum ? expected : "an integer of at most 2147483647",
-         describe(value));
-    return minimum;
-  }
-  return size;
-}
-
-int64_t ConfigReader::readSize(const Keys &keys, int64_t minimum,
-                               std::optional<int64_t> otherwise) {
-  std::string key;
-  const json *value = find(keys, &key);
-  if (!value) {
-    if (otherwise)
-      return *otherwise;
-    if (message.empty())
-      message = "expected key " + quoteKeys(keys) + " but it is missing";
-    return minimum;
-  }
-  if (family.sizesPerLayer && value->is_array()) {
-    size_t index = static_cast<size_t>(result.layer);
-    if (index >= value->size()) {
-      fail(key, "a value for layer " + std::to_string(result.layer),
-           describe(*value));
-      return minimum;
-    }
-    return sizeOf(key + "[" + std::to_string(index) + "]", (*value)[index],
-                  minimum);
-  }
-  return sizeOf(key, *value, minimum);
-}
-
-bool ConfigReader::readFlag(const Setting<bool> &setting) {
-  std::string key;
-  const json *value = find(setting.keys, &key);
-  if (!value)
-    return setting.value;
-  if (!value->is_boolean()) {
-    fail(key, "true or false", describe(*value));
-    return setting.value;
-  }
-  return value->get<bool>();
-}
-
-double ConfigReader::readNumber(const Setting<double> &setting) {
-  std::string key;
-  const json *value = find(setting.keys, &key);
-  if (!value)
-    return setting.value;
-  if (!value->is_number()) {
-    fail(key, "a number", describe(*value));
-    return setting.value;
-  }
-  return value->get<double>();
-}
-
-std::string ConfigReader::readText(const std::string &key,
-                                   const std::string &otherwise) {
-  const json *value = find({key});
-  if (!value)
-    return otherwise;
-  if (!value->is_string()) {
-    fail(key, "a string", describe(*value));
-    return otherwise;
-  }
-  return value->get<std::string>();
-}
-
-std::vector<int64_t> ConfigReader::readIndices(const std::string &key) {
-  std::vector<int64_t> indices;
-  const json *value = find({key});
-  if (!value)
-    return indices;
-  if (!value->is_array()) {
-    fail(key, "an array of layer indices", describe(*value));
-    return indices;
-  }
-  for (const json &element : *value)
-    indices.push_back(sizeOf(key, element, 0));
-  return indices;
-}
 
 /// One character or one name for each layer.
 std::vector<char> ConfigReader::readPattern(int64_t numLayers) {
@@ -185,9 +55,7 @@ std::vector<char> ConfigReader::readPattern(int64_t numLayers) {
   const json *value =
       find({"hybrid_override_pattern", "layers_block_type"}, &key);
   if (!value) {
-    if (message.empty())
-      message = "expected key 'hybrid_override_pattern' or "
-                "'layers_block_type' but it is missing";
+    failMissing({"hybrid_override_pattern", "layers_block_type"});
     return isMoE;
   }
   if (const auto *pattern = value->get_ptr<const std::string *>()) {
@@ -487,6 +355,8 @@ Result<ModelLayer> ConfigReader::read() {
   if (!message.empty())
     return Failure{message};
   result.weights.layer = result.layer;
+  if (family.sizesPerLayer)
+    listIndex = result.layer;
   result.spec.name = family.modelType + "_layer" + std::to_string(result.layer);
   result.spec.hasExpertBias = family.expertBias;
   readDType();

@@ -10,6 +10,7 @@
 #include "moe-mlir/Reference/Parallel.h"
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 using namespace moe;
@@ -187,7 +188,7 @@ struct Plan {
 class Planner {
 public:
   Planner(const LayerSpec &spec, const WeightMap &map, const Module &module,
-          const TensorSource &source, const LoadOptions &options)
+          TensorSource &source, const LoadOptions &options)
       : spec(spec), map(map), module(module), source(source), options(options) {
   }
 
@@ -210,7 +211,7 @@ private:
   const LayerSpec &spec;
   const WeightMap &map;
   const Module &module;
-  const TensorSource &source;
+  TensorSource &source;
   const LoadOptions &options;
   std::set<std::string> used;
   std::set<std::string> noted;
@@ -244,12 +245,12 @@ Planner::choose(const WeightSource &weight) const {
 Result<Part> Planner::findPart(const std::string &name, const TensorSpec &input,
                                const std::vector<int64_t> &shape) {
   const std::string full = module.prefix + name;
-  std::optional<SourceTensor> tensor;
-  if (module.names.count(name))
-    tensor = source.find(full);
-  if (!tensor)
+  if (!module.names.count(name))
     return Failure{"missing tensor '" + full + "': expected shape " +
                    shapeText(shape) + " for '" + input.name + "'" + hint()};
+  Result<SourceTensor> tensor = source.find(full);
+  if (!tensor)
+    return Failure{tensor.error()};
   used.insert(name);
   // Some families keep vectors as [1, n].
   std::vector<int64_t> found = tensor->shape;
@@ -397,6 +398,11 @@ static HostTensor pack(ThreadPool &pool, const Plan &plan) {
         char *to = tensor.as<char>() +
                    ((part.expert + inside) * plan.rows + part.firstRow) *
                        plan.columns * size;
+        std::vector<char> aligned;
+        if (reinterpret_cast<uintptr_t>(from) % dtypeBytes(part.dtype)) {
+          aligned.assign(from, from + count * dtypeBytes(part.dtype));
+          from = aligned.data();
+        }
         if (plan.layout == WeightLayout::Rows) {
           convertElements(part.dtype, from, plan.input.dtype, to, count);
           return;
@@ -418,7 +424,7 @@ static HostTensor pack(ThreadPool &pool, const Plan &plan) {
 
 Result<LoadedWeights> moe::loadWeights(const LayerSpec &spec,
                                        const WeightMap &map,
-                                       const TensorSource &source,
+                                       TensorSource &source,
                                        const LoadOptions &options) {
   if (Status status = validate(spec); !status)
     return Failure{status.error()};

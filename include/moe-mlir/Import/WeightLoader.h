@@ -10,7 +10,6 @@
 
 #include "moe-mlir/Import/WeightSource.h"
 #include "moe-mlir/Reference/Tensor.h"
-#include <optional>
 
 namespace moe {
 
@@ -22,12 +21,14 @@ struct SourceTensor {
   const void *data = nullptr;
 };
 
-/// What the loader asks of a file format. The data lives as long as the source.
+/// What the loader asks of a file format. The data lives as long as the source
+/// and need not be aligned.
 class TensorSource {
 public:
   virtual ~TensorSource();
   virtual std::vector<std::string> names() const = 0;
-  virtual std::optional<SourceTensor> find(const std::string &name) const = 0;
+  /// One of `names()`; an error if it cannot be read (a missing shard).
+  virtual Result<SourceTensor> find(const std::string &name) = 0;
 };
 
 struct LoadOptions {
@@ -52,7 +53,7 @@ struct LoadedWeights {
 /// tensor that no input uses is an error. Errors name the tensor, what was
 /// expected and what was found.
 Result<LoadedWeights> loadWeights(const LayerSpec &spec, const WeightMap &map,
-                                  const TensorSource &source,
+                                  TensorSource &source,
                                   const LoadOptions &options = {});
 
 } // namespace moe
