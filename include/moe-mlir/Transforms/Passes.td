@@ -11,6 +11,19 @@
 
 include "mlir/Pass/PassBase.td"
 
+def MoEExplain : Pass<"moe-explain", "::mlir::func::FuncOp"> {
+  let summary = "print what was decided, by which rule, and what would change it";
+  let description = [{
+    Prints the explanation of every scheduled function on standard output and
+    changes nothing. `moe-compile --explain` prints the same.
+  }];
+  let options = [
+    Option<"format", "format", "std::string", "\"text\"", "text or json">,
+    Option<"numTokens", "num-tokens", "int64_t", "-1",
+           "the number of tokens that is explained; -1: any">
+  ];
+}
+
 def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   let summary = "choose each layer's order and put its phases on streams";
   let description = [{
