@@ -82,11 +82,12 @@ getLocalShape(const TensorSpec &tensor, const LayerSpec &spec,
     if (size < 0)
       size = ShapedType::kDynamic;
   StringRef name = tensor.name;
-  if (name == "w13" || name == "w2" || name == "b13" || name == "b2") {
+  bool first = name == "w13" || name == "w1" || name == "b13" || name == "b1";
+  if (first || name == "w2" || name == "b2") {
     bool equal = properties.numPhysicalExperts % properties.ep.size == 0;
     shape[0] = equal ? properties.numLocalExperts : ShapedType::kDynamic;
     // The output of w2 is whole; b2 is added once, by its rank of tp.
-    if (name == "w13" || name == "b13")
+    if (first)
       shape[1] /= properties.tp.size;
     else if (name == "w2")
       shape[2] /= properties.tp.size;
@@ -94,7 +95,7 @@ getLocalShape(const TensorSpec &tensor, const LayerSpec &spec,
   bool replicated =
       properties.isSequenceParallel && !properties.sharedExpertsSharded;
   int64_t sharedRanks = replicated ? 1 : properties.outerTp.size;
-  if (name == "shared_w13")
+  if (name == "shared_w13" || name == "shared_w1")
     shape[0] /= sharedRanks;
   else if (name == "shared_w2")
     shape[1] /= sharedRanks;
@@ -174,15 +175,17 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   for (auto [name, argument] : llvm::zip_equal(names, body->getArguments()))
     inputs[name] = argument;
   auto input = [&](StringRef name) { return inputs.lookup(name); };
+  // Layers without a gate name their first weights w1 and so on.
+  bool gated = spec.activation.isGated();
   ParallelAttr parallel =
       moe::getParallelAttr(context, config, sequenceParallelFamily);
   function->setAttr("moe.parallel", parallel);
   auto layer = LayerOp::create(
       b, loc, result, input("hidden_states"), input("router_weight"),
       input("router_bias"), input("correction_bias"), input("topk_ids"),
-      input("topk_weights"), input(spec.activation.isGated() ? "w13" : "w1"),
-      input("w2"), input("b13"), input("b2"), /*w13_scale=*/Value(),
-      /*w2_scale=*/Value(), input("shared_w13"), input("shared_w2"),
+      input("topk_weights"), input(gated ? "w13" : "w1"),
+      input("w2"), input(gated ? "b13" : "b1"), input("b2"), /*w13_scale=*/Value(),
+      /*w2_scale=*/Value(), input(gated ? "shared_w13" : "shared_w1"), input("shared_w2"),
       input("shared_gate"), input("latent_in"), input("latent_out"),
       input("logical_to_physical"), input("replica_count"),
       getRouting(context, spec), getActivation(context, spec.activation),
