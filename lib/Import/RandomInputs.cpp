@@ -43,27 +43,22 @@ static inline float nearlyNormal(uint64_t key, int64_t index) {
 
 static void fillNormal(ThreadPool &pool, HostTensor &tensor, uint64_t key,
                        double deviation) {
-  constexpr int64_t chunk = 1 << 16;
+  constexpr int64_t chunk = 1 << 16, piece = 1 << 10;
   // Square roots and single products are correctly rounded everywhere.
   const float scale = static_cast<float>(deviation * std::sqrt(3.0) / 65536.0);
   const int64_t count = tensor.numElements();
-  auto fill = [&](auto *data, auto round) {
-    pool.forEach((count + chunk - 1) / chunk, [&](int64_t task) {
-      const int64_t end = std::min(count, (task + 1) * chunk);
-      for (int64_t i = task * chunk; i < end; ++i)
-        data[i] = round(nearlyNormal(key, i) * scale);
-    });
-  };
-  switch (tensor.dtype()) {
-  case DType::F32:
-    return fill(tensor.as<float>(), [](float x) { return x; });
-  case DType::BF16:
-    return fill(tensor.as<uint16_t>(), floatToBF16);
-  case DType::F16:
-    return fill(tensor.as<uint16_t>(), floatToF16);
-  case DType::I32:
-    return;
-  }
+  const int64_t size = dtypeBytes(tensor.dtype());
+  pool.forEach((count + chunk - 1) / chunk, [&](int64_t task) {
+    const int64_t end = std::min(count, (task + 1) * chunk);
+    float values[piece];
+    for (int64_t first = task * chunk; first < end; first += piece) {
+      const int64_t n = std::min(piece, end - first);
+      for (int64_t i = 0; i < n; ++i)
+        values[i] = nearlyNormal(key, first + i) * scale;
+      convertElements(DType::F32, values, tensor.dtype(),
+                      tensor.as<char>() + first * size, n);
+    }
+  });
 }
 
 /// Distinct ids for each row: the first k of a random permutation.

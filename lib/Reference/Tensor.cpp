@@ -36,16 +36,6 @@ HostTensor::HostTensor(std::string name, DType dtype,
 
 void HostTensor::Free::operator()(void *pointer) const { std::free(pointer); }
 
-uint16_t moe::floatToBF16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  if (std::isnan(value))
-    return static_cast<uint16_t>((bits >> 16) | 0x0040);
-  // Adding half of the last kept place, less one if that place is even, rounds
-  // to nearest even; overflow runs into the exponent, as it should.
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 uint16_t moe::floatToF16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));

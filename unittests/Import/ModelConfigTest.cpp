@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Import/ModelConfig.h"
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 

@@ -9,6 +9,7 @@
 #include "moe-mlir/Import/RandomInputs.h"
 #include "moe-mlir/Reference/Evaluate.h"
 #include <cmath>
+#include <cstring>
 #include <gtest/gtest.h>
 #include <set>
 

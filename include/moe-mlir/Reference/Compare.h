@@ -52,7 +52,10 @@ struct ChoiceReport {
 /// some set of kept groups and some top-k among them explain it when every
 /// choice score may be off by what `resolution` resolves (a relative
 /// unitRoundoff(resolution)) and by the row's float32 logit error. An id out of
-/// range or twice in a row is always wrong.
+/// range or twice in a row is always wrong. Compiled layers score in float32
+/// whatever their dtype, so DType::F32 is what they should meet; the layer's
+/// own dtype allows for implementations that score in it. Nothing is compared
+/// where the routing is given.
 ChoiceReport compareChoices(const LayerSpec &spec, const Evaluation &reference,
                             const int32_t *ids, DType resolution);
 

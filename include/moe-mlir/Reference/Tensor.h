@@ -79,7 +79,16 @@ inline float f16ToFloat(uint16_t bits) {
 }
 
 /// Rounding to nearest, ties to even; NaN stays NaN.
-uint16_t floatToBF16(float value);
+inline uint16_t floatToBF16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  // Adding half of the last kept place, less one if that place is even, rounds
+  // to nearest even; overflow runs into the exponent, as it should.
+  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  uint32_t quiet = (bits >> 16) | 0x0040;
+  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? quiet
+                                                                : rounded);
+}
 uint16_t floatToF16(float value);
 
 /// Reads `count` elements of `dtype` (not I32) from `from`, starting at element
