@@ -30,13 +30,14 @@ struct ScheduleVerify : moe::impl::ScheduleVerifyBase<ScheduleVerify> {
     });
     // All functions are verified, even after one has failed.
     std::atomic<bool> failed = false;
-    parallelForEach(&getContext(), functions, [&](FunctionOpInterface function) {
-      moe::schedule::HappensBefore order(function);
-      for (const moe::schedule::Finding &finding : order.getFindings()) {
-        finding.emit();
-        failed = true;
-      }
-    });
+    parallelForEach(
+        &getContext(), functions, [&](FunctionOpInterface function) {
+          moe::schedule::HappensBefore order(function);
+          for (const moe::schedule::Finding &finding : order.getFindings()) {
+            finding.emit();
+            failed = true;
+          }
+        });
     if (failed)
       signalPassFailure();
   }
