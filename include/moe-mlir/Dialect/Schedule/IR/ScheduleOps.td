@@ -111,6 +111,21 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
   let hasVerifier = 1;
 }
 
+def Schedule_TotalTokensOp : Schedule_Op<"total_tokens", [Pure]> {
+  let summary = "the tokens of all ranks";
+  let description = [{
+    The sum of the tokens that all ranks bring to this call. Whoever lowers the
+    function knows where it comes from; here it is what buffers may grow with
+    beside the tokens of this rank.
+
+    ```mlir
+    %n = schedule.total_tokens : index
+    ```
+  }];
+  let results = (outs Index:$tokens);
+  let assemblyFormat = "attr-dict `:` type($tokens)";
+}
+
 def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
   let summary = "the table of slots of the caller's workspace";
   let description = [{
@@ -119,8 +134,8 @@ def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
 
     ```mlir
     %ws = schedule.workspace %bytes(%t, %n) slots [
-      #schedule.slot<"logits", offset = affine_map<(t, n) -> (0)>,
-                               size = affine_map<(t, n) -> (t * 256)>>
+      #schedule.slot<"logits", offset = (t, n) -> (0),
+                               size = (t, n) -> (t * 256)>
     ] : memref<?xi8>
     ```
 
@@ -156,6 +171,7 @@ def Schedule_SliceOp : Schedule_Op<"slice", [Pure]> {
     - C2: one size per dynamic dimension.
     - C3: the slot is large enough for every number of tokens, as far as the
       sizes are the workspace's tokens and constants.
+    - C4: the buffer is contiguous.
   }];
   let arguments = (ins
     Schedule_WorkspaceType:$workspace, StrAttr:$slot, Variadic<Index>:$sizes
