@@ -109,6 +109,21 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
   let hasVerifier = 1;
 }
 
+def Schedule_TotalTokensOp : Schedule_Op<"total_tokens", [Pure]> {
+  let summary = "the tokens of all ranks";
+  let description = [{
+    The sum over all ranks of the rows that each holds, as the caller says with
+    every call; this rank's rows where it is the only one. All ranks get the
+    same value.
+
+    ```mlir
+    %n = schedule.total_tokens
+    ```
+  }];
+  let results = (outs Index:$tokens);
+  let assemblyFormat = "attr-dict";
+}
+
 def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
   let summary = "the table of slots of the caller's workspace";
   let description = [{
