@@ -16,4 +16,7 @@ void moe::registerDialects(mlir::DialectRegistry &registry) {
   registry.insert<MoEDialect, schedule::ScheduleDialect>();
 }
 
-void moe::registerPasses() { registerTransformsPasses(); }
+void moe::registerPasses() {
+  registerTransformsPasses();
+  registerTransformsPipelines();
+}

@@ -56,3 +56,29 @@ ParallelAttr moe::getParallelAttr(MLIRContext *context,
       string(policy::stringify(config.sequenceParallel)),
       sequenceParallelFamily, config.shardSharedExperts);
 }
+
+policy::LayerTraits moe::getLayerTraits(LayerOp layer) {
+  policy::LayerTraits traits;
+  ParallelAttr parallel = layer.getEffectiveParallel();
+  int64_t numExperts = layer.getNumRouterOutputs();
+  if (!ShapedType::isDynamic(numExperts))
+    traits.numExperts = numExperts - layer.getRouting().getZeroExperts();
+  traits.numExpertGroups = layer.getRouting().getNGroup();
+  traits.hasSharedExperts = static_cast<bool>(layer.getSharedW2());
+  traits.optsIntoSequenceParallel = parallel.getSequenceParallelFamily();
+
+  // The weights are this rank's share; the policy asks about the whole.
+  FailureOr<policy::ParallelConfig> config =
+      getParallelConfig(parallel, [&] { return layer.emitOpError(); });
+  if (failed(config))
+    return traits;
+  policy::ParallelProperties properties =
+      policy::derive(*config, traits).properties;
+  bool isSharedReplicated =
+      properties.isSequenceParallel && !properties.sharedExpertsSharded;
+  traits.intermediateSize = layer.getIntermediateSize() * properties.tp.size;
+  traits.sharedIntermediateSize =
+      layer.getSharedIntermediateSize() *
+      (isSharedReplicated ? 1 : properties.outerTp.size);
+  return traits;
+}

@@ -12,6 +12,10 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/Pass.h"
 
+namespace mlir {
+class OpPassManager;
+} // namespace mlir
+
 namespace moe {
 
 #define GEN_PASS_DECL
@@ -19,6 +23,14 @@ namespace moe {
 
 #define GEN_PASS_REGISTRATION
 #include "moe-mlir/Transforms/Passes.h.inc"
+
+/// Level 2 to level 3: takes a module of phases on tensors to phases on buffers.
+/// Every buffer is one allocation at the function's entry, tensor results are
+/// trailing arguments that carry `bufferize.result`, and nothing is copied.
+void buildBufferizePipeline(mlir::OpPassManager &pm);
+
+/// Registers the pipelines above with MLIR's command line.
+void registerTransformsPipelines();
 
 } // namespace moe
 

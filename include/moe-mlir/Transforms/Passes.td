@@ -24,6 +24,76 @@ def MoEExplain : Pass<"moe-explain", "::mlir::func::FuncOp"> {
   ];
 }
 
+def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
+  let summary = "turn each moe.layer into its phases";
+  let description = [{
+    The phases come in the order of the data flow: gate, route, dispatch,
+    experts, combine, shared experts, merge. What crosses ranks follows from the
+    parallel configuration; a configuration that the policy refuses is an error
+    at the layer.
+
+    Before:
+
+    ```mlir
+    %y = moe.layer hidden(%x : tensor<?x64xf32>) router(...) experts(...)
+           shared(...) routing(<top_k = 2>) activation(<swiglu>)
+           -> tensor<?x64xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %t = tensor.dim %x, %c0 : tensor<?x64xf32>
+    %0 = bufferization.alloc_tensor(%t) : tensor<?x8xf32>
+    %logits = moe.gate ins(%x, %router ...) outs(%0 ...) -> tensor<?x8xf32>
+    ...
+    %output = moe.merge ins(%routed ...) shared(%shared ...) outs(...)
+                -> tensor<?x64xf32>
+    ```
+
+    The function then carries `moe.parallel`, the configuration of its layers,
+    and `moe.layers`, one dictionary per layer for passes that ask about the
+    layer as a whole: `name`, `hidden_size`, `num_experts` (logical, without zero
+    experts), `top_k`, `n_group`, `intermediate_size`,
+    `shared_intermediate_size` (both before sharding), `gated`.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::tensor::TensorDialect", "::moe::schedule::ScheduleDialect"
+  ];
+  let options = [
+    Option<"maxNumTokens", "max-num-tokens", "int64_t", "-1",
+           "the most tokens of one rank, for exchanges of fixed capacity; -1: "
+           "the function's attribute 'moe.max_num_tokens' says, if there is one">
+  ];
+}
+
+def MoEHoistBuffers : Pass<"moe-hoist-buffers", "::mlir::func::FuncOp"> {
+  let summary = "move allocations and sizes to the function's entry";
+  let description = [{
+    Allocations, and the pure ops that compute their sizes, dominate all work
+    then, so that a schedule may put the work in any order and in any region.
+    Arguments get the location `moe.name` says, for readable IR
+    (`--mlir-use-nameloc-as-prefix`).
+
+    Before:
+
+    ```mlir
+    moe.gate ins(%x, %router ...) outs(%logits ...)
+    %ids = memref.alloc(%t) : memref<?x2xi32>
+    ```
+
+    After:
+
+    ```mlir
+    %ids = memref.alloc(%t) : memref<?x2xi32>
+    moe.gate ins(%x, %router ...) outs(%logits ...)
+    ```
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+}
+
 def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   let summary = "choose each layer's order and put its phases on streams";
   let description = [{

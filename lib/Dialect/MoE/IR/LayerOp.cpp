@@ -26,10 +26,22 @@ int64_t LayerOp::getHiddenSize() {
   return getHiddenStates().getType().getDimSize(1);
 }
 
-int64_t LayerOp::getNumExperts() {
+int64_t LayerOp::getNumRouterOutputs() {
   if (Value weight = getRouterWeight())
     return cast<RankedTensorType>(weight.getType()).getDimSize(0);
+  if (std::optional<uint64_t> number = getNumExperts())
+    return *number;
+  if (Value map = getLogicalToPhysical())
+    return cast<RankedTensorType>(map.getType()).getDimSize(0);
   return getW13().getType().getDimSize(0);
+}
+
+int64_t LayerOp::getNumPhysicalExperts() {
+  int64_t outputs = getNumRouterOutputs();
+  if (ShapedType::isDynamic(outputs))
+    return outputs;
+  return outputs - getRouting().getZeroExperts() +
+         getEffectiveParallel().getRedundantExperts();
 }
 
 int64_t LayerOp::getExpertInputSize() {

@@ -59,3 +59,74 @@ LogicalResult RoutingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                        << zeroExperts;
   return success();
 }
+
+LogicalResult
+ActivationAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                       ActivationKind, FloatAttr limit, FloatAttr alpha) {
+  // #moe.activation C1
+  if (!limit.getValue().isFinite() || limit.getValueAsDouble() <= 0)
+    return emitError() << "expected a finite limit above 0 but got "
+                       << limit.getValueAsDouble();
+  if (!alpha.getValue().isFinite())
+    return emitError() << "expected a finite alpha but got "
+                       << alpha.getValueAsDouble();
+  return success();
+}
+
+LogicalResult QuantAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                QuantScheme, int64_t rows, int64_t columns) {
+  // #moe.quant C1
+  if (rows < 1 || columns < 1)
+    return emitError() << "expected block_rows and block_columns of at least 1 "
+                          "but got "
+                       << rows << " and " << columns;
+  return success();
+}
+
+LogicalResult ParallelAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   int64_t tensor, int64_t data,
+                                   int64_t prefillContext, int64_t rank, bool,
+                                   StringAttr, bool, int64_t redundantExperts,
+                                   StringAttr placement, StringAttr sequence,
+                                   bool, bool) {
+  // #moe.parallel C1
+  constexpr int64_t maxSize = int64_t(1) << 20;
+  const std::pair<const char *, int64_t> sizes[] = {
+      {"tensor", tensor}, {"data", data}, {"prefill_context", prefillContext}};
+  for (auto [name, size] : sizes)
+    if (size < 1 || size > maxSize)
+      return emitError() << "expected " << name << " between 1 and " << maxSize
+                         << " but got " << size;
+  int64_t ranks = tensor * data * prefillContext;
+  if (rank < 0 || rank >= ranks)
+    return emitError() << "expected a rank between 0 and " << ranks - 1
+                       << " but got " << rank;
+  // #moe.parallel C2
+  if (redundantExperts < 0)
+    return emitError() << "expected redundant_experts of at least 0 but got "
+                       << redundantExperts;
+  // #moe.parallel C3
+  if (!llvm::is_contained({"linear", "round_robin"}, placement.strref()))
+    return emitError() << "expected expert_placement \"linear\" or "
+                          "\"round_robin\" but got "
+                       << placement;
+  if (!llvm::is_contained({"auto", "on", "off"}, sequence.strref()))
+    return emitError() << "expected sequence_parallel \"auto\", \"on\" or "
+                          "\"off\" but got "
+                       << sequence;
+  return success();
+}
+
+LogicalResult ExchangeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   Transport transport, StringAttr communicator,
+                                   int64_t ranks) {
+  // #moe.exchange C1
+  if (transport == Transport::none)
+    return emitError() << "expected a transport but got none; an op without "
+                          "an exchange has no such attribute";
+  if (communicator.empty())
+    return emitError() << "expected the name of a communicator but got \"\"";
+  if (ranks < 1)
+    return emitError() << "expected at least 1 rank but got " << ranks;
+  return success();
+}

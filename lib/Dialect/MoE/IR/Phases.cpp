@@ -38,6 +38,10 @@ llvm::StringRef CombineOp::getCommunicatorName() {
 std::string CombineOp::getCollectiveName() {
   return "combine " + stringifyTransport(getExchange()->getTransport()).str();
 }
+llvm::StringRef MergeOp::getCommunicatorName() {
+  return getCommunicator().value_or("");
+}
+std::string MergeOp::getCollectiveName() { return "all_reduce"; }
 llvm::StringRef AllReduceOp::getCommunicatorName() { return getCommunicator(); }
 std::string AllReduceOp::getCollectiveName() { return "all_reduce"; }
 llvm::StringRef AllGatherOp::getCommunicatorName() { return getCommunicator(); }

@@ -115,6 +115,9 @@ def MoE_ActivationAttr : MoE_Attr<"Activation", "activation"> {
     | `geglu`, `geglu_tanh` | gelu(g) * u, exact or by tanh | [2I, H] |
     | `swigluoai` | (min(max(u, -limit), limit) + 1) * g' * sigmoid(alpha * g'), g' = min(g, limit) | [2I, H] |
     | `relu2` | relu(x)^2 | [I, H] |
+
+    Constraints:
+    - C1: `limit` > 0; `limit` and `alpha` are finite.
   }];
   let parameters = (ins
     EnumParameter<MoE_ActivationKind>:$kind,
@@ -131,6 +134,7 @@ def MoE_ActivationAttr : MoE_Attr<"Activation", "activation"> {
     bool isGated() const { return getKind() != ActivationKind::relu2; }
   }];
   let assemblyFormat = "`<` $kind (`,` struct($limit, $alpha)^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 def MoE_QuantScheme : MoE_I32Enum<"QuantScheme", "how weights are quantized", [
@@ -143,6 +147,9 @@ def MoE_QuantAttr : MoE_Attr<"Quant", "quant"> {
   let description = [{
     The scheme and the block that shares one scale: rows x columns. Scales are
     operands of the layer.
+
+    Constraints:
+    - C1: `block_rows` and `block_columns` >= 1.
   }];
   let parameters = (ins
     EnumParameter<MoE_QuantScheme>:$scheme,
@@ -150,6 +157,7 @@ def MoE_QuantAttr : MoE_Attr<"Quant", "quant"> {
     DefaultValuedParameter<"int64_t", "128">:$block_columns
   );
   let assemblyFormat = "`<` $scheme (`,` struct($block_rows, $block_columns)^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -160,7 +168,15 @@ def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
   let summary = "the parallel configuration a layer is compiled for";
   let description = [{
     What the user's flags say, by their names; all that follows from it is
-    derived by the policy library (`ParallelConfig.h`), which also checks it.
+    derived by the policy library (`ParallelConfig.h`), which also checks what
+    spans several of them.
+
+    Constraints:
+    - C1: `tensor`, `data` and `prefill_context` are between 1 and 2^20;
+      `rank` is one of theirs.
+    - C2: `redundant_experts` >= 0.
+    - C3: `expert_placement` is "linear" or "round_robin"; `sequence_parallel`
+      is "auto", "on" or "off".
   }];
   let parameters = (ins
     DefaultValuedParameter<"int64_t", "1">:$tensor,
@@ -187,7 +203,17 @@ def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
     return $_get($_ctxt, 1, 1, 1, 0, false, string("allgather_reducescatter"),
                  false, 0, string("linear"), string("auto"), false, false);
   }]>];
+  let extraClassDeclaration = [{
+    int64_t getNumRanks() const {
+      return getTensor() * getData() * getPrefillContext();
+    }
+    /// Ranks that share out whole experts: all of them, or one.
+    int64_t getNumExpertRanks() const {
+      return getExpertParallel() ? getNumRanks() : 1;
+    }
+  }];
   let assemblyFormat = "(`<` struct(params)^ `>`)?";
+  let genVerifyDecl = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -208,6 +234,10 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
     | `all_gather` | every rank gets all tokens; results are reduce-scattered |
     | `send_receive` | counts, then each token once to each rank that needs it |
     | `batched` | fixed capacity per (source rank, local expert) |
+
+    Constraints:
+    - C1: the transport is not `none` (no exchange is no attribute), the
+      communicator has a name and at least 1 rank.
   }];
   let parameters = (ins
     EnumParameter<MoE_Transport>:$transport,
@@ -215,6 +245,7 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
     "int64_t":$ranks
   );
   let assemblyFormat = "`<` $transport `,` $communicator `,` $ranks `>`";
+  let genVerifyDecl = 1;
 }
 
 #endif // MOE_MLIR_DIALECT_MOE_IR_MOEATTRIBUTES_TD

@@ -10,6 +10,7 @@
 #define MOE_MLIR_DIALECT_MOE_IR_MOEOPS_TD
 
 include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.td"
+include "mlir/IR/OpAsmInterface.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
@@ -28,6 +29,7 @@ def MoE_F32Vector : MoE_ShapedOf<[F32], [1]>;
 def MoE_F32Matrix : MoE_ShapedOf<[F32], [2]>;
 def MoE_I32Vector : MoE_ShapedOf<[I32], [1]>;
 def MoE_I32Matrix : MoE_ShapedOf<[I32], [2]>;
+def MoE_AnyMatrix : MoE_ShapedOf<[F32, BF16, F16, I32], [2]>;
 // The same on tensors only, for the layer.
 class MoE_TensorOf<list<Type> elements, int rank> : TensorRankOf<elements, [rank]>;
 
@@ -68,18 +70,26 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     ```
 
     Constraints:
-    - C1: either `router_weight` or `topk_ids` and `topk_weights`.
+    - C1: either `router_weight` or `topk_ids` and `topk_weights`; biases need
+      the router. `num_experts` stands for what the router would say of E, and
+      agrees with it where both are there.
     - C2: the router's weight is [E, H], its biases [E]; ids and weights [T, top_k].
     - C3: `n_group` divides E; the chosen groups hold at least `top_k` experts;
       `top_k` <= E.
-    - C4: w13 is [L, 2I, H] (gated) or [L, I, H], w2 is [L, H, I]; L <= physical
-      experts; biases match.
-    - C5: shared weights come together and match H; `shared_gate` needs them.
+    - C4: w13 is [L, 2I, H] (gated) or [L, I, H], w2 is [L, H, I], with the I
+      that this rank holds (a share under tensor parallelism); biases match; L is
+      a rank's share of the physical experts: E - `zero_experts` + redundant
+      ones, or all of them without expert parallelism.
+    - C5: shared weights come together and match H, with the S that this rank
+      holds; `shared_gate` needs them.
     - C6: latent projections come together; experts then work on their width.
-    - C7: dtypes of hidden states, weights and result are one, quantized weights
-      aside; `quant` and scales come together.
-    - C8: EPLB's maps come together, with `parallel` that turns EPLB on.
+    - C7: dtypes of hidden states, weights and result are one, the router's
+      (which may be f32) and quantized ones aside; `quant` and scales come
+      together.
+    - C8: EPLB's maps come together, with `parallel` that turns EPLB on, and
+      without zero experts.
     - C9: `result` has the type of `hidden_states`.
+    - C10: only T and L are dynamic.
   }];
   let arguments = (ins
     MoE_TensorOf<[F32, BF16, F16], 2>:$hidden_states,
@@ -105,6 +115,7 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     MoE_ActivationAttr:$activation,
     OptionalAttr<MoE_QuantAttr>:$quant,
     OptionalAttr<MoE_ParallelAttr>:$parallel,
+    OptionalAttr<I64Attr>:$num_experts,
     OptionalAttr<StrAttr>:$layer_name
   );
   let results = (outs MoE_TensorOf<[F32, BF16, F16], 2>:$result);
@@ -122,7 +133,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     (`latent` `(` $latent_in^ `,` $latent_out `:` type($latent_in) `,` type($latent_out) `)`)?
     (`eplb` `(` $logical_to_physical^ `,` $replica_count `:` type($logical_to_physical) `,` type($replica_count) `)`)?
     `routing` `(` $routing `)` `activation` `(` $activation `)`
-    (`quant` `(` $quant^ `)`)? (`parallel` `(` $parallel^ `)`)? (`name` `(` $layer_name^ `)`)?
+    (`num_experts` `(` $num_experts^ `)`)? (`quant` `(` $quant^ `)`)?
+    (`parallel` `(` $parallel^ `)`)? (`name` `(` $layer_name^ `)`)?
     attr-dict `->` type($result)
   }];
   let extraClassDeclaration = [{
@@ -130,8 +142,12 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     /// around it (attribute `moe.parallel`), or the default.
     ParallelAttr getEffectiveParallel();
     int64_t getHiddenSize();
-    /// Router outputs: the model's experts, zero experts included.
-    int64_t getNumExperts();
+    /// E, router outputs: the model's experts, zero experts included. Without a
+    /// router, `num_experts` or EPLB's map says; without either, the experts are
+    /// those of w13, which may be dynamic.
+    int64_t getNumRouterOutputs();
+    /// Experts that have weights somewhere: E - zero experts + redundant ones.
+    int64_t getNumPhysicalExperts();
     /// Columns of the input of the routed experts: H, or the latent width.
     int64_t getExpertInputSize();
     int64_t getIntermediateSize();
@@ -146,9 +162,12 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
 //===----------------------------------------------------------------------===//
 
 // A phase: results are tied to the inits, on buffers there are none.
-class MoE_PhaseOp<string mnemonic, string phaseName, list<Trait> traits = []>
+// `resultNames` are the names that tensors print with.
+class MoE_PhaseOp<string mnemonic, string phaseName, list<string> resultNames,
+                  list<Trait> traits = []>
     : MoE_Op<mnemonic, !listconcat([
         DestinationStyleOpInterface,
+        DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>,
         DeclareOpInterfaceMethods<BufferizableOpInterface, [
           "bufferizesToMemoryRead", "bufferizesToMemoryWrite",
           "getAliasingValues", "bufferize"]>,
@@ -163,14 +182,18 @@ class MoE_PhaseOp<string mnemonic, string phaseName, list<Trait> traits = []>
   }] # inits # [{
     }
   }];
-  string phase = phaseName;
   let extraClassDefinition = [{
     ::llvm::StringRef $cppClass::getPhaseName() { return "}] # phaseName # [{"; }
+    void $cppClass::getAsmResultNames(::mlir::OpAsmSetValueNameFn setName) {
+      const char *names[] = {"}] # !interleave(resultNames, "\", \"") # [{"};
+      for (auto [index, result] : ::llvm::enumerate(getResults()))
+        setName(result, names[index]);
+    }
   }];
   let hasVerifier = 1;
 }
 
-def MoE_GateOp : MoE_PhaseOp<"gate", "gate"> {
+def MoE_GateOp : MoE_PhaseOp<"gate", "gate", ["logits"]> {
   let summary = "router logits";
   let description = [{
     logits[T, E] = x[T, H] @ w[E, H]^T (+ bias[E]), accumulated in float32.
@@ -182,6 +205,7 @@ def MoE_GateOp : MoE_PhaseOp<"gate", "gate"> {
 
     Constraints:
     - C1: x is [T, H], w is [E, H], bias [E], logits [T, E].
+    - C2: w has x's dtype or is f32.
   }];
   let arguments = (ins
     MoE_Matrix:$x, MoE_Matrix:$weight, Optional<MoE_F32Vector>:$bias,
@@ -194,16 +218,18 @@ def MoE_GateOp : MoE_PhaseOp<"gate", "gate"> {
   }];
 }
 
-def MoE_RouteOp : MoE_PhaseOp<"route", "route", [AttrSizedOperandSegments]> {
+def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights"], [AttrSizedOperandSegments]> {
   let summary = "chosen experts and their weights";
   let description = [{
-    `#moe.routing` says how. Ids are logical expert ids, or with EPLB's maps
-    physical ones: the replica of expert e for the token in row t is number
+    `#moe.routing` says how, but for its `scale`, which is the combine's (and
+    for zero experts the merge's). Ids are logical expert ids, or with EPLB's
+    maps physical ones: the replica of expert e for the token in row t is number
     ((t * 2654435769) mod 2^32) mod replica_count[e].
 
     Constraints:
     - C1: logits are [T, E], ids and weights [T, top_k], correction bias [E].
-    - C2: `n_group` divides E; the chosen groups hold at least `top_k` experts.
+    - C2: `n_group` divides E; the chosen groups hold at least `top_k` experts;
+      `top_k` <= E.
     - C3: EPLB's maps come together: [E, R+1] and [E].
   }];
   let arguments = (ins
@@ -226,20 +252,29 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", [AttrSizedOperandSegments]> {
   }];
 }
 
-def MoE_DispatchOp : MoE_PhaseOp<"dispatch", "dispatch", [AttrSizedOperandSegments,
+def MoE_DispatchOp : MoE_PhaseOp<"dispatch", "dispatch",
+    ["offsets", "source_rows", "pair_rows", "rows", "row_weights"], [AttrSizedOperandSegments,
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "the routing plan, and with an exchange the rows of this rank's experts";
   let description = [{
     Without an exchange the experts read this rank's own rows, and the op only
     makes the plan. With one, rows move to the ranks that own their experts,
-    and `rows` and `row_weights` are what this rank received.
+    and `rows` and `row_weights` are what this rank received. Ids that are
+    negative or from `num_experts` on have no expert anywhere.
+
+    R is the number of rows that the buffers hold: T without an exchange; the
+    tokens of all ranks with `all_gather`; an upper bound of the rows received
+    with the others. A row that arrives by `batched` is one choice, so that k is
+    then 1 for what is received.
 
     Constraints:
     - C1: ids are [T, k]; the plan is expert_offsets [L+1], source_rows [P],
       pair_rows [R, k].
     - C2: x, weights, rows and row_weights are there exactly with an exchange.
-    - C3: rows are [R, H] of x's dtype, row_weights [R, k].
-    - C4: experts are a rank's: `num_experts` physical experts over the ranks.
+    - C3: x is [T, H], weights [T, k], rows [R, H] of x's dtype, row_weights
+      [R, k].
+    - C4: L is a rank's share of the `num_experts` physical experts under
+      `parallel`, or all of them without expert parallelism.
   }];
   let arguments = (ins
     MoE_I32Matrix:$ids,
@@ -267,17 +302,19 @@ def MoE_DispatchOp : MoE_PhaseOp<"dispatch", "dispatch", [AttrSizedOperandSegmen
   }];
 }
 
-def MoE_ExpertsOp : MoE_PhaseOp<"experts", "experts", [AttrSizedOperandSegments]> {
+def MoE_ExpertsOp : MoE_PhaseOp<"experts", "experts", ["expert_out"], [AttrSizedOperandSegments]> {
   let summary = "the routed experts: grouped GEMM, activation, grouped GEMM";
   let description = [{
     For every position p of local expert e:
     out[p] = act(rows[source_rows[p]] @ w13[e]^T + b13[e]) @ w2[e]^T + b2[e].
-    With input weights, row r is first multiplied by its weight.
+    With input weights [R, 1], row r is first multiplied by its weight. Rows of
+    the result past offsets[L] are not written.
 
     Constraints:
     - C1: rows are [R, H], the plan is expert_offsets [L+1] and source_rows [P].
-    - C2: w13 is [L, 2I, H] (gated) or [L, I, H], w2 [L, H, I]; biases match.
-    - C3: the result is [P, H].
+    - C2: w13 is [L, 2I, H] (gated) or [L, I, H], w2 [L, H, I]; biases and input
+      weights match.
+    - C3: the result is [P, H] of the rows' dtype.
   }];
   let arguments = (ins
     MoE_Matrix:$rows, MoE_I32Vector:$offsets, MoE_I32Vector:$source_rows,
@@ -297,34 +334,39 @@ def MoE_ExpertsOp : MoE_PhaseOp<"experts", "experts", [AttrSizedOperandSegments]
   }];
 }
 
-def MoE_CombineOp : MoE_PhaseOp<"combine", "combine", [
+def MoE_CombineOp : MoE_PhaseOp<"combine", "combine", ["routed"], [
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "the routed output of each token";
   let description = [{
     routed[t] = scale * sum over j of weights[t, j] * expert_out[pair_rows[t, j]],
-    in the order of j; choices of position -1 contribute nothing. With an
-    exchange the sums go back to the ranks that own the tokens.
+    in the order of j; choices of position -1 contribute nothing. Without
+    `weights` (they were multiplied into the experts' input) all weights are 1.
+    With an exchange the sums go back to the ranks that own the tokens, in the
+    dtype of the result.
 
     Constraints:
     - C1: expert_out is [P, H], pair_rows and weights [R, k], routed [T, H].
-    - C2: on tensors, `pair_rows` is the plan of one `moe.dispatch` whose
-      exchange is this op's.
+    - C2: on tensors, `pair_rows` is that result of a `moe.dispatch` whose
+      exchange is this op's, and with an exchange `weights` are the
+      `row_weights` of the same dispatch.
+    - C3: on tensors, `expert_out` of a `moe.experts` was computed by the same
+      dispatch's plan.
   }];
   let arguments = (ins
-    MoE_Matrix:$expert_out, MoE_I32Matrix:$pair_rows, MoE_F32Matrix:$weights,
-    MoE_Matrix:$init,
+    MoE_Matrix:$expert_out, MoE_I32Matrix:$pair_rows,
+    Optional<MoE_F32Matrix>:$weights, MoE_Matrix:$init,
     F64Attr:$scale,
     OptionalAttr<MoE_ExchangeAttr>:$exchange
   );
   let assemblyFormat = [{
-    `ins` `(` $expert_out `,` $pair_rows `,` $weights `:`
-      type($expert_out) `,` type($pair_rows) `,` type($weights) `)`
+    `ins` `(` $expert_out `,` $pair_rows `:` type($expert_out) `,` type($pair_rows) `)`
+    (`weights` `(` $weights^ `:` type($weights) `)`)?
     `outs` `(` $init `:` type($init) `)` `scale` `(` $scale `)`
     (`exchange` `(` $exchange^ `)`)? attr-dict (`->` type($results)^)?
   }];
 }
 
-def MoE_SharedExpertsOp : MoE_PhaseOp<"shared_experts", "shared experts"> {
+def MoE_SharedExpertsOp : MoE_PhaseOp<"shared_experts", "shared experts", ["shared"]> {
   let summary = "the MLP that every token passes through";
   let description = [{
     out = act(x @ w13^T) @ w2^T, times sigmoid(x @ gate^T) where there is a gate.
@@ -346,7 +388,7 @@ def MoE_SharedExpertsOp : MoE_PhaseOp<"shared_experts", "shared experts"> {
   }];
 }
 
-def MoE_ProjectOp : MoE_PhaseOp<"project", "project"> {
+def MoE_ProjectOp : MoE_PhaseOp<"project", "project", ["projected"]> {
   let summary = "a linear projection, into or out of the latent space";
   let description = [{
     y[T, B] = x[T, A] @ w[B, A]^T.
@@ -361,27 +403,45 @@ def MoE_ProjectOp : MoE_PhaseOp<"project", "project"> {
   }];
 }
 
-def MoE_MergeOp : MoE_PhaseOp<"merge", "merge"> {
+def MoE_MergeOp : MoE_PhaseOp<"merge", "merge", ["output"], [
+    AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "the layer's output: routed plus shared";
   let description = [{
-    y = routed (+ shared), rounded once to y's dtype.
+    y = routed (+ shared), in float32, rounded to y's dtype. With `sum_over` y is
+    then summed over the ranks of a communicator, in y's dtype. At last, zero
+    experts contribute the token itself:
+    y[t] += zero_scale * x[t] * (sum over j with ids[t, j] >= first_zero_expert
+    of weights[t, j]).
 
     Constraints:
-    - C1: all are [T, H].
+    - C1: routed, shared, x and y are [T, H]; ids and weights [T, k].
+    - C2: `zero`, `first_zero_expert` and `zero_scale` come together.
+    - C3: `sum_over` names a communicator and its ranks, at least 1.
   }];
-  let arguments = (ins MoE_Matrix:$routed, Optional<MoE_Matrix>:$shared, MoE_Matrix:$init);
+  let arguments = (ins
+    MoE_Matrix:$routed, Optional<MoE_Matrix>:$shared,
+    Optional<MoE_Matrix>:$x, Optional<MoE_I32Matrix>:$ids,
+    Optional<MoE_F32Matrix>:$weights, MoE_Matrix:$init,
+    OptionalAttr<I64Attr>:$first_zero_expert, OptionalAttr<F64Attr>:$zero_scale,
+    OptionalAttr<StrAttr>:$communicator, OptionalAttr<I64Attr>:$ranks
+  );
   let assemblyFormat = [{
     `ins` `(` $routed `:` type($routed) `)` (`shared` `(` $shared^ `:` type($shared) `)`)?
-    `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($results)^)?
+    (`zero` `(` $x^ `,` $ids `,` $weights `:` type($x) `,` type($ids) `,` type($weights) `)`
+      `from` `(` $first_zero_expert `)` `scale` `(` $zero_scale `)`)?
+    `outs` `(` $init `:` type($init) `)`
+    (`sum_over` `(` $communicator^ `,` $ranks `)`)? attr-dict (`->` type($results)^)?
   }];
 }
 
-def MoE_AllReduceOp : MoE_PhaseOp<"all_reduce", "all-reduce", [
+def MoE_AllReduceOp : MoE_PhaseOp<"all_reduce", "all-reduce", ["reduced"], [
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "the sum of a matrix over all ranks of a communicator";
   let description = [{
     Constraints:
     - C1: x and the result have one shape and dtype.
+    - C2: the communicator has a name and at least 1 rank.
   }];
   let arguments = (ins MoE_Matrix:$x, MoE_Matrix:$init, StrAttr:$communicator, I64Attr:$ranks);
   let assemblyFormat = [{
@@ -390,26 +450,28 @@ def MoE_AllReduceOp : MoE_PhaseOp<"all_reduce", "all-reduce", [
   }];
 }
 
-def MoE_AllGatherOp : MoE_PhaseOp<"all_gather", "all-gather", [
+def MoE_AllGatherOp : MoE_PhaseOp<"all_gather", "all-gather", ["gathered"], [
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "the rows of all ranks of a communicator, in rank order";
   let description = [{
     Constraints:
     - C1: x is [T, A], the result [N, A] of the same dtype.
+    - C2: the communicator has a name and at least 1 rank.
   }];
-  let arguments = (ins MoE_Matrix:$x, MoE_Matrix:$init, StrAttr:$communicator, I64Attr:$ranks);
+  let arguments = (ins MoE_AnyMatrix:$x, MoE_AnyMatrix:$init, StrAttr:$communicator, I64Attr:$ranks);
   let assemblyFormat = [{
     `ins` `(` $x `:` type($x) `)` `outs` `(` $init `:` type($init) `)`
     `over` `(` $communicator `,` $ranks `)` attr-dict (`->` type($results)^)?
   }];
 }
 
-def MoE_ReduceScatterOp : MoE_PhaseOp<"reduce_scatter", "reduce-scatter", [
+def MoE_ReduceScatterOp : MoE_PhaseOp<"reduce_scatter", "reduce-scatter", ["scattered"], [
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "this rank's rows of the sum over all ranks of a communicator";
   let description = [{
     Constraints:
     - C1: x is [N, A], the result [T, A] of the same dtype.
+    - C2: the communicator has a name and at least 1 rank.
   }];
   let arguments = (ins MoE_Matrix:$x, MoE_Matrix:$init, StrAttr:$communicator, I64Attr:$ranks);
   let assemblyFormat = [{
