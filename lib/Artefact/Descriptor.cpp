@@ -36,17 +36,18 @@ static llvm::json::Object describeArgument(func::FuncOp function,
   auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
   llvm::json::Array shape;
   for (int64_t size : type.getShape())
-    shape.push_back(ShapedType::isDynamic(size)
-                        ? (type.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS
-                                               : MOERT_DIM_TOKENS)
-                        : size);
+    shape.push_back(
+        ShapedType::isDynamic(size)
+            ? (type.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS : MOERT_DIM_TOKENS)
+            : size);
   return llvm::json::Object{
       {"name", name ? name.str() : ("argument " + Twine(index)).str()},
       {"dtype", getDTypeName(type.getElementType())},
       {"shape", std::move(shape)}};
 }
 
-static llvm::json::Object describeParallel(const policy::ParallelConfig &config) {
+static llvm::json::Object
+describeParallel(const policy::ParallelConfig &config) {
   auto text = [](std::string_view view) { return std::string(view); };
   return llvm::json::Object{
       {"tensor_parallel_size", config.tensorParallelSize},
@@ -93,8 +94,8 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
   }
 
   schedule::SlotAttr::Bytes bytes = {0, 0, 0};
-  if (auto size = function->getAttrOfType<AffineMapAttr>(
-          "schedule.workspace_size")) {
+  if (auto size =
+          function->getAttrOfType<AffineMapAttr>("schedule.workspace_size")) {
     auto zero =
         AffineMap::get(2, 0, getAffineConstantExpr(0, function.getContext()));
     bytes = schedule::SlotAttr::get(function.getContext(),
