@@ -1,7 +1,9 @@
 # Thin wrappers that keep the folders' CMake files to names and sources.
 
 if(MOE_SANITIZE)
-  add_compile_options(-fsanitize=${MOE_SANITIZE} -fno-omit-frame-pointer -g)
+  # UBSan would print and go on, and the tests pass.
+  add_compile_options(-fsanitize=${MOE_SANITIZE} -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=${MOE_SANITIZE})
 endif()
 add_compile_options(-Wall -Wextra -Wno-unused-parameter)
@@ -55,21 +57,18 @@ endfunction()
 
 # moe_add_mlir_library(name SOURCES... [DEPENDS targets...])
 # One floor's part of libMoEMLIR: an object library, so that the whole is one
-# shared library that is dialect, passes and plugin. DEPENDS names plain
-# libraries, TableGen targets or other parts.
+# shared library that is dialect, passes and plugin. DEPENDS names libraries of
+# plain C++; the headers that TableGen makes are always there.
 function(moe_add_mlir_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   add_library(${name} OBJECT ${ARG_UNPARSED_ARGUMENTS})
   moe_use_mlir(${name})
-  foreach(dep ${ARG_DEPENDS})
-    get_target_property(type ${dep} TYPE)
-    if(type STREQUAL "STATIC_LIBRARY")
-      target_link_libraries(${name} PRIVATE ${dep})
-      set_property(GLOBAL APPEND PROPERTY MOE_PLAIN_PARTS ${dep})
-    else()
-      add_dependencies(${name} ${dep})
-    endif()
-  endforeach()
+  get_property(tablegen GLOBAL PROPERTY MOE_TABLEGEN_TARGETS)
+  add_dependencies(${name} ${tablegen})
+  if(ARG_DEPENDS)
+    target_link_libraries(${name} PRIVATE ${ARG_DEPENDS})
+    set_property(GLOBAL APPEND PROPERTY MOE_PLAIN_PARTS ${ARG_DEPENDS})
+  endif()
   if(NOT name STREQUAL MoEPCH)
     add_dependencies(${name} MoEPCH)
     target_precompile_headers(${name} REUSE_FROM MoEPCH)
@@ -133,5 +132,12 @@ function(moe_add_dialect name dialect)
   set(LLVM_TARGET_DEFINITIONS ${name}Interfaces.td)
   mlir_tablegen(${name}Interfaces.h.inc -gen-op-interface-decls)
   mlir_tablegen(${name}Interfaces.cpp.inc -gen-op-interface-defs)
-  add_public_tablegen_target(MoE${name}IncGen)
+  moe_add_tablegen_target(MoE${name}IncGen)
 endfunction()
+
+# moe_add_tablegen_target(name): what the mlir_tablegen calls so far make, built
+# before every part of the compiler.
+macro(moe_add_tablegen_target name)
+  add_public_tablegen_target(${name})
+  set_property(GLOBAL APPEND PROPERTY MOE_TABLEGEN_TARGETS ${name})
+endmacro()

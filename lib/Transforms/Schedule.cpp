@@ -145,8 +145,7 @@ static SmallVector<IssuedWork> arrange(const LayerPhases &layer, Order order) {
 // Decisions
 //===----------------------------------------------------------------------===//
 
-/// What expansion recorded about the layer (see ExpandLayer.cpp).
-static policy::LayerTraits readTraits(DictionaryAttr info) {
+policy::LayerTraits moe::readLayerTraits(DictionaryAttr info) {
   policy::LayerTraits traits;
   auto integer = [&](StringRef key) {
     auto attr = info.getAs<IntegerAttr>(key);
@@ -160,27 +159,56 @@ static policy::LayerTraits readTraits(DictionaryAttr info) {
   return traits;
 }
 
+/// A decision as an entry of `moe.decisions`; readDecision is its inverse.
 static Attribute describe(Builder &b, const policy::Decision &decision,
-                          DictionaryAttr layer) {
+                          StringAttr layer) {
   auto string = [&](std::string_view text) {
     return b.getStringAttr(StringRef(text.data(), text.size()));
   };
+  auto outcome = [&](const policy::Outcome &out) -> Attribute {
+    return b.getDictionaryAttr(
+        {b.getNamedAttr("order", string(policy::stringify(out.order))),
+         b.getNamedAttr("rule", string(out.rule)),
+         b.getNamedAttr("reason", string(out.reason)),
+         b.getNamedAttr("suggestion", string(out.suggestion))});
+  };
   NamedAttrList list;
   if (layer)
-    list.append("layer", layer.get("name"));
+    list.append("layer", layer);
   list.append("rule_set", string(decision.ruleSet));
-  list.append("rule", string(decision.rule()));
-  list.append("reason", string(decision.reason()));
   if (decision.dependsOnTokens()) {
-    list.append("order_at_or_below_threshold",
-                string(policy::stringify(decision.low.order)));
-    list.append("order_above_threshold",
-                string(policy::stringify(decision.high.order)));
+    list.append("at_or_below_threshold", outcome(decision.low));
+    list.append("above_threshold", outcome(decision.high));
     list.append("threshold", b.getI64IntegerAttr(*decision.threshold));
   } else {
-    list.append("order", string(policy::stringify(decision.low.order)));
+    list.append("always", outcome(decision.low));
   }
   return list.getDictionary(b.getContext());
+}
+
+policy::Decision moe::readDecision(DictionaryAttr attr) {
+  auto outcome = [](DictionaryAttr dictionary) {
+    auto string = [&](StringRef key) {
+      return dictionary.getAs<StringAttr>(key).str();
+    };
+    policy::Outcome out;
+    out.order = *policy::parseOrder(string("order"));
+    out.rule = string("rule");
+    out.reason = string("reason");
+    out.suggestion = string("suggestion");
+    return out;
+  };
+  policy::Decision decision;
+  decision.ruleSet = attr.getAs<StringAttr>("rule_set").str();
+  if (auto threshold = attr.getAs<IntegerAttr>("threshold")) {
+    decision.threshold = threshold.getInt();
+    decision.low = outcome(attr.getAs<DictionaryAttr>("at_or_below_threshold"));
+    decision.high = outcome(attr.getAs<DictionaryAttr>("above_threshold"));
+  } else {
+    decision.low = outcome(attr.getAs<DictionaryAttr>("always"));
+    decision.high = decision.low;
+  }
+  return decision;
 }
 
 /// Says what was decided, why, and what would change it.
@@ -247,7 +275,7 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
     if (infos && index < infos.size())
       info = cast<DictionaryAttr>(infos[index]);
     policy::LayerTraits traits =
-        info ? readTraits(info) : policy::LayerTraits();
+        info ? readLayerTraits(info) : policy::LayerTraits();
     traits.hasSharedExperts = static_cast<bool>(layer.shared);
     traits.optsIntoSequenceParallel = parallelAttr.getSequenceParallelFamily();
     policy::Decision decision = policy::decideOrder(
@@ -255,7 +283,9 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
         *options.ruleSet, options.decision);
     Location loc = layer.phases.front()->getLoc();
     remarkOn(loc, function.getName(), decision);
-    decisions.push_back(describe(builder, decision, info));
+    decisions.push_back(
+        describe(builder, decision,
+                 info ? info.getAs<StringAttr>("name") : StringAttr()));
 
     if (!decision.dependsOnTokens()) {
       issue(builder, arrange(layer, decision.low.order));

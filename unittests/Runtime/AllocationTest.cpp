@@ -9,33 +9,9 @@
 #include "CallFixture.h"
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 
-static std::atomic<int64_t> numAllocations{0};
-
-// The library's allocations come here too.
-void *operator new(size_t bytes) {
-  ++numAllocations;
-  if (void *memory = std::malloc(bytes ? bytes : 1))
-    return memory;
-  throw std::bad_alloc();
-}
-void *operator new(size_t bytes, std::align_val_t alignment) {
-  ++numAllocations;
-  size_t unit = static_cast<size_t>(alignment);
-  if (void *memory = std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit))
-    return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void *memory) noexcept { std::free(memory); }
-void operator delete(void *memory, size_t) noexcept { std::free(memory); }
-void operator delete(void *memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void *memory, size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
+/// Of the whole process; CountAllocations.cpp.
+extern std::atomic<int64_t> numAllocations;
 
 using namespace moert::test;
 

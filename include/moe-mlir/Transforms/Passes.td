@@ -11,6 +11,19 @@
 
 include "mlir/Pass/PassBase.td"
 
+def MoEExplain : Pass<"moe-explain", "::mlir::func::FuncOp"> {
+  let summary = "print what was decided, by which rule, and what would change it";
+  let description = [{
+    Prints the explanation of every scheduled function on standard output and
+    changes nothing. `moe-compile --explain` prints the same.
+  }];
+  let options = [
+    Option<"format", "format", "std::string", "\"text\"", "text or json">,
+    Option<"numTokens", "num-tokens", "int64_t", "-1",
+           "the number of tokens that is explained; -1: any">
+  ];
+}
+
 def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
   let summary = "turn each moe.layer into its phases";
   let description = [{
@@ -135,14 +148,17 @@ def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   ];
 }
 
-def ScheduleVerify
-    : Pass<"schedule-verify", "::mlir::func::FuncOp"> {
+def ScheduleVerify : Pass<"schedule-verify"> {
   let summary = "prove a schedule free of races";
   let description = [{
     Runs the happens-before analysis of `HappensBefore.h` on every function that
-    issues work and fails with both places of each unordered conflict. It shares
-    no code with the passes that place events, and works on anybody's `schedule`
-    IR.
+    issues work, and fails with both places of everything that it finds:
+    conflicting work that no event orders, a missing fork or join, reads of what
+    nothing has written, writes that nothing reads, writes to inputs, and
+    collectives whose order may differ between ranks. It shares no code with the
+    passes that place events, and works on anybody's `schedule` IR.
+
+    It runs on any op: on a function, or on all functions of a module.
   }];
 }
 

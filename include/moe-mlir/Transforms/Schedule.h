@@ -10,6 +10,7 @@
 #define MOE_MLIR_TRANSFORMS_SCHEDULE_H
 
 #include "moe-mlir/Policy/Decision.h"
+#include "moe-mlir/Policy/Explain.h"
 
 #include "mlir/Interfaces/FunctionInterfaces.h"
 
@@ -33,6 +34,19 @@ struct ScheduleOptions {
 /// `moe.decisions` of the function.
 mlir::LogicalResult scheduleFunction(mlir::FunctionOpInterface function,
                                      const ScheduleOptions &options);
+
+/// The decision that an entry of `moe.decisions` records.
+policy::Decision readDecision(mlir::DictionaryAttr attr);
+
+/// What an entry of `moe.layers` (--moe-expand-layer) says about its layer.
+policy::LayerTraits readLayerTraits(mlir::DictionaryAttr attr);
+
+/// Everything that can be told about the schedule of a function's first layer,
+/// at any level from the schedule to the workspace. `tokens` is the number of
+/// rows to explain, where there is one.
+mlir::FailureOr<policy::Explanation>
+explainFunction(mlir::FunctionOpInterface function,
+                std::optional<int64_t> tokens);
 
 } // namespace moe
 

@@ -11,9 +11,9 @@
 using namespace mlir;
 using namespace moe::codegen::cpu;
 
-/// y = x * weight^T (+ bias).
-static Launch launchLinear(const Emission &emission, StringRef label, Value x,
-                           Value weight, Value bias, Value y) {
+Launch moe::codegen::cpu::launchLinear(const Emission &emission,
+                                       StringRef label, Value x, Value weight,
+                                       Value bias, Value y) {
   SmallVector<Value> reads{x, weight};
   if (bias)
     reads.push_back(bias);

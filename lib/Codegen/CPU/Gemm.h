@@ -75,6 +75,12 @@ launchDense(const Emission &emission, llvm::StringRef stem,
                 tiles,
             FinishRow finish);
 
+/// One launch of y = x * weight^T (+ bias): x [T, K], weight [N, K], bias [N],
+/// y [T, N].
+Launch launchLinear(const Emission &emission, llvm::StringRef label,
+                    mlir::Value x, mlir::Value weight, mlir::Value bias,
+                    mlir::Value y);
+
 } // namespace moe::codegen::cpu
 
 #endif // MOE_MLIR_LIB_CODEGEN_CPU_GEMM_H

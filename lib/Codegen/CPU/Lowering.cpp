@@ -41,8 +41,8 @@ void moe::codegen::cpu::registerDialects(DialectRegistry &registry) {
   registerLLVMDialectTranslation(registry);
 }
 
-void moe::codegen::cpu::buildKernelLoweringPipeline(OpPassManager &pm,
-                                                    const Target &target) {
+void moe::codegen::cpu::buildKernelEntryPipeline(OpPassManager &pm,
+                                                 const Target &target) {
   // GEMMs to vector code while the contractions are whole.
   LowerRowContractionsOptions contractions;
   contractions.vectorBits = target.vectorBits;
@@ -59,6 +59,9 @@ void moe::codegen::cpu::buildKernelLoweringPipeline(OpPassManager &pm,
   entries.cpu = target.cpu;
   entries.features = target.features;
   pm.addPass(createAddKernelEntries(entries));
+}
+
+void moe::codegen::cpu::buildToLLVMPipeline(OpPassManager &pm) {
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
@@ -67,6 +70,12 @@ void moe::codegen::cpu::buildKernelLoweringPipeline(OpPassManager &pm,
   pm.addPass(createConvertControlFlowToLLVMPass());
   pm.addPass(createConvertFuncToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
+}
+
+void moe::codegen::cpu::buildKernelLoweringPipeline(OpPassManager &pm,
+                                                    const Target &target) {
+  buildKernelEntryPipeline(pm, target);
+  buildToLLVMPipeline(pm);
 }
 
 static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {

@@ -115,6 +115,10 @@ LogicalResult moe::codegen::cpu::matchRowContraction(RewriterBase &rewriter,
 // The vector form
 //===----------------------------------------------------------------------===//
 
+/// Bytes of one row in a block of k: with four rows, half of a first-level
+/// cache of 32 KiB. The other half is for the weights that pass and come next.
+static constexpr int64_t kBlockRowBytes = 4096;
+
 namespace {
 /// Emits the micro-kernels of one contraction.
 class MicroKernels {
@@ -128,6 +132,11 @@ public:
     length = type.getDimSize(0);
     // A register of bf16 holds two registers of f32; see widen().
     step = element.isBF16() ? 2 * lanes : lanes;
+    int64_t size = cast<MemRefType>(weights.getType()).getDimSize(0);
+    count = ShapedType::isDynamic(size)
+                ? memref::DimOp::create(b, weights, 0).getResult()
+                : index(size);
+    last = b.createOrFold<arith::SubIOp>(count, index(1));
   }
 
   void emit(unsigned columns);
@@ -139,12 +148,17 @@ private:
   VectorType floats(int64_t width) {
     return VectorType::get(width, b.getF32Type());
   }
-  void emitTile(Value column, unsigned columns);
+  void forEachGroup(unsigned columns, function_ref<void(Value, unsigned)> body);
+  void emitTile(Value column, unsigned columns, Value begin, Value end);
+  void emitTail(Value column, unsigned columns);
+  SmallVector<Value> zeros(unsigned columns);
+  void addToSums(ArrayRef<Value> accumulators, Value column, unsigned columns);
   SmallVector<Value> load(Value memref, ValueRange indices, int64_t skip,
                           int64_t count);
   SmallVector<Value> widen(Value vector, int64_t begin, int64_t end);
   void accumulate(SmallVectorImpl<Value> &accumulators, Value column,
                   unsigned columns, Value k, int64_t skip, int64_t count);
+  void prefetch(Value column, unsigned columns, Value k);
   Value reduce(ArrayRef<Value> accumulators);
   Value addHalves(Value vector);
   Value addPairs(Value lhs, Value rhs, bool separate);
@@ -154,66 +168,118 @@ private:
   Value weights;
   SmallVector<Value> sums;
   Type element;
+  Value count;    ///< Columns, N.
+  Value last;     ///< The last column.
   int64_t lanes;  ///< f32 values in one register.
   int64_t length; ///< Of the sums, K.
   int64_t step;   ///< Elements that one load takes along k.
 };
 } // namespace
 
-/// Loops over groups of `columns` columns and then over those that are left.
+/// Blocks of k, then groups of `columns` columns: while a group of columns
+/// passes, the rows' part of the block stays in the first-level cache.
 void MicroKernels::emit(unsigned columns) {
-  int64_t size = cast<MemRefType>(weights.getType()).getDimSize(0);
-  Value count = ShapedType::isDynamic(size)
-                    ? memref::DimOp::create(b, weights, 0).getResult()
-                    : index(size);
-  Value group = index(columns);
-  Value whole = b.createOrFold<arith::MulIOp>(
-      b.createOrFold<arith::DivUIOp>(count, group), group);
+  int64_t whole = length / step * step;
+  int64_t vectorBytes = lanes * sizeof(float);
+  int64_t numBlocks =
+      llvm::divideCeil(whole / step * vectorBytes, kBlockRowBytes);
+  if (numBlocks == 1) {
+    forEachGroup(columns, [&](Value column, unsigned columns) {
+      emitTile(column, columns, index(0), index(whole));
+    });
+  } else if (numBlocks > 1) {
+    int64_t block = llvm::divideCeil(whole / step, numBlocks) * step;
+    auto loop = scf::ForOp::create(b, index(0), index(whole), index(block));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value begin = loop.getInductionVar();
+    Value end = arith::AddIOp::create(b, begin, index(block));
+    if (whole % block != 0)
+      end = arith::MinUIOp::create(b, end, index(whole));
+    forEachGroup(columns, [&](Value column, unsigned columns) {
+      emitTile(column, columns, begin, end);
+    });
+  }
+  if (whole != length)
+    forEachGroup(columns, [&](Value column, unsigned columns) {
+      emitTail(column, columns);
+    });
+}
+
+/// Loops over groups of `columns` columns and then over those that are left.
+void MicroKernels::forEachGroup(unsigned columns,
+                                function_ref<void(Value, unsigned)> body) {
   auto loop = [&](Value begin, Value end, Value step, unsigned columns) {
     auto loop = scf::ForOp::create(b, begin, end, step);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    emitTile(loop.getInductionVar(), columns);
+    body(loop.getInductionVar(), columns);
   };
+  Value group = index(columns);
+  Value whole = b.createOrFold<arith::MulIOp>(
+      b.createOrFold<arith::DivUIOp>(count, group), group);
   if (getConstantIntValue(whole) != 0)
     loop(index(0), whole, group, columns);
-  if (getConstantIntValue(whole) != size)
+  if (!getConstantIntValue(whole) ||
+      getConstantIntValue(whole) != getConstantIntValue(count))
     loop(whole, count, index(1), 1);
 }
 
-void MicroKernels::emitTile(Value column, unsigned columns) {
-  Value zero =
-      arith::ConstantOp::create(b, DenseElementsAttr::get(floats(lanes), 0.0f));
-  SmallVector<Value> accumulators(rows.size() * columns, zero);
-  int64_t whole = length / step * step;
-  if (whole != 0) {
-    auto loop = scf::ForOp::create(b, index(0), index(whole), index(step),
-                                   accumulators);
+/// Adds elements [begin, end) of k, whole registers of them.
+void MicroKernels::emitTile(Value column, unsigned columns, Value begin,
+                            Value end) {
+  auto loop = scf::ForOp::create(b, begin, end, index(step), zeros(columns));
+  {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    accumulators.assign(loop.getRegionIterArgs().begin(),
-                        loop.getRegionIterArgs().end());
+    SmallVector<Value> accumulators(loop.getRegionIterArgs());
+    prefetch(column, columns, loop.getInductionVar());
     accumulate(accumulators, column, columns, loop.getInductionVar(), 0, step);
     scf::YieldOp::create(b, accumulators);
-    accumulators.assign(loop.getResults().begin(), loop.getResults().end());
   }
-  if (int64_t rest = length - whole) {
-    // The last elements are the upper ones of a full load that ends with the
-    // row, where the row is that long. Nothing outside the row is read.
-    if (whole != 0)
-      accumulate(accumulators, column, columns, index(length - step),
-                 step - rest, rest);
-    else
-      accumulate(accumulators, column, columns, index(0), 0, rest);
-  }
+  addToSums(SmallVector<Value>(loop.getResults()), column, columns);
+}
 
+/// Adds the last elements of k, which do not fill a register.
+void MicroKernels::emitTail(Value column, unsigned columns) {
+  SmallVector<Value> accumulators = zeros(columns);
+  int64_t rest = length % step;
+  // They are the upper ones of a full load that ends with the row, where the
+  // row is that long. Nothing outside the row is read.
+  if (length > step)
+    accumulate(accumulators, column, columns, index(length - step), step - rest,
+               rest);
+  else
+    accumulate(accumulators, column, columns, index(0), 0, rest);
+  addToSums(accumulators, column, columns);
+}
+
+SmallVector<Value> MicroKernels::zeros(unsigned columns) {
+  Value zero =
+      arith::ConstantOp::create(b, DenseElementsAttr::get(floats(lanes), 0.0f));
+  return SmallVector<Value>(rows.size() * columns, zero);
+}
+
+void MicroKernels::addToSums(ArrayRef<Value> accumulators, Value column,
+                             unsigned columns) {
   for (auto [i, sum] : llvm::enumerate(sums)) {
-    Value total =
-        reduce(ArrayRef<Value>(accumulators).slice(i * columns, columns));
+    Value total = reduce(accumulators.slice(i * columns, columns));
     auto type = cast<VectorType>(total.getType());
     Value previous = vector::LoadOp::create(b, type, sum, column);
     total = arith::AddFOp::create(b, previous, total);
     vector::StoreOp::create(b, total, sum, column);
+  }
+}
+
+/// Fetches the next group's weights. A row of weights is about a page, so that
+/// hardware, which does not look beyond pages, would start anew with each
+/// group.
+void MicroKernels::prefetch(Value column, unsigned columns, Value k) {
+  for (unsigned j = 0; j < columns; ++j) {
+    Value n = b.createOrFold<arith::AddIOp>(column, index(columns + j));
+    n = arith::MinUIOp::create(b, n, last);
+    memref::PrefetchOp::create(b, weights, ValueRange{n, k}, /*isWrite=*/false,
+                               /*localityHint=*/2, /*isDataCache=*/true);
   }
 }
 

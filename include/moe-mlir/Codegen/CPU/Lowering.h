@@ -27,9 +27,15 @@ namespace moe::codegen::cpu {
 /// Registers the dialects that emitting, lowering and translating kernels need.
 void registerDialects(mlir::DialectRegistry &registry);
 
-/// Adds the passes that take the kernels of a module, as CPU.h emits them, to
-/// the LLVM dialect and give each its packed entry. Ops that are in the LLVM
-/// dialect already stay as they are.
+/// Adds the passes that turn the kernels of a module, as CPU.h emits them, into
+/// vector code and give each its packed entry.
+void buildKernelEntryPipeline(mlir::OpPassManager &pm, const Target &target);
+
+/// Adds the passes that take what is left of a module to the LLVM dialect. Ops
+/// that are in the LLVM dialect already stay as they are.
+void buildToLLVMPipeline(mlir::OpPassManager &pm);
+
+/// Both of the above: kernels to the LLVM dialect.
 void buildKernelLoweringPipeline(mlir::OpPassManager &pm, const Target &target);
 
 //===----------------------------------------------------------------------===//

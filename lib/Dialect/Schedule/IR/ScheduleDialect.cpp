@@ -10,6 +10,7 @@
 
 #include "mlir/Analysis/FlatLinearValueConstraints.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -40,6 +41,80 @@ void ScheduleDialect::initialize() {
       >();
 }
 
+std::optional<int64_t> moe::schedule::getElementBytes(Type type) {
+  if (isa<IndexType>(type))
+    return 8;
+  if (type.isIntOrFloat())
+    return llvm::PowerOf2Ceil(
+        llvm::divideCeil(type.getIntOrFloatBitWidth(), 8));
+  if (auto complex = dyn_cast<ComplexType>(type)) {
+    std::optional<int64_t> part = getElementBytes(complex.getElementType());
+    return part ? std::optional(2 * *part) : std::nullopt;
+  }
+  if (auto vector = dyn_cast<VectorType>(type)) {
+    std::optional<int64_t> lane = getElementBytes(vector.getElementType());
+    if (lane && !vector.isScalable())
+      return llvm::PowerOf2Ceil(*lane * vector.getNumElements());
+  }
+  return std::nullopt;
+}
+
+//===----------------------------------------------------------------------===//
+// Attributes on functions, arguments and branches
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+ScheduleDialect::verifyOperationAttribute(Operation *op,
+                                          NamedAttribute attribute) {
+  StringRef name = attribute.getName();
+  if (name == "schedule.uniform" && !isa<UnitAttr>(attribute.getValue()))
+    return op->emitError() << "expected '" << name
+                           << "' to be a unit attribute but got "
+                           << attribute.getValue();
+  if (name != "schedule.workspace_size")
+    return success();
+  auto size = dyn_cast<AffineMapAttr>(attribute.getValue());
+  if (!isa<FunctionOpInterface>(op) || !size ||
+      size.getValue().getNumDims() != 2 ||
+      size.getValue().getNumSymbols() != 0 ||
+      size.getValue().getNumResults() != 1)
+    return op->emitError() << "expected '" << name
+                           << "' to be an affine map from (tokens, total "
+                              "tokens) to bytes on a function but got "
+                           << attribute.getValue();
+  return success();
+}
+
+LogicalResult
+ScheduleDialect::verifyRegionArgAttribute(Operation *op, unsigned regionIndex,
+                                          unsigned argIndex,
+                                          NamedAttribute attribute) {
+  StringRef name = attribute.getName();
+  auto emit = [&]() -> InFlightDiagnostic {
+    return op->emitError() << "expected '" << name << "' of argument #"
+                           << argIndex << " to be ";
+  };
+  if (name == "schedule.inout" || name == "schedule.workspace" ||
+      name == "schedule.tokens") {
+    if (!isa<UnitAttr>(attribute.getValue()))
+      return emit() << "a unit attribute but got " << attribute.getValue();
+    return success();
+  }
+  if (name != "schedule.max_shape")
+    return success();
+  auto bounds = dyn_cast<DenseI64ArrayAttr>(attribute.getValue());
+  if (!bounds)
+    return emit() << "an array of i64 but got " << attribute.getValue();
+  // Once lowered, arguments have no shape to compare with.
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  auto shaped =
+      function ? dyn_cast<ShapedType>(function.getArgumentTypes()[argIndex])
+               : ShapedType();
+  if (shaped && shaped.hasRank() && shaped.getRank() != bounds.size())
+    return emit() << shaped.getRank() << " bounds but got " << bounds.size();
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Streams
 //===----------------------------------------------------------------------===//
@@ -65,9 +140,7 @@ std::string StreamAttr::getDisplayName() const {
 // Workspace slots
 //===----------------------------------------------------------------------===//
 
-/// The coefficients of (1, tokens, total tokens) of a linear map of two
-/// dimensions, or nothing if it is not one.
-static std::optional<SlotAttr::Bytes> getCoefficients(AffineMap map) {
+std::optional<SlotAttr::Bytes> SlotAttr::getCoefficients(AffineMap map) {
   if (map.getNumDims() != 2 || map.getNumSymbols() != 0 ||
       map.getNumResults() != 1)
     return std::nullopt;

@@ -8,6 +8,7 @@
 
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
+#include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -92,7 +93,8 @@ void LaunchOp::getEffects(
   for (OpOperand &operand : getReadsMutable())
     effects.emplace_back(MemoryEffects::Read::get(), &operand);
   for (OpOperand &operand : getWritesMutable())
-    effects.emplace_back(MemoryEffects::Write::get(), &operand);
+    effects.emplace_back(MemoryEffects::Write::get(), &operand, /*stage=*/0,
+                         /*effectOnFullRegion=*/true);
 }
 
 LogicalResult LaunchOp::verify() {
@@ -157,6 +159,46 @@ SlotAttr SliceOp::getSlotAttrValue() {
   return workspace ? workspace.getSlot(getSlot()) : SlotAttr();
 }
 
+namespace {
+/// The bytes of a slice: `factor`, times one count of tokens if `axis` says so.
+struct NeededBytes {
+  int64_t factor;
+  int axis = 0; ///< As in SlotAttr::Bytes.
+  bool isLinear = true;
+};
+} // namespace
+
+/// What the slice needs, if its sizes are the workspace's tokens and constants.
+static std::optional<NeededBytes> getNeededBytes(SliceOp slice,
+                                                 WorkspaceOp workspace) {
+  auto type = cast<MemRefType>(slice.getBuffer().getType());
+  std::optional<int64_t> element = getElementBytes(type.getElementType());
+  if (!element)
+    return std::nullopt;
+  NeededBytes needed{*element};
+  auto size = slice.getSizes().begin();
+  for (int64_t extent : type.getShape()) {
+    llvm::APInt constant;
+    int axis = 0;
+    if (ShapedType::isDynamic(extent)) {
+      Value value = *size++;
+      if (value == workspace.getTokens())
+        axis = 1;
+      else if (value == workspace.getTotalTokens())
+        axis = 2;
+      else if (!matchPattern(value, m_ConstantInt(&constant)))
+        return std::nullopt;
+      extent = axis ? 1 : constant.getSExtValue();
+    }
+    if (axis) {
+      needed.isLinear &= needed.axis == 0;
+      needed.axis = axis;
+    }
+    needed.factor *= extent;
+  }
+  return needed;
+}
+
 LogicalResult SliceOp::verify() {
   // schedule.slice C1
   auto workspace = getWorkspace().getDefiningOp<WorkspaceOp>();
@@ -172,8 +214,27 @@ LogicalResult SliceOp::verify() {
   }
   // schedule.slice C2
   auto type = cast<MemRefType>(getBuffer().getType());
-  if (static_cast<int64_t>(getSizes().size()) != type.getNumDynamicDims())
+  if (getSizes().size() != static_cast<size_t>(type.getNumDynamicDims()))
     return emitOpError("expected ") << type.getNumDynamicDims()
                                     << " sizes but got " << getSizes().size();
-  return success();
+  // schedule.slice C4
+  if (!type.getLayout().isIdentity())
+    return emitOpError("expected a contiguous buffer but got ") << type;
+  // schedule.slice C3
+  std::optional<NeededBytes> needed = getNeededBytes(*this, workspace);
+  if (!needed ||
+      (needed->isLinear && needed->factor <= slot.getSizeBytes()[needed->axis]))
+    return success();
+  InFlightDiagnostic diag = emitOpError("expected a buffer that fits slot ")
+                            << slot.getName() << " of "
+                            << AffineMapAttr::get(slot.getSize())
+                            << " bytes whatever the tokens but got ";
+  static constexpr StringRef units[] = {" bytes", " bytes per token",
+                                        " bytes per token of all ranks"};
+  if (needed->isLinear)
+    diag << needed->factor << units[needed->axis];
+  else
+    diag << "a size that is not linear in them";
+  diag.attachNote(workspace.getLoc()) << "slots are listed here";
+  return diag;
 }

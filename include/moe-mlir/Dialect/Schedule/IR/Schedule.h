@@ -19,6 +19,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include <array>
+#include <optional>
 
 namespace moe::schedule {
 /// The effect of issuing work: every stream is one such resource.
@@ -26,6 +27,10 @@ struct StreamResource
     : public mlir::SideEffects::Resource::Base<StreamResource> {
   mlir::StringRef getName() final { return "Stream"; }
 };
+
+/// Bytes from one element of a contiguous buffer to the next: integers, floats,
+/// index, complex and vectors of them; nothing for other types.
+std::optional<int64_t> getElementBytes(mlir::Type type);
 } // namespace moe::schedule
 
 #include "moe-mlir/Dialect/Schedule/IR/ScheduleDialect.h.inc"

@@ -61,8 +61,8 @@ def Schedule_SlotAttr : Schedule_Attr<"Slot", "slot"> {
     tokens of all ranks:
 
     ```mlir
-    #schedule.slot<"logits", offset = affine_map<(t, n) -> (t * 512)>,
-                             size = affine_map<(t, n) -> (t * 256)>>
+    #schedule.slot<"logits", offset = (t, n) -> (t * 512),
+                             size = (t, n) -> (t * 256)>
     ```
 
     Both are linear with coefficients that are not negative and multiples of
@@ -79,6 +79,8 @@ def Schedule_SlotAttr : Schedule_Attr<"Slot", "slot"> {
   let extraClassDeclaration = [{
     /// Coefficients of (1, tokens, tokens of all ranks), in bytes.
     using Bytes = std::array<int64_t, 3>;
+    /// The coefficients of a linear map of two dimensions, or nothing.
+    static std::optional<Bytes> getCoefficients(::mlir::AffineMap map);
     Bytes getOffsetBytes() const;
     Bytes getSizeBytes() const;
     /// True if the two slots share no byte, whatever the tokens.

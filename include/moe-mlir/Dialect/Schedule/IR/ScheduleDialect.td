@@ -43,9 +43,26 @@ def Schedule_Dialect : Dialect {
     compute stream must wait for the last (the join).
 
     `--schedule-verify` proves all of this: see `HappensBefore.h`.
+
+    **Attributes** that the dialect puts on functions and their arguments:
+
+    | attribute | on | meaning |
+    |---|---|---|
+    | `schedule.inout` | argument | the function reads and updates the buffer |
+    | `schedule.workspace` | argument | bytes for temporaries, of no value to the caller |
+    | `schedule.tokens` | argument | dimension 0 is the tokens of this rank |
+    | `schedule.max_shape = array<i64: ...>` | argument | upper bounds of the dimensions, -1 where there is none |
+    | `schedule.workspace_size = affine_map<(t, n) -> (...)>` | function | bytes of the workspace for t tokens of this rank and n of all ranks |
+    | `schedule.uniform` | branch, loop | all ranks take the same arm, or run as often |
+
+    An argument with `bufferize.result` (set by bufferization) is an output.
+    Outputs and the workspace alias no other argument; every argument without
+    one of these roles is an input and read only.
   }];
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
   let dependentDialects = ["::mlir::memref::MemRefDialect"];
 }
 

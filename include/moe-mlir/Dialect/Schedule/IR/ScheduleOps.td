@@ -81,7 +81,9 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
   let description = [{
     The kernel gets `reads`, then `writes`, then `scalars` as arguments; a
     buffer that a kernel reads and writes stands in both lists. The declared
-    buffers are all that the kernel touches.
+    buffers are all that the kernel touches, and a buffer that stands in
+    `writes` alone is written as a whole: kernels that share a buffer get
+    subviews of it.
 
     ```mlir
     schedule.launch @gate grid(%n) reads(%x, %w : memref<?x64xf32>, memref<8x64xf32>)
@@ -112,16 +114,16 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
 def Schedule_TotalTokensOp : Schedule_Op<"total_tokens", [Pure]> {
   let summary = "the tokens of all ranks";
   let description = [{
-    The sum over all ranks of the rows that each holds, as the caller says with
-    every call; this rank's rows where it is the only one. All ranks get the
-    same value.
+    The sum of the tokens that all ranks bring to this call. Whoever lowers the
+    function knows where it comes from; here it is what buffers may grow with
+    beside the tokens of this rank.
 
     ```mlir
-    %n = schedule.total_tokens
+    %n = schedule.total_tokens : index
     ```
   }];
   let results = (outs Index:$tokens);
-  let assemblyFormat = "attr-dict";
+  let assemblyFormat = "attr-dict `:` type($tokens)";
 }
 
 def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
@@ -132,8 +134,8 @@ def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
 
     ```mlir
     %ws = schedule.workspace %bytes(%t, %n) slots [
-      #schedule.slot<"logits", offset = affine_map<(t, n) -> (0)>,
-                               size = affine_map<(t, n) -> (t * 256)>>
+      #schedule.slot<"logits", offset = (t, n) -> (0),
+                               size = (t, n) -> (t * 256)>
     ] : memref<?xi8>
     ```
 
@@ -169,6 +171,7 @@ def Schedule_SliceOp : Schedule_Op<"slice", [Pure]> {
     - C2: one size per dynamic dimension.
     - C3: the slot is large enough for every number of tokens, as far as the
       sizes are the workspace's tokens and constants.
+    - C4: the buffer is contiguous.
   }];
   let arguments = (ins
     Schedule_WorkspaceType:$workspace, StrAttr:$slot, Variadic<Index>:$sizes

@@ -1,0 +1,194 @@
+//===- cpu_gemm.cpp - Throughput of the CPU's grouped GEMM ----------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Times the gate/up kernel of the routed experts at the shape of
+// DeepSeek-V2-Lite (64 experts, 6 per token, H = 2048, I = 1408) on one core,
+// beside the core's peak: independent fused multiply-adds on registers of the
+// same width, measured in the same run.
+//
+//   cpu_gemm [host | x86-64-v3 | ...] [Google Benchmark's flags]
+//
+// GFLOP/s counts a multiply-add as two. GB/s counts the weights of the experts
+// that are hit, once.
+//
+//===----------------------------------------------------------------------===//
+
+#include "../unittests/Codegen/CPU/Program.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include <benchmark/benchmark.h>
+#include <cstring>
+
+using namespace mlir;
+using namespace moe::codegen::cpu;
+using namespace moe::codegen::cpu::test;
+
+static constexpr int64_t kExperts = 64, kChosen = 6, kHidden = 2048,
+                         kIntermediate = 1408;
+
+//===----------------------------------------------------------------------===//
+// Peak
+//===----------------------------------------------------------------------===//
+
+/// More chains than any core has multiply-adds in flight.
+static constexpr int64_t kChains = 12;
+static constexpr int64_t kSteps = 100000;
+
+/// A kernel that advances independent chains of multiply-adds.
+static Launches emitPeak(const Emission &emission, ValueRange operands) {
+  ModuleOp module = emission.module;
+  ImplicitLocOpBuilder b(emission.loc, module.getContext());
+  b.setInsertionPointToEnd(module.getBody());
+  auto kernel = func::FuncOp::create(
+      b, "peak",
+      b.getFunctionType({b.getIndexType(), operands[0].getType()}, {}));
+  kernel->setAttr(kKernelAttrName, b.getUnitAttr());
+  b.setInsertionPointToStart(kernel.addEntryBlock());
+  Value zero = arith::ConstantIndexOp::create(b, 0);
+  Value one = arith::ConstantIndexOp::create(b, 1);
+  Value steps = arith::ConstantIndexOp::create(b, kSteps);
+  auto type = VectorType::get(emission.target.vectorBits / 32, b.getF32Type());
+  Value buffer = kernel.getArgument(1);
+  Value factor = vector::LoadOp::create(b, type, buffer, zero);
+  SmallVector<Value> chains(kChains, factor);
+  auto loop = scf::ForOp::create(b, zero, steps, one, chains);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    SmallVector<Value> next;
+    for (Value chain : loop.getRegionIterArgs())
+      next.push_back(vector::FMAOp::create(b, factor, factor, chain));
+    scf::YieldOp::create(b, next);
+  }
+  Value sum = factor;
+  for (Value chain : loop.getResults())
+    sum = arith::AddFOp::create(b, sum, chain);
+  vector::StoreOp::create(b, sum, buffer, zero);
+  func::ReturnOp::create(b);
+  Value grid =
+      arith::ConstantIndexOp::create(emission.builder, emission.loc, 1);
+  return SmallVector<Launch>{{kernel, "peak", {}, {operands[0]}, grid}};
+}
+
+static void peak(benchmark::State &state, Target target) {
+  Program program(target, {{Element::F32, {16}}}, emitPeak);
+  Tensor buffer(Element::F32, {16});
+  for (int64_t i = 0; i < 16; ++i)
+    buffer.set(i, 1e-3);
+  for (auto _ : state)
+    program.run({&buffer});
+  double flops = 2.0 * kChains * kSteps * target.vectorBits / 32;
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      flops * 1e-9 * state.iterations(), benchmark::Counter::kIsRate);
+}
+
+//===----------------------------------------------------------------------===//
+// Gate/up
+//===----------------------------------------------------------------------===//
+
+/// Weights that every benchmark of one element type shares.
+static Tensor &getWeights(Element element) {
+  static std::map<Element, std::unique_ptr<Tensor>> cache;
+  std::unique_ptr<Tensor> &weights = cache[element];
+  if (!weights) {
+    cache.clear();
+    auto fresh = std::make_unique<Tensor>(
+        element, std::vector<int64_t>{kExperts, 2 * kIntermediate, kHidden});
+    // Random rows, repeated: what is timed does not depend on their values.
+    Tensor row(element, {1, 4 * kHidden});
+    std::mt19937 random(1);
+    row.fill(random, 0.02);
+    for (int64_t at = 0; at < fresh->size(); at += row.size())
+      std::memcpy(fresh->data() + at * row.width(), row.data(),
+                  row.size() * row.width());
+    cache[element] = std::move(fresh);
+    return *cache[element];
+  }
+  return *weights;
+}
+
+static void gateUp(benchmark::State &state, Target target, Element element) {
+  int64_t tokens = state.range(0), pairs = tokens * kChosen;
+  Program program(
+      target,
+      {{element, {-1, kHidden}},
+       {Element::I32, {kExperts + 1}},
+       {Element::I32, {-1}},
+       {element, {kExperts, 2 * kIntermediate, kHidden}},
+       {element, {kExperts, kHidden, kIntermediate}},
+       {element, {-1, kHidden}}},
+      [](const Emission &emission, ValueRange operands) -> Launches {
+        ExpertsOperands experts;
+        experts.rows = operands[0];
+        experts.expertOffsets = operands[1];
+        experts.sourceRows = operands[2];
+        experts.w13 = operands[3];
+        experts.w2 = operands[4];
+        experts.out = operands[5];
+        Launches launches = lowerExperts(emission, experts, {});
+        if (succeeded(launches))
+          launches->resize(1);
+        return launches;
+      });
+  std::mt19937 random(2);
+  Tensor x(element, {tokens, kHidden}), out(element, {pairs, kHidden});
+  x.fill(random, 1.0);
+  Tensor offsets(Element::I32, {kExperts + 1});
+  Tensor sources(Element::I32, {pairs});
+  // Pairs spread over experts as evenly as they go, expert 0 first.
+  int64_t hit = std::min(pairs, kExperts), next = 0;
+  for (int64_t expert = 0; expert < kExperts; ++expert) {
+    offsets.set(expert, next);
+    int64_t rows = pairs / kExperts + (expert < pairs % kExperts);
+    for (int64_t i = 0; i < rows; ++i, ++next)
+      sources.set(next, random() % tokens);
+  }
+  offsets.set(kExperts, next);
+  Tensor none(element, {0});
+  Tensor &weights = getWeights(element);
+  for (auto _ : state)
+    program.run({&x, &offsets, &sources, &weights, &none, &out});
+  double flops = 2.0 * pairs * 2 * kIntermediate * kHidden;
+  double bytes = 1.0 * hit * 2 * kIntermediate * kHidden * x.width();
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      flops * 1e-9 * state.iterations(), benchmark::Counter::kIsRate);
+  state.counters["GB/s"] = benchmark::Counter(bytes * 1e-9 * state.iterations(),
+                                              benchmark::Counter::kIsRate);
+}
+
+int main(int argc, char **argv) {
+  llvm::StringRef spec = "host";
+  if (argc > 1 && argv[1][0] != '-') {
+    spec = argv[1];
+    argv[1] = argv[0];
+    --argc, ++argv;
+  }
+  llvm::Expected<Target> target = Target::parse(spec);
+  if (!target) {
+    llvm::errs() << llvm::toString(target.takeError()) << "\n";
+    return 2;
+  }
+  benchmark::RegisterBenchmark("peak", peak, *target);
+  for (Element element : {Element::BF16, Element::F16, Element::F32})
+    benchmark::RegisterBenchmark(
+        (std::string("gate_up/") + name(element)).c_str(), gateUp, *target,
+        element)
+        ->ArgName("T")
+        ->Arg(1)
+        ->Arg(4)
+        ->Arg(16)
+        ->Arg(64)
+        ->Arg(512)
+        ->Unit(benchmark::kMillisecond);
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,83 @@
+//===- Compile.h - From a layer to an artefact ------------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The driver that `moe-compile` runs and that other compilers can call: takes a
+// module with one layer through the pipelines, stops at the form that is asked
+// for, and writes the artefact. docs/artefact.md describes the descriptor.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_ARTEFACT_COMPILE_H
+#define MOE_MLIR_ARTEFACT_COMPILE_H
+
+#include "moe-mlir/Import/ModelConfig.h"
+#include "moe-mlir/Policy/Explain.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/Error.h"
+#include <optional>
+#include <string>
+
+namespace moe {
+
+/// What a compilation can stop at, in the order of the levels.
+enum class Form { Layer, Phases, Schedule, Kernels, LLVM, Object, Shared };
+
+/// "layer", "phases", "schedule", "kernels", "llvm", "object", "shared".
+std::optional<Form> parseForm(llvm::StringRef name);
+
+struct CompileOptions {
+  /// LLVM's name of the instruction set, or "host".
+  std::string cpu = "host";
+  std::string ruleSet = "vllm";
+  int64_t threshold = 256;
+  bool disableSharedExpertsStream = false;
+  bool monolithicKernel = false;
+  std::optional<int64_t> staticTokens;
+  /// Rows per rank that a call may have at most.
+  std::optional<int64_t> maxTokens;
+  /// Where the weights of the layer come from, for the descriptor; may be null.
+  const WeightMap *weights = nullptr;
+};
+
+/// Creates a context with everything that compiling a layer needs.
+void prepareContext(mlir::MLIRContext &context);
+
+/// The one function of a module that holds a `moe.layer`; an error otherwise.
+mlir::FailureOr<mlir::func::FuncOp> findLayerFunction(mlir::ModuleOp module);
+
+/// Takes `module`, at level 1, to `form`, in place. Diagnostics say what is
+/// wrong; the module is in no useful state then. With Form::Object and
+/// Form::Shared the module ends in the LLVM dialect.
+mlir::LogicalResult compileTo(mlir::ModuleOp module, Form form,
+                              const CompileOptions &options);
+
+/// As compileTo with Form::Schedule or later; returns the explanation, with the
+/// bytes of the workspace where the form has one.
+mlir::FailureOr<policy::Explanation>
+compileAndExplain(mlir::ModuleOp module, Form form,
+                  const CompileOptions &options,
+                  std::optional<int64_t> tokens);
+
+/// Appends the object file of a module that `compileTo(Form::Object)` made.
+mlir::LogicalResult emitObject(mlir::ModuleOp module,
+                               const CompileOptions &options,
+                               llvm::SmallVectorImpl<char> &object);
+
+/// Links an object to the shared object `path`, which appears whole or not at
+/// all. Needs `ld.lld` or a C compiler on the PATH, or beside LLVM.
+llvm::Error linkShared(llvm::ArrayRef<char> object, llvm::StringRef path);
+
+/// Writes a file that appears whole or not at all.
+llvm::Error writeFile(llvm::StringRef path, llvm::StringRef bytes);
+
+} // namespace moe
+
+#endif // MOE_MLIR_ARTEFACT_COMPILE_H

@@ -1,0 +1,201 @@
+//===- LayerSpec.h - One MoE layer as a plain struct ---------- -*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What a Mixture-of-Experts layer computes, without any IR: the reference
+// evaluates it, the importer produces it, artefacts carry it as JSON, and the
+// `moe.layer` operation has the same fields under the same names.
+//
+// Notation: T rows, H hidden size, I intermediate size of one routed expert,
+// E routed experts, Z zero experts, k = top_k, S total width of the shared
+// experts, L latent size, D = L where there is a latent projection and else H.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MOE_MLIR_REFERENCE_LAYERSPEC_H
+#define MOE_MLIR_REFERENCE_LAYERSPEC_H
+
+#include "moe-mlir/Reference/Result.h"
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace moe {
+
+enum class DType { F32, BF16, F16, I32 };
+
+/// "f32", "bf16", "f16" or "i32".
+const char *dtypeName(DType dtype);
+
+/// Reads the names above and the command line's (float32, bfloat16, float16,
+/// int32).
+Result<DType> parseDType(const std::string &name);
+
+/// Bytes of one element.
+int64_t dtypeBytes(DType dtype);
+
+/// The largest relative error of rounding a real number to `dtype`: 2^-24,
+/// 2^-8 and 2^-11 for f32, bf16 and f16; 0 for integers.
+double unitRoundoff(DType dtype);
+
+/// How rows choose experts, and with which weights.
+///
+/// logits = x W^T (+ router bias); scores = score(logits). Without groups the
+/// top_k experts of the largest choice score (score + correction bias) are
+/// chosen, ties going to the smaller id; a NaN choice score compares as
+/// -infinity. With groups, the topk_group best of the n_group groups of
+/// consecutive experts are kept (ties to the smaller group), and experts of
+/// other groups are never chosen.
+struct RoutingSpec {
+  /// Router: from the hidden states; Given: ids and weights are inputs.
+  enum class Source { Router, Given };
+  /// Softmax runs over all E + Z logits; SqrtSoftplus is
+  /// sqrt(log(1 + exp(logit))); Logits leaves them as they are.
+  enum class Score { Softmax, Sigmoid, SqrtSoftplus, Logits };
+  /// The weight of a chosen expert: its score (without the correction bias),
+  /// the softmax over the logits of the chosen, or the sigmoid of its logit.
+  enum class Weight { Score, SoftmaxOfChosen, SigmoidOfChosen };
+  /// A group's score: its largest choice score, or the sum of its two largest.
+  enum class GroupScore { Max, Top2Sum };
+
+  Source source = Source::Router;
+  Score score = Score::Softmax;
+  Weight weight = Weight::Score;
+  bool hasRouterBias = false;
+  bool hasCorrectionBias = false;
+  int64_t nGroup = 1;
+  int64_t topkGroup = 1;
+  GroupScore groupScore = GroupScore::Max;
+  /// Divides the weights by max(their sum + renormalizeEpsilon,
+  /// renormalizeMinimum).
+  bool renormalize = false;
+  double renormalizeEpsilon = 0;
+  double renormalizeMinimum = 0;
+  /// Multiplies the routed output (zero experts included), not the shared one.
+  double scale = 1;
+  /// The weight multiplies the expert's input and not its output; only with
+  /// top_k = 1.
+  bool weightOnInput = false;
+  /// Z: ids E .. E + Z - 1 stand for the identity, weight * x.
+  int64_t zeroExperts = 0;
+};
+
+/// What stands between the two matrix products of an expert.
+struct ActivationSpec {
+  /// With gate g and up u: SwiGLU silu(g) * u; GeGLU gelu(g) * u with the
+  /// error function; GeGLUTanh the same with the tanh form; SwiGLUOAI
+  /// (min(u, limit) clamped below by -limit, plus 1) * g' * sigmoid(alpha g')
+  /// with g' = min(g, limit). Not gated: ReLU2 relu(h)^2.
+  enum class Kind { SwiGLU, GeGLU, GeGLUTanh, SwiGLUOAI, ReLU2 };
+
+  Kind kind = Kind::SwiGLU;
+  /// Of SwiGLUOAI only; else 0.
+  double limit = 0;
+  double alpha = 0;
+
+  bool isGated() const { return kind != Kind::ReLU2; }
+};
+
+/// An MLP that sees every row, with the activation of the routed experts.
+struct SharedSpec {
+  enum class Gate { None, Sigmoid };
+
+  /// S, the width of all shared experts together; 0: there are none.
+  int64_t intermediateSize = 0;
+  /// How many experts the width stands for; informative.
+  int64_t count = 0;
+  /// Sigmoid: the output is multiplied by sigmoid(x w_gate^T) per row.
+  Gate gate = Gate::None;
+};
+
+/// One MoE layer.
+struct LayerSpec {
+  std::string name = "layer";
+  int64_t hiddenSize = 0;
+  int64_t intermediateSize = 0;
+  /// E, without zero experts.
+  int64_t numExperts = 0;
+  int64_t topK = 0;
+  DType dtype = DType::F32;
+  RoutingSpec routing;
+  ActivationSpec activation;
+  /// Both matrix products of the routed experts have a bias.
+  bool hasExpertBias = false;
+  SharedSpec shared;
+  /// L: routed experts work on x latent_in^T, and latent_out brings their sum
+  /// back; 0: no projection. Router and shared experts see x.
+  int64_t latentSize = 0;
+
+  /// E + Z, the ids that the router chooses among.
+  int64_t numRouted() const { return numExperts + routing.zeroExperts; }
+  /// D, the width that the routed experts see.
+  int64_t expertHiddenSize() const {
+    return latentSize ? latentSize : hiddenSize;
+  }
+};
+
+/// Whether the fields fit each other; the message names the field, what was
+/// expected and what was found.
+Status validate(const LayerSpec &spec);
+
+/// A tensor of the layer's signature. -1 in `shape` stands for T.
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<int64_t> shape;
+};
+
+/// The inputs of the layer in canonical order, those that `spec` has:
+///
+///     hidden_states    [T, H]
+///     router_weight    [E + Z, H]
+///     router_bias      [E + Z]       f32
+///     correction_bias  [E + Z]       f32
+///     w13              [E, 2I, D]    rows of the gate, then rows of up
+///       (w1            [E, I, D]     where the activation is not gated)
+///     w2               [E, D, I]
+///     b13              [E, 2I]       (b1 [E, I])
+///     b2               [E, D]
+///     shared_w13       [2S, H]       (shared_w1 [S, H])
+///     shared_w2        [H, S]
+///     shared_gate      [1, H]
+///     latent_in        [L, H]
+///     latent_out       [H, L]
+///     topk_ids         [T, k]        i32; -1 marks a slot without expert
+///     topk_weights     [T, k]        f32
+///
+/// in the layer's dtype where none is named. topk_ids and topk_weights take
+/// the place of the router's tensors. Row-major and contiguous.
+std::vector<TensorSpec> layerInputs(const LayerSpec &spec);
+
+/// The one output: `output` [T, H] in the layer's dtype.
+TensorSpec layerOutput(const LayerSpec &spec);
+
+/// "[16, 80, 96]", with "T" for -1.
+std::string shapeText(const std::vector<int64_t> &shape);
+
+/// Spelling of the enumerators in JSON and in IR, such as "softmax_of_chosen".
+const char *name(RoutingSpec::Source value);
+const char *name(RoutingSpec::Score value);
+const char *name(RoutingSpec::Weight value);
+const char *name(RoutingSpec::GroupScore value);
+const char *name(ActivationSpec::Kind value);
+const char *name(SharedSpec::Gate value);
+
+/// JSON with snake_case keys, all of them always present. Reading is strict:
+/// an unknown key, a missing key and a value of the wrong kind are errors that
+/// name the key. What was read is validated.
+nlohmann::json toJSON(const LayerSpec &spec);
+Result<LayerSpec> layerSpecFromJSON(const nlohmann::json &json);
+
+/// The same on text, for code that does not include the JSON library.
+std::string toJSONText(const LayerSpec &spec);
+Result<LayerSpec> layerSpecFromJSONText(const std::string &text);
+
+} // namespace moe
+
+#endif // MOE_MLIR_REFERENCE_LAYERSPEC_H

@@ -1,0 +1,157 @@
+//===- Compile.cpp - From a layer to an artefact --------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Artefact/Compile.h"
+
+#include "Descriptor.h"
+#include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Import/ImportLayer.h"
+#include "moe-mlir/Pipelines/Pipelines.h"
+#include "moe-mlir/Pipelines/Register.h"
+#include "moe-mlir/Transforms/Passes.h"
+#include "moe-mlir/Transforms/Schedule.h"
+
+#include "mlir/Pass/PassManager.h"
+
+using namespace mlir;
+using namespace moe;
+
+std::optional<Form> moe::parseForm(StringRef name) {
+  constexpr std::pair<StringLiteral, Form> names[] = {
+      {"layer", Form::Layer},       {"phases", Form::Phases},
+      {"schedule", Form::Schedule}, {"kernels", Form::Kernels},
+      {"llvm", Form::LLVM},         {"object", Form::Object},
+      {"shared", Form::Shared}};
+  for (auto [known, form] : names)
+    if (name == known)
+      return form;
+  return std::nullopt;
+}
+
+void moe::prepareContext(MLIRContext &context) {
+  DialectRegistry registry;
+  registerDialects(registry);
+  context.appendDialectRegistry(registry);
+  context.loadAllAvailableDialects();
+}
+
+FailureOr<func::FuncOp> moe::findLayerFunction(ModuleOp module) {
+  func::FuncOp found;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    auto layers = function.getFunctionBody().getOps<LayerOp>();
+    if (layers.empty())
+      continue;
+    if (found || std::next(layers.begin()) != layers.end())
+      return module.emitError("expected one 'moe.layer' but found several; an "
+                              "artefact is one layer");
+    found = function;
+  }
+  if (!found)
+    return module.emitError("expected a function with a 'moe.layer' but found "
+                            "none");
+  return found;
+}
+
+static void setOptions(CompilePipelineOptions &pipeline,
+                       const CompileOptions &options) {
+  pipeline.target = "cpu";
+  pipeline.cpu = options.cpu;
+  pipeline.ruleSet = options.ruleSet;
+  pipeline.threshold = options.threshold;
+  pipeline.disableSharedExpertsStream = options.disableSharedExpertsStream;
+  pipeline.monolithicKernel = options.monolithicKernel;
+  pipeline.staticNumTokens = options.staticTokens.value_or(-1);
+  pipeline.maxNumTokens = options.maxTokens.value_or(-1);
+}
+
+LogicalResult moe::compileTo(ModuleOp module, Form form,
+                             const CompileOptions &options) {
+  return compileAndExplain(module, form, options, std::nullopt);
+}
+
+FailureOr<policy::Explanation>
+moe::compileAndExplain(ModuleOp module, Form form,
+                       const CompileOptions &options,
+                       std::optional<int64_t> tokens) {
+  FailureOr<func::FuncOp> found = findLayerFunction(module);
+  if (failed(found))
+    return failure();
+  func::FuncOp function = *found;
+  policy::Explanation explanation;
+  if (form == Form::Layer)
+    return explanation;
+  CompilePipelineOptions pipeline;
+  setOptions(pipeline, options);
+  auto run = [&](function_ref<void(OpPassManager &)> build) {
+    PassManager pm(module.getContext());
+    build(pm);
+    return pm.run(module);
+  };
+
+  if (form == Form::Phases) {
+    if (failed(run([&](OpPassManager &pm) {
+          MoEExpandLayerOptions expand;
+          expand.maxNumTokens = pipeline.maxNumTokens;
+          pm.addNestedPass<func::FuncOp>(createMoEExpandLayer(expand));
+        })))
+      return failure();
+    return explanation;
+  }
+
+  // The description of the layer is read while it is one op.
+  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  DescriptorInput descriptor;
+  descriptor.weights = options.weights;
+  if (form > Form::Kernels) {
+    FailureOr<LayerSpec> spec = getLayerSpec(layer);
+    if (failed(spec))
+      return failure();
+    descriptor.layer = *spec;
+  }
+  std::string name = function.getName().str();
+
+  if (failed(run([&](OpPassManager &pm) {
+        buildSchedulePipeline(pm, pipeline);
+        if (form > Form::Schedule)
+          buildKernelPipeline(pm, pipeline);
+      })))
+    return failure();
+  function = module.lookupSymbol<func::FuncOp>(name);
+  FailureOr<policy::Explanation> explained = explainFunction(function, tokens);
+  if (failed(explained) || form <= Form::Kernels)
+    return explained;
+
+  auto cpuTarget = codegen::cpu::Target::parse(options.cpu);
+  if (!cpuTarget)
+    return module.emitError(llvm::toString(cpuTarget.takeError()));
+  descriptor.instructionSet = cpuTarget->cpu;
+  descriptor.staticTokens = options.staticTokens;
+  descriptor.maxTokens = options.maxTokens;
+  FailureOr<std::string> text = makeDescriptor(function, descriptor);
+  if (failed(text))
+    return failure();
+  module->setAttr("moe.descriptor", StringAttr::get(module.getContext(), *text));
+  std::string error;
+  if (failed(run([&](OpPassManager &pm) {
+        if (llvm::Error failure = buildRuntimePipeline(pm, pipeline))
+          error = llvm::toString(std::move(failure));
+      })))
+    return failure();
+  if (!error.empty())
+    return module.emitError(error);
+  return explained;
+}
+
+LogicalResult moe::emitObject(ModuleOp module, const CompileOptions &options,
+                              SmallVectorImpl<char> &object) {
+  auto target = codegen::cpu::Target::parse(options.cpu);
+  if (!target)
+    return module.emitError(llvm::toString(target.takeError()));
+  return codegen::cpu::compileToObject(module, *target, object);
+}

@@ -1,0 +1,128 @@
+//===- Descriptor.cpp - What an artefact says of itself -------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Descriptor.h"
+
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+#include "moe-mlir/Transforms/Parallel.h"
+#include "moe-mlir/Transforms/Schedule.h"
+
+#include "moert/moert.h"
+
+#include "llvm/Support/JSON.h"
+
+using namespace mlir;
+using namespace moe;
+
+static StringRef getDTypeName(Type type) {
+  if (type.isBF16())
+    return "bfloat16";
+  if (type.isF16())
+    return "float16";
+  if (type.isF32())
+    return "float32";
+  return "int32";
+}
+
+static llvm::json::Object describeArgument(func::FuncOp function,
+                                           unsigned index) {
+  auto type = cast<MemRefType>(function.getArgumentTypes()[index]);
+  auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
+  llvm::json::Array shape;
+  for (int64_t size : type.getShape())
+    shape.push_back(ShapedType::isDynamic(size)
+                        ? (type.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS
+                                               : MOERT_DIM_TOKENS)
+                        : size);
+  return llvm::json::Object{
+      {"name", name ? name.str() : ("argument " + Twine(index)).str()},
+      {"dtype", getDTypeName(type.getElementType())},
+      {"shape", std::move(shape)}};
+}
+
+static llvm::json::Object describeParallel(const policy::ParallelConfig &config) {
+  auto text = [](std::string_view view) { return std::string(view); };
+  return llvm::json::Object{
+      {"tensor_parallel_size", config.tensorParallelSize},
+      {"data_parallel_size", config.dataParallelSize},
+      {"prefill_context_parallel_size", config.prefillContextParallelSize},
+      {"enable_expert_parallel", config.enableExpertParallel},
+      {"all2all_backend", config.all2allBackend},
+      {"enable_eplb", config.enableEplb},
+      {"num_redundant_experts", config.numRedundantExperts},
+      {"expert_placement_strategy",
+       text(policy::stringify(config.expertPlacementStrategy))},
+      {"sequence_parallel", text(policy::stringify(config.sequenceParallel))},
+      {"shard_shared_experts", config.shardSharedExperts}};
+}
+
+static llvm::json::Value parseText(const std::string &text) {
+  return llvm::cantFail(llvm::json::parse(text));
+}
+
+static llvm::json::Value orNull(const std::optional<int64_t> &value) {
+  return value ? llvm::json::Value(*value) : llvm::json::Value(nullptr);
+}
+
+FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
+                                           const DescriptorInput &input) {
+  FailureOr<policy::Explanation> explanation =
+      explainFunction(function, std::nullopt);
+  if (failed(explanation))
+    return failure();
+  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
+  if (!parallel)
+    parallel = ParallelAttr::get(function.getContext());
+  FailureOr<policy::ParallelConfig> config =
+      getParallelConfig(parallel, [&] { return function.emitError(); });
+  if (failed(config))
+    return failure();
+
+  llvm::json::Array inputs, outputs;
+  for (unsigned i = 0, e = function.getNumArguments(); i < e; ++i) {
+    if (function.getArgAttr(i, "schedule.workspace"))
+      continue;
+    bool isOutput = function.getArgAttr(i, "bufferize.result") != nullptr;
+    (isOutput ? outputs : inputs).push_back(describeArgument(function, i));
+  }
+
+  schedule::SlotAttr::Bytes bytes = {0, 0, 0};
+  if (auto size = function->getAttrOfType<AffineMapAttr>(
+          "schedule.workspace_size")) {
+    auto zero =
+        AffineMap::get(2, 0, getAffineConstantExpr(0, function.getContext()));
+    bytes = schedule::SlotAttr::get(function.getContext(),
+                                    StringAttr::get(function.getContext()),
+                                    zero, size.getValue())
+                .getSizeBytes();
+  }
+
+  llvm::json::Object descriptor{
+      {"abi", int64_t(MOERT_ABI_VERSION)},
+      {"name", function.getName()},
+      {"target", "cpu"},
+      {"instruction_set", input.instructionSet},
+      {"layer", parseText(toJSONText(input.layer))},
+      {"weights", input.weights ? parseText(toJSONText(*input.weights))
+                                : llvm::json::Value(nullptr)},
+      {"inputs", std::move(inputs)},
+      {"outputs", std::move(outputs)},
+      {"parallel", describeParallel(*config)},
+      {"num_ranks", config->tensorParallelSize * config->dataParallelSize *
+                        config->prefillContextParallelSize},
+      {"max_num_tokens", orNull(input.maxTokens)},
+      {"static_num_tokens", orNull(input.staticTokens)},
+      {"decision", parseText(policy::explainJson(*explanation))},
+      {"schedule", schedule::toJson(function)},
+      {"workspace", llvm::json::Object{{"bytes", bytes[0]},
+                                       {"bytes_per_token", bytes[1]},
+                                       {"bytes_per_total_token", bytes[2]}}}};
+  return llvm::formatv("{0}", llvm::json::Value(std::move(descriptor))).str();
+}

@@ -1,0 +1,217 @@
+//===- Experts.cpp - The MLPs of the routed experts -----------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Activation.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace moe::codegen::cpu;
+
+namespace {
+/// The kernel of one of the two GEMMs: what differs between them.
+struct GroupedGemm {
+  StringRef stem, label;
+  /// reads[0] holds the rows, reads[1] the expert offsets, reads[2] the
+  /// weights.
+  SmallVector<Value> reads;
+  Value write; ///< [P, N]
+  std::string parameters;
+  int64_t matrices;
+  function_ref<SmallVector<Value>(KernelBuilder &, Value weights, Value expert,
+                                  const ColumnTile &)>
+      tiles;
+  /// The operand of sorted pair p.
+  function_ref<Value(KernelBuilder &, Value pair, ValueRange reads)> row;
+  function_ref<void(KernelBuilder &, Value expert, Value pair,
+                    const ColumnTile &, ValueRange sums, ValueRange reads,
+                    Value write)>
+      finish;
+};
+} // namespace
+
+/// One launch of a block for each expert and column tile.
+static Launch launchGrouped(const Emission &emission, const GroupedGemm &gemm) {
+  MemRefType rows = getMemRefType(gemm.reads[0]);
+  MemRefType write = getMemRefType(gemm.write);
+  int64_t width = chooseTileColumns(emission.target, write.getDimSize(1),
+                                    rows.getDimSize(1), rows.getElementType(),
+                                    gemm.matrices);
+  int64_t numTiles = llvm::divideCeil(write.getDimSize(1), width);
+  auto emit = [&](KernelBuilder &k, Value block, ValueRange reads,
+                  ValueRange writes) {
+    Value expert = k.div(block, k.index(numTiles));
+    ColumnTile columns = columnTile(k, k.rem(block, k.index(numTiles)),
+                                    k.dim(writes[0], 1), width);
+    Value begin = k.loadIndex(reads[1], expert);
+    Value end = k.loadIndex(reads[1], k.add(expert, k.index(1)));
+    // Without rows the loop over rows does nothing: no weight is read.
+    RowPanel panel{begin, end,
+                   [&](Value pair) { return gemm.row(k, pair, reads); },
+                   gemm.tiles(k, reads[2], expert, columns), width};
+    emitRowPanel(k, panel, [&](Value pair, ValueRange sums) {
+      gemm.finish(k, expert, pair, columns, sums, reads, writes[0]);
+    });
+  };
+  func::FuncOp kernel = getOrEmitKernel(emission, gemm.stem, gemm.reads,
+                                        gemm.write, gemm.parameters, emit);
+  KernelBuilder grid = gridBuilder(emission);
+  // Without pairs there is nothing to look at.
+  Value pairs = grid.dim(gemm.write, 0);
+  Value experts = grid.dim(gemm.reads[2], 0);
+  Value isEmpty = grid.compare(arith::CmpIPredicate::eq, pairs, grid.index(0));
+  Value blocks = grid.select(isEmpty, grid.index(0),
+                             grid.mul(experts, grid.index(numTiles)));
+  return {kernel, gemm.label.str(), gemm.reads, {gemm.write}, blocks};
+}
+
+/// Bias of gate and up at `column` of the intermediate width.
+static SmallVector<Value> loadBias(KernelBuilder &k,
+                                   const ActivationParams &params, Value bias,
+                                   Value expert, Value column, unsigned width) {
+  if (!params.gated)
+    return {k.loadVector(bias, {expert, column}, width)};
+  if (params.interleaved) {
+    Value both =
+        k.loadVector(bias, {expert, k.mul(column, k.index(2))}, 2 * width);
+    auto parts = vector::DeinterleaveOp::create(k, both);
+    return {parts.getRes1(), parts.getRes2()};
+  }
+  Value up = k.add(column, k.index(getMemRefType(bias).getDimSize(1) / 2));
+  return {k.loadVector(bias, {expert, column}, width),
+          k.loadVector(bias, {expert, up}, width)};
+}
+
+/// hidden = activation(rows[sourceRows] * inputWeight * w13^T + b13).
+static Launch launchUp(const Emission &emission,
+                       const ExpertsOperands &operands, Value hidden,
+                       const ActivationParams &params) {
+  SmallVector<Value> all{operands.rows, operands.expertOffsets, operands.w13,
+                         operands.sourceRows};
+  size_t biasPosition = all.size();
+  if (operands.b13)
+    all.push_back(operands.b13);
+  size_t weightPosition = all.size();
+  if (operands.inputWeight)
+    all.push_back(operands.inputWeight);
+  bool hasBias = operands.b13 != nullptr;
+  bool hasInputWeight = operands.inputWeight != nullptr;
+
+  auto source = [](KernelBuilder &k, Value pair, ValueRange reads) {
+    return k.loadIndex(reads[3], pair);
+  };
+  auto tiles = [&](KernelBuilder &k, Value weights, Value expert,
+                   const ColumnTile &columns) {
+    return activationTiles(k, params, weights, expert, columns);
+  };
+  auto row = [&](KernelBuilder &k, Value pair, ValueRange reads) {
+    return k.row(reads[0], source(k, pair, reads));
+  };
+  auto finish = [&](KernelBuilder &k, Value expert, Value pair,
+                    const ColumnTile &columns, ValueRange sums,
+                    ValueRange reads, Value write) {
+    Value scale;
+    if (hasInputWeight)
+      scale = k.loadFloat(reads[weightPosition],
+                          {source(k, pair, reads), k.index(0)});
+    k.forEachChunk(columns.count, [&](Value n, unsigned width) {
+      Value column = k.add(columns.first, n);
+      SmallVector<Value> values;
+      for (Value sum : sums) {
+        values.push_back(k.loadVector(sum, n, width));
+        // The GEMM is linear, so the row's weight can follow it.
+        if (scale)
+          values.back() = k.mulf(values.back(), k.splat(scale, width));
+      }
+      if (hasBias)
+        for (auto [value, bias] :
+             llvm::zip_equal(values, loadBias(k, params, reads[biasPosition],
+                                              expert, column, width)))
+          value = k.addf(value, bias);
+      Value up = params.gated ? values[1] : Value();
+      k.storeVector(emitActivation(k, params, values[0], up), write,
+                    {pair, column});
+    });
+  };
+  return launchGrouped(
+      emission,
+      {"experts_up", "experts.up", all, hidden,
+       describeParameters(params) + describeParameters(hasBias, hasInputWeight),
+       getNumMatrices(params), tiles, row, finish});
+}
+
+/// out = hidden * w2^T + b2.
+static Launch launchDown(const Emission &emission,
+                         const ExpertsOperands &operands, Value hidden) {
+  SmallVector<Value> all{hidden, operands.expertOffsets, operands.w2};
+  bool hasBias = operands.b2 != nullptr;
+  if (hasBias)
+    all.push_back(operands.b2);
+  auto tiles = [](KernelBuilder &k, Value weights, Value expert,
+                  const ColumnTile &columns) {
+    return SmallVector<Value>{
+        weightTile(k, weights, expert, columns.first, columns.count)};
+  };
+  auto row = [](KernelBuilder &k, Value pair, ValueRange reads) {
+    return k.row(reads[0], pair);
+  };
+  auto finish = [&](KernelBuilder &k, Value expert, Value pair,
+                    const ColumnTile &columns, ValueRange sums,
+                    ValueRange reads, Value write) {
+    k.forEachChunk(columns.count, [&](Value n, unsigned width) {
+      Value column = k.add(columns.first, n);
+      Value sum = k.loadVector(sums[0], n, width);
+      if (hasBias)
+        sum = k.addf(sum, k.loadVector(reads[3], {expert, column}, width));
+      k.storeVector(sum, write, {pair, column});
+    });
+  };
+  return launchGrouped(emission, {"experts_down", "experts.down", all,
+                                  operands.out, "", 1, tiles, row, finish});
+}
+
+static LogicalResult check(const Emission &emission,
+                           const ExpertsOperands &operands,
+                           const ActivationParams &params) {
+  auto has = [&](Value value, StringRef name, int64_t rank,
+                 function_ref<bool(Type)> isElement) {
+    return checkOperand(emission, value, name, rank, isElement, {0});
+  };
+  if (failed(checkActivation(emission, params)) ||
+      failed(has(operands.rows, "rows", 2, isModelType)) ||
+      failed(has(operands.expertOffsets, "expert_offsets", 1, isI32)) ||
+      failed(has(operands.sourceRows, "source_rows", 1, isI32)) ||
+      failed(has(operands.w13, "w13", 3, isModelType)) ||
+      failed(has(operands.w2, "w2", 3, isModelType)) ||
+      failed(has(operands.out, "expert_out", 2, isModelType)) ||
+      failed(checkProduct(emission, operands.rows, operands.w13, "w13")))
+    return failure();
+  if (operands.b13 && failed(has(operands.b13, "b13", 2, isModelType)))
+    return failure();
+  if (operands.b2 && failed(has(operands.b2, "b2", 2, isModelType)))
+    return failure();
+  if (operands.inputWeight &&
+      failed(has(operands.inputWeight, "input_weight", 2, isF32)))
+    return failure();
+  return success();
+}
+
+Launches moe::codegen::cpu::lowerExperts(const Emission &emission,
+                                         const ExpertsOperands &operands,
+                                         const ActivationParams &params) {
+  if (failed(check(emission, operands, params)))
+    return failure();
+  MemRefType w13 = getMemRefType(operands.w13);
+  int64_t width = w13.getDimSize(1) / getNumMatrices(params);
+  Value hidden =
+      allocateScratch(emission, operands.out, width, w13.getElementType());
+  if (failed(checkProduct(emission, hidden, operands.w2, "w2")))
+    return failure();
+  return SmallVector<Launch>{launchUp(emission, operands, hidden, params),
+                             launchDown(emission, operands, hidden)};
+}

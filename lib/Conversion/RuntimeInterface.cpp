@@ -1,0 +1,191 @@
+//===- RuntimeInterface.cpp - Runtime functions and data in IR ------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "RuntimeInterface.h"
+
+#include "moert/moert.h"
+
+using namespace mlir;
+using namespace moe;
+
+RuntimeInterface::RuntimeInterface(ModuleOp module)
+    : module(module), ptr(LLVM::LLVMPointerType::get(module.getContext())) {}
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+/// The function type that RuntimeFunctions.def states for `name`.
+static LLVM::LLVMFunctionType getFunctionType(MLIRContext *context,
+                                              StringRef name) {
+  Type ptr = LLVM::LLVMPointerType::get(context);
+  Type i32 = IntegerType::get(context, 32);
+  Type i64 = IntegerType::get(context, 64);
+  Type status = i32, none = LLVM::LLVMVoidType::get(context);
+#define MOERT_FUNCTION(NAME, RESULT, PARAMETERS)                               \
+  if (name == #NAME) {                                                         \
+    auto list = [](auto... types) { return SmallVector<Type>{types...}; };     \
+    return LLVM::LLVMFunctionType::get(RESULT, list PARAMETERS);               \
+  }
+#include "moert/RuntimeFunctions.def"
+  llvm_unreachable("no such runtime function");
+}
+
+Value RuntimeInterface::call(OpBuilder &b, Location loc, StringRef name,
+                             ValueRange arguments) {
+  auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(name);
+  if (!function) {
+    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
+    function = LLVM::LLVMFuncOp::create(
+        top, loc, name, getFunctionType(module.getContext(), name));
+  }
+  auto call = LLVM::CallOp::create(b, loc, function, arguments);
+  return call.getNumResults() ? call.getResult() : Value();
+}
+
+//===----------------------------------------------------------------------===//
+// Data
+//===----------------------------------------------------------------------===//
+
+LLVM::GlobalOp
+RuntimeInterface::emitConstant(Location loc, StringRef symbol, Type type,
+                               LLVM::Linkage linkage,
+                               function_ref<Value(OpBuilder &)> value) {
+  OpBuilder top = OpBuilder::atBlockEnd(module.getBody());
+  auto global = LLVM::GlobalOp::create(top, loc, type, /*isConstant=*/true,
+                                       linkage, symbol, Attribute());
+  OpBuilder inside(module.getContext());
+  inside.createBlock(&global.getInitializerRegion());
+  Value result = value(inside);
+  LLVM::ReturnOp::create(inside, loc, result);
+  return global;
+}
+
+Value RuntimeInterface::address(OpBuilder &b, Location loc, StringRef symbol) {
+  return LLVM::AddressOfOp::create(b, loc, ptr, symbol);
+}
+
+Value RuntimeInterface::getString(OpBuilder &b, Location loc, StringRef text) {
+  std::string &symbol = strings[text];
+  if (symbol.empty()) {
+    symbol = "moe_string_" + std::to_string(strings.size());
+    std::string terminated = text.str() + '\0';
+    OpBuilder top = OpBuilder::atBlockEnd(module.getBody());
+    auto type = LLVM::LLVMArrayType::get(top.getI8Type(), terminated.size());
+    LLVM::GlobalOp::create(top, loc, type, /*isConstant=*/true,
+                           LLVM::Linkage::Private, symbol,
+                           top.getStringAttr(terminated));
+  }
+  return address(b, loc, symbol);
+}
+
+/// A struct or array value from its elements.
+static Value aggregate(OpBuilder &b, Location loc, Type type,
+                       ArrayRef<Value> elements) {
+  Value result = LLVM::UndefOp::create(b, loc, type);
+  for (auto [index, element] : llvm::enumerate(elements))
+    result = LLVM::InsertValueOp::create(b, loc, result, element,
+                                         static_cast<int64_t>(index));
+  return result;
+}
+
+static Value constant(OpBuilder &b, Location loc, unsigned bits,
+                      int64_t value) {
+  Type type = b.getIntegerType(bits);
+  return LLVM::ConstantOp::create(b, loc, type, b.getIntegerAttr(type, value));
+}
+
+/// DLPack's code of a type.
+static uint8_t getTypeCode(Type type) {
+  if (type.isBF16())
+    return kDLBfloat;
+  return isa<FloatType>(type) ? kDLFloat : kDLInt;
+}
+
+Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
+                                    StringRef symbol,
+                                    ArrayRef<InterfaceTensor> tensors) {
+  MLIRContext *context = module.getContext();
+  Type i8 = b.getI8Type(), i16 = b.getI16Type(), i32 = b.getI32Type();
+  // The layout of moert_tensor_signature.
+  auto type =
+      LLVM::LLVMStructType::getLiteral(context, {ptr, i8, i8, i16, i32, ptr});
+  auto array = LLVM::LLVMArrayType::get(type, tensors.size());
+  SmallVector<std::string> dims;
+  for (auto [index, tensor] : llvm::enumerate(tensors)) {
+    dims.push_back((symbol + "_dims_" + Twine(index)).str());
+    auto dimsType =
+        LLVM::LLVMArrayType::get(b.getI64Type(), tensor.dims.size());
+    emitConstant(loc, dims.back(), dimsType, LLVM::Linkage::Private,
+                 [&](OpBuilder &inside) {
+                   SmallVector<Value> values;
+                   for (int64_t dim : tensor.dims)
+                     values.push_back(constant(inside, loc, 64, dim));
+                   return aggregate(inside, loc, dimsType, values);
+                 });
+  }
+  emitConstant(
+      loc, symbol, array, LLVM::Linkage::Private, [&](OpBuilder &inside) {
+        SmallVector<Value> values;
+        for (auto [tensor, dim] : llvm::zip_equal(tensors, dims)) {
+          Type element = tensor.elementType;
+          values.push_back(aggregate(
+              inside, loc, type,
+              {getString(inside, loc, tensor.name),
+               constant(inside, loc, 8, getTypeCode(element)),
+               constant(inside, loc, 8, element.getIntOrFloatBitWidth()),
+               constant(inside, loc, 16, 1),
+               constant(inside, loc, 32, tensor.dims.size()),
+               address(inside, loc, dim)}));
+        }
+        return aggregate(inside, loc, array, values);
+      });
+  return address(b, loc, symbol);
+}
+
+void RuntimeInterface::emitSignature(Location loc, StringRef symbol,
+                                     StringRef name,
+                                     ArrayRef<InterfaceTensor> inputs,
+                                     ArrayRef<InterfaceTensor> outputs,
+                                     int64_t maxTokens, int64_t numRanks,
+                                     StringRef workspaceSize) {
+  MLIRContext *context = module.getContext();
+  Builder types(context);
+  Type i32 = types.getI32Type(), i64 = types.getI64Type();
+  // The layout of moert_signature.
+  auto type = LLVM::LLVMStructType::getLiteral(
+      context, {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr});
+  emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
+    return aggregate(
+        b, loc, type,
+        {constant(b, loc, 32, MOERT_ABI_VERSION), constant(b, loc, 32, kDLCPU),
+         getString(b, loc, name), constant(b, loc, 64, inputs.size()),
+         emitTensors(b, loc, (symbol + "_inputs").str(), inputs),
+         constant(b, loc, 64, outputs.size()),
+         emitTensors(b, loc, (symbol + "_outputs").str(), outputs),
+         constant(b, loc, 64, maxTokens), constant(b, loc, 64, numRanks),
+         address(b, loc, workspaceSize)});
+  });
+}
+
+void RuntimeInterface::emitArtefact(Location loc, StringRef name,
+                                    StringRef descriptor, StringRef run,
+                                    StringRef workspaceSize) {
+  MLIRContext *context = module.getContext();
+  // The layout of moert_artefact.
+  auto type = LLVM::LLVMStructType::getLiteral(
+      context, {IntegerType::get(context, 32), ptr, ptr, ptr, ptr});
+  emitConstant(loc, "moert_artefact", type, LLVM::Linkage::External,
+               [&](OpBuilder &b) {
+                 return aggregate(
+                     b, loc, type,
+                     {constant(b, loc, 32, MOERT_ABI_VERSION),
+                      getString(b, loc, name), getString(b, loc, descriptor),
+                      address(b, loc, run), address(b, loc, workspaceSize)});
+               });
+}

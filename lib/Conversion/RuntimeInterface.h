@@ -1,0 +1,77 @@
+//===- RuntimeInterface.h - Runtime functions and data in IR ----*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Declarations of what `moert/RuntimeFunctions.def` lists, and the constant
+// data of `moert/moert.h`, both in the LLVM dialect.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_CONVERSION_RUNTIMEINTERFACE_H
+#define MOE_MLIR_LIB_CONVERSION_RUNTIMEINTERFACE_H
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+
+namespace moe {
+
+/// A tensor of an artefact's interface. Dimensions are sizes or
+/// MOERT_DIM_TOKENS or MOERT_DIM_LOCAL_EXPERTS.
+struct InterfaceTensor {
+  std::string name;
+  mlir::Type elementType;
+  llvm::SmallVector<int64_t> dims;
+};
+
+/// Emits calls and data of the runtime's C ABI into one module.
+class RuntimeInterface {
+public:
+  explicit RuntimeInterface(mlir::ModuleOp module);
+
+  /// Calls the runtime function `name` (declared on first use). Returns its
+  /// result, or null where it has none.
+  mlir::Value call(mlir::OpBuilder &b, mlir::Location loc, llvm::StringRef name,
+                   mlir::ValueRange arguments);
+
+  /// The address of a constant string, zero-terminated.
+  mlir::Value getString(mlir::OpBuilder &b, mlir::Location loc,
+                        llvm::StringRef text);
+
+  /// Emits the `moert_signature` of a function as constant `symbol`.
+  /// `maxTokens` is -1 without a bound.
+  void emitSignature(mlir::Location loc, llvm::StringRef symbol,
+                     llvm::StringRef name,
+                     llvm::ArrayRef<InterfaceTensor> inputs,
+                     llvm::ArrayRef<InterfaceTensor> outputs,
+                     int64_t maxTokens, int64_t numRanks,
+                     llvm::StringRef workspaceSize);
+
+  /// Emits the exported `moert_artefact`.
+  void emitArtefact(mlir::Location loc, llvm::StringRef name,
+                    llvm::StringRef descriptor, llvm::StringRef run,
+                    llvm::StringRef workspaceSize);
+
+private:
+  mlir::Value emitTensors(mlir::OpBuilder &b, mlir::Location loc,
+                          llvm::StringRef symbol,
+                          llvm::ArrayRef<InterfaceTensor> tensors);
+  mlir::Value address(mlir::OpBuilder &b, mlir::Location loc,
+                      llvm::StringRef symbol);
+  mlir::LLVM::GlobalOp
+  emitConstant(mlir::Location loc, llvm::StringRef symbol, mlir::Type type,
+               mlir::LLVM::Linkage linkage,
+               llvm::function_ref<mlir::Value(mlir::OpBuilder &)> value);
+
+  mlir::ModuleOp module;
+  mlir::LLVM::LLVMPointerType ptr;
+  llvm::StringMap<std::string> strings;
+};
+
+} // namespace moe
+
+#endif // MOE_MLIR_LIB_CONVERSION_RUNTIMEINTERFACE_H

@@ -1,0 +1,433 @@
+//===- ScheduleToRuntime.cpp - Schedules to calls of the runtime ----------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A scheduled function becomes the artefact's entry. Buffers keep their memref
+// types until MLIR's own conversions take them away, so sizes, branches and
+// arithmetic are none of this pass's business: it only replaces the schedule
+// dialect and the function's boundary.
+//
+//===----------------------------------------------------------------------===//
+
+#include "RuntimeInterface.h"
+#include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "moe-mlir/Conversion/Passes.h"
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+
+#include "moert/moert.h"
+
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+namespace moe {
+#define GEN_PASS_DEF_CONVERTSCHEDULETORUNTIME
+#include "moe-mlir/Conversion/Passes.h.inc"
+} // namespace moe
+
+using namespace mlir;
+using namespace moe;
+using namespace moe::schedule;
+
+namespace {
+/// The field indices of moert_call (runtime/include/moert/moert.h).
+enum CallField { kInputs = 3, kOutputs = 4, kWorkspace = 8 };
+
+class EntryBuilder {
+public:
+  EntryBuilder(func::FuncOp function, RuntimeInterface &runtime)
+      : function(function), runtime(runtime), loc(function.getLoc()),
+        converter(function.getContext()), b(function),
+        ptr(LLVM::LLVMPointerType::get(function.getContext())) {}
+
+  LogicalResult build(int64_t maxTokens, int64_t numRanks);
+  std::string runName() { return (function.getName() + "_run").str(); }
+  std::string sizeName() {
+    return (function.getName() + "_workspace_size").str();
+  }
+
+private:
+  LogicalResult collectInterface();
+  void emitWorkspaceSize();
+  Value loadField(ArrayRef<Type> fields, Value base, unsigned index);
+  Value makeBuffer(MemRefType type, Value pointer, ArrayRef<Value> sizes);
+  Value takeTensor(MemRefType type, Value tensors, int64_t index);
+  Value constantI32(int64_t value) {
+    return LLVM::ConstantOp::create(b, loc, b.getI32Type(), value);
+  }
+  int64_t getStreamNumber(StreamAttr stream);
+  LogicalResult convert(Operation *op);
+  void convertRun(RunOp run);
+  void convertSlice(SliceOp slice);
+
+  func::FuncOp function;
+  RuntimeInterface &runtime;
+  Location loc;
+  LLVMTypeConverter converter;
+  OpBuilder b;
+  Type ptr;
+  Value call;
+  SmallVector<InterfaceTensor> inputs, outputs;
+  llvm::SetVector<StringAttr> communicators;
+};
+} // namespace
+
+/// The number of a stream in the runtime (moert_stream_kind). Communicators are
+/// numbered in the order in which the function first uses them.
+int64_t EntryBuilder::getStreamNumber(StreamAttr stream) {
+  if (stream.getKind() != StreamKind::comm)
+    return static_cast<int64_t>(stream.getKind());
+  communicators.insert(stream.getCommunicator());
+  return MOERT_STREAM_COMM +
+         std::distance(communicators.begin(),
+                       llvm::find(communicators, stream.getCommunicator()));
+}
+
+LogicalResult EntryBuilder::collectInterface() {
+  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
+    if (function.getArgAttr(index, "schedule.workspace"))
+      continue;
+    auto memref = dyn_cast<MemRefType>(type);
+    if (!memref || !memref.getLayout().isIdentity())
+      return function.emitOpError(
+                 "expected arguments that are row-major buffers but got ")
+             << type;
+    InterfaceTensor tensor;
+    auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
+    tensor.name = name ? name.str() : ("argument " + Twine(index)).str();
+    tensor.elementType = memref.getElementType();
+    for (auto [position, size] : llvm::enumerate(memref.getShape())) {
+      if (!ShapedType::isDynamic(size))
+        tensor.dims.push_back(size);
+      else
+        // Tokens are rows of matrices; the leading dimension of stacks of
+        // matrices is the experts of this rank.
+        tensor.dims.push_back(memref.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS
+                                                    : MOERT_DIM_TOKENS);
+    }
+    bool isOutput = function.getArgAttr(index, "bufferize.result") != nullptr;
+    (isOutput ? outputs : inputs).push_back(std::move(tensor));
+  }
+  return success();
+}
+
+void EntryBuilder::emitWorkspaceSize() {
+  auto map = function->getAttrOfType<AffineMapAttr>("schedule.workspace_size");
+  Type i64 = b.getI64Type();
+  auto size = LLVM::LLVMFuncOp::create(
+      b, loc, sizeName(), LLVM::LLVMFunctionType::get(i64, {i64, i64}));
+  OpBuilder::InsertionGuard guard(b);
+  Block *body = size.addEntryBlock(b);
+  b.setInsertionPointToStart(body);
+  auto constant = [&](int64_t value) -> Value {
+    return LLVM::ConstantOp::create(b, loc, i64, value);
+  };
+  Value total = constant(0);
+  if (map) {
+    // Any slot's form is this one (SlotAttr); reuse its reading of it.
+    auto zero = AffineMap::get(2, 0, b.getAffineConstantExpr(0));
+    auto slot = SlotAttr::get(b.getContext(), b.getStringAttr(""), zero,
+                              map.getValue());
+    SlotAttr::Bytes bytes = slot.getSizeBytes();
+    total = constant(bytes[0]);
+    for (unsigned i = 0; i < 2; ++i)
+      total =
+          LLVM::AddOp::create(b, loc, total,
+                              LLVM::MulOp::create(b, loc, body->getArgument(i),
+                                                  constant(bytes[i + 1])));
+  }
+  LLVM::ReturnOp::create(b, loc, total);
+}
+
+/// Field `index` of a struct of `fields` at `base`.
+Value EntryBuilder::loadField(ArrayRef<Type> fields, Value base,
+                              unsigned index) {
+  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), fields);
+  Value address = LLVM::GEPOp::create(
+      b, loc, ptr, type, base,
+      ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
+  return LLVM::LoadOp::create(b, loc, fields[index], address);
+}
+
+/// A row-major buffer at `pointer`; `sizes` (i64) are its dynamic dimensions.
+Value EntryBuilder::makeBuffer(MemRefType type, Value pointer,
+                               ArrayRef<Value> sizes) {
+  auto descriptor =
+      MemRefDescriptor::poison(b, loc, converter.convertType(type));
+  descriptor.setAllocatedPtr(b, loc, pointer);
+  descriptor.setAlignedPtr(b, loc, pointer);
+  descriptor.setConstantOffset(b, loc, 0);
+  SmallVector<Value> all;
+  const Value *next = sizes.begin();
+  for (int64_t size : type.getShape())
+    all.push_back(ShapedType::isDynamic(size)
+                      ? *next++
+                      : LLVM::ConstantOp::create(b, loc, b.getI64Type(), size)
+                            .getResult());
+  Value stride = LLVM::ConstantOp::create(b, loc, b.getI64Type(), 1);
+  for (int64_t i = type.getRank() - 1; i >= 0; --i) {
+    descriptor.setSize(b, loc, i, all[i]);
+    descriptor.setStride(b, loc, i, stride);
+    if (i > 0)
+      stride = LLVM::MulOp::create(b, loc, stride, all[i]);
+  }
+  Value value = descriptor;
+  return UnrealizedConversionCastOp::create(b, loc, type, value).getResult(0);
+}
+
+/// Element `index` of an array of DLTensor pointers, as a buffer.
+Value EntryBuilder::takeTensor(MemRefType type, Value tensors, int64_t index) {
+  Type i32 = b.getI32Type(), i64 = b.getI64Type(), i8 = b.getI8Type();
+  // DLTensor: data, device (two i32), ndim, dtype, shape, strides, byte_offset.
+  SmallVector<Type> fields = {ptr,
+                              i32,
+                              i32,
+                              i32,
+                              LLVM::LLVMStructType::getLiteral(
+                                  b.getContext(), {i8, i8, b.getI16Type()}),
+                              ptr,
+                              ptr,
+                              i64};
+  Value slot =
+      LLVM::GEPOp::create(b, loc, ptr, ptr, tensors,
+                          ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
+  Value tensor = LLVM::LoadOp::create(b, loc, ptr, slot);
+  Value data = loadField(fields, tensor, 0);
+  Value offset = loadField(fields, tensor, 7);
+  data = LLVM::GEPOp::create(b, loc, ptr, i8, data,
+                             ArrayRef<LLVM::GEPArg>{offset});
+  Value shape = loadField(fields, tensor, 5);
+  SmallVector<Value> sizes;
+  for (auto [position, size] : llvm::enumerate(type.getShape()))
+    if (ShapedType::isDynamic(size)) {
+      Value address = LLVM::GEPOp::create(
+          b, loc, ptr, i64, shape,
+          ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(position)});
+      sizes.push_back(LLVM::LoadOp::create(b, loc, i64, address));
+    }
+  return makeBuffer(type, data, sizes);
+}
+
+//===----------------------------------------------------------------------===//
+// The schedule dialect
+//===----------------------------------------------------------------------===//
+
+LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
+  if (failed(collectInterface()))
+    return failure();
+  Type i32 = b.getI32Type(), i64 = b.getI64Type();
+  emitWorkspaceSize();
+  std::string signature = (function.getName() + "_signature").str();
+  runtime.emitSignature(loc, signature, function.getName(), inputs, outputs,
+                        maxTokens, numRanks, sizeName());
+
+  auto entry =
+      func::FuncOp::create(b, loc, runName(), b.getFunctionType({ptr}, {i32}));
+  Block *begin = entry.addEntryBlock();
+  call = begin->getArgument(0);
+  // The old body follows; its arguments become buffers taken from the call.
+  Region &region = entry.getBody();
+  Block *body = &function.getBody().front();
+  region.getBlocks().splice(region.end(), function.getBody().getBlocks());
+  auto *refused = new Block();
+  region.push_back(refused);
+
+  b.setInsertionPointToStart(begin);
+  Value address = LLVM::AddressOfOp::create(b, loc, ptr, signature);
+  Value status = runtime.call(b, loc, "moert_call_begin", {call, address});
+  Value accepted = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, status,
+                                        constantI32(MOERT_SUCCESS));
+  SmallVector<Type> fields = {i32, ptr, ptr, ptr, ptr, i64, i64, ptr, ptr, i64};
+  cf::CondBranchOp::create(b, loc, accepted, body, ValueRange(), refused,
+                           ValueRange());
+  b.setInsertionPointToStart(refused);
+  func::ReturnOp::create(b, loc, status);
+
+  b.setInsertionPointToStart(body);
+  Value inputTensors = loadField(fields, call, kInputs);
+  Value outputTensors = loadField(fields, call, kOutputs);
+  int64_t input = 0, output = 0;
+  for (auto [index, argument] : llvm::enumerate(body->getArguments())) {
+    auto type = cast<MemRefType>(argument.getType());
+    Value buffer;
+    if (function.getArgAttr(index, "schedule.workspace")) {
+      // Slices compute their own addresses; the size was checked at entry.
+      Value bytes = LLVM::ConstantOp::create(b, loc, i64, 0);
+      buffer = makeBuffer(type, loadField(fields, call, kWorkspace), {bytes});
+    } else if (function.getArgAttr(index, "bufferize.result")) {
+      buffer = takeTensor(type, outputTensors, output++);
+    } else {
+      buffer = takeTensor(type, inputTensors, input++);
+    }
+    argument.replaceAllUsesWith(buffer);
+  }
+  body->eraseArguments(0, body->getNumArguments());
+
+  SmallVector<Operation *> ops;
+  entry.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (isa_and_nonnull<ScheduleDialect>(op->getDialect()) ||
+        isa<func::ReturnOp>(op))
+      ops.push_back(op);
+  });
+  for (Operation *op : ops)
+    if (failed(convert(op)))
+      return failure();
+  // Slices are converted and read their workspace no more.
+  entry.walk([](WorkspaceOp op) { op.erase(); });
+  return success();
+}
+
+LogicalResult EntryBuilder::convert(Operation *op) {
+  b.setInsertionPoint(op);
+  if (auto run = dyn_cast<RunOp>(op)) {
+    convertRun(run);
+  } else if (auto mark = dyn_cast<MarkOp>(op)) {
+    Value stream = constantI32(getStreamNumber(mark.getStream()));
+    mark.getEvent().replaceAllUsesWith(
+        UnrealizedConversionCastOp::create(
+            b, loc, mark.getEvent().getType(),
+            runtime.call(b, loc, "moert_event_record", {call, stream}))
+            .getResult(0));
+    mark.erase();
+  } else if (auto slice = dyn_cast<SliceOp>(op)) {
+    convertSlice(slice);
+  } else if (auto ret = dyn_cast<func::ReturnOp>(op)) {
+    if (ret.getNumOperands() != 0)
+      return success(); // the refusal's
+    Value status = runtime.call(b, loc, "moert_call_end", {call});
+    func::ReturnOp::create(b, loc, status);
+    ret.erase();
+  }
+  return success();
+}
+
+void EntryBuilder::convertRun(RunOp run) {
+  Location loc = run.getLoc();
+  Value stream = constantI32(getStreamNumber(run.getStream()));
+  auto ticketOf = [&](Value event) {
+    return UnrealizedConversionCastOp::create(b, loc, b.getI64Type(), event)
+        .getResult(0);
+  };
+  for (Value event : run.getAfter())
+    runtime.call(b, loc, "moert_stream_wait", {call, stream, ticketOf(event)});
+  for (Operation &op : llvm::make_early_inc_range(run.getBody().front())) {
+    auto launch = dyn_cast<LaunchOp>(op);
+    if (!launch) {
+      // Sizes and views of the launches' operands.
+      op.moveBefore(run);
+      continue;
+    }
+    b.setInsertionPoint(run);
+    SmallVector<MemRefType> types;
+    SmallVector<Value> descriptors;
+    for (Value buffer :
+         llvm::concat<Value>(llvm::to_vector(launch.getReads()),
+                             llvm::to_vector(launch.getWrites()))) {
+      types.push_back(cast<MemRefType>(buffer.getType()));
+      descriptors.push_back(
+          UnrealizedConversionCastOp::create(
+              b, loc, converter.convertType(buffer.getType()), buffer)
+              .getResult(0));
+    }
+    codegen::cpu::PackedArguments packed =
+        codegen::cpu::packArguments(b, loc, types, descriptors);
+    Value kernel = LLVM::AddressOfOp::create(
+        b, loc, ptr, launch.getKernel().getLeafReference());
+    std::string label = launch.getLabel().value_or("").str();
+    if (run.getLabel() && *run.getLabel() != label)
+      label = label.empty() ? run.getLabel()->str()
+                            : (*run.getLabel() + ": " + label).str();
+    Value bytes =
+        LLVM::ConstantOp::create(b, loc, b.getI64Type(), packed.bytes);
+    Value grid =
+        arith::IndexCastOp::create(b, loc, b.getI64Type(), launch.getGrid());
+    runtime.call(b, loc, "moert_launch",
+                 {call, stream, kernel, runtime.getString(b, loc, label),
+                  packed.pointer, bytes, grid});
+    launch.erase();
+  }
+  b.setInsertionPoint(run);
+  if (Value done = run.getDone()) {
+    Value ticket = runtime.call(b, loc, "moert_event_record", {call, stream});
+    done.replaceAllUsesWith(
+        UnrealizedConversionCastOp::create(b, loc, done.getType(), ticket)
+            .getResult(0));
+  }
+  run.erase();
+}
+
+void EntryBuilder::convertSlice(SliceOp slice) {
+  auto workspace = slice.getWorkspace().getDefiningOp<WorkspaceOp>();
+  SlotAttr::Bytes bytes = slice.getSlotAttrValue().getOffsetBytes();
+  Type i64 = b.getI64Type();
+  auto toI64 = [&](Value index) -> Value {
+    return arith::IndexCastOp::create(b, loc, i64, index);
+  };
+  Value offset = LLVM::ConstantOp::create(b, loc, i64, bytes[0]);
+  Value counts[] = {workspace.getTokens(), workspace.getTotalTokens()};
+  for (unsigned i = 0; i < 2; ++i) {
+    if (bytes[i + 1] == 0)
+      continue;
+    Value factor = LLVM::ConstantOp::create(b, loc, i64, bytes[i + 1]);
+    offset = LLVM::AddOp::create(
+        b, loc, offset, LLVM::MulOp::create(b, loc, toI64(counts[i]), factor));
+  }
+  MemRefDescriptor descriptor(
+      UnrealizedConversionCastOp::create(
+          b, loc, converter.convertType(workspace.getBytes().getType()),
+          workspace.getBytes())
+          .getResult(0));
+  Value pointer = LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(),
+                                      descriptor.alignedPtr(b, loc),
+                                      ArrayRef<LLVM::GEPArg>{offset});
+  SmallVector<Value> sizes = llvm::map_to_vector(slice.getSizes(), toI64);
+  slice.getBuffer().replaceAllUsesWith(makeBuffer(
+      cast<MemRefType>(slice.getBuffer().getType()), pointer, sizes));
+  slice.erase();
+}
+
+namespace {
+struct ConvertScheduleToRuntime
+    : moe::impl::ConvertScheduleToRuntimeBase<ConvertScheduleToRuntime> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    RuntimeInterface runtime(module);
+    SmallVector<func::FuncOp> functions;
+    for (auto function : module.getOps<func::FuncOp>())
+      if (!function.isDeclaration() && isScheduled(function))
+        functions.push_back(function);
+    auto descriptor = module->getAttrOfType<StringAttr>("moe.descriptor");
+    for (func::FuncOp function : functions) {
+      EntryBuilder entry(function, runtime);
+      auto integer = [&](StringRef name, int64_t absent) {
+        auto attr = function->getAttrOfType<IntegerAttr>(name);
+        return attr ? attr.getInt() : absent;
+      };
+      if (failed(entry.build(integer("moe.max_num_tokens", -1),
+                             integer("moe.num_ranks", 1))))
+        return signalPassFailure();
+      if (functions.size() == 1)
+        runtime.emitArtefact(function.getLoc(), function.getName(),
+                             descriptor ? descriptor.getValue() : "{}",
+                             entry.runName(), entry.sizeName());
+      function.erase();
+    }
+  }
+
+  static bool isScheduled(func::FuncOp function) {
+    return function
+        .walk([](Operation *op) {
+          return isa<RunOp, MarkOp>(op) ? WalkResult::interrupt()
+                                        : WalkResult::advance();
+        })
+        .wasInterrupted();
+  }
+};
+} // namespace

@@ -1,0 +1,116 @@
+//===- RandomInputs.cpp - Deterministic inputs for a layer ----------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Import/RandomInputs.h"
+#include "moe-mlir/Reference/Parallel.h"
+#include <algorithm>
+#include <cmath>
+
+using namespace moe;
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit
+/// numbers whose outputs for consecutive inputs look independent.
+static inline uint64_t mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/// One key for each tensor: FNV-1a of its name, mixed with the seed.
+static uint64_t keyOf(uint64_t seed, const std::string &name) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (char c : name)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return mix(hash ^ mix(seed));
+}
+
+/// The sum of four uniform 16-bit numbers less its mean, times 1/2^16: variance
+/// 4/12 up to 2^-32, integers up to the last step, so equal on all machines.
+static inline float nearlyNormal(uint64_t key, int64_t index) {
+  uint64_t bits = mix(key + static_cast<uint64_t>(index));
+  int32_t sum = static_cast<int32_t>(bits & 0xffff) +
+                static_cast<int32_t>(bits >> 16 & 0xffff) +
+                static_cast<int32_t>(bits >> 32 & 0xffff) +
+                static_cast<int32_t>(bits >> 48);
+  return static_cast<float>(sum - 2 * 0xffff);
+}
+
+static void fillNormal(ThreadPool &pool, HostTensor &tensor, uint64_t key,
+                       double deviation) {
+  constexpr int64_t chunk = 1 << 16, piece = 1 << 10;
+  // Square roots and single products are correctly rounded everywhere.
+  const float scale = static_cast<float>(deviation * std::sqrt(3.0) / 65536.0);
+  const int64_t count = tensor.numElements();
+  const int64_t size = dtypeBytes(tensor.dtype());
+  pool.forEach((count + chunk - 1) / chunk, [&](int64_t task) {
+    const int64_t end = std::min(count, (task + 1) * chunk);
+    float values[piece];
+    for (int64_t first = task * chunk; first < end; first += piece) {
+      const int64_t n = std::min(piece, end - first);
+      for (int64_t i = 0; i < n; ++i)
+        values[i] = nearlyNormal(key, first + i) * scale;
+      convertElements(DType::F32, values, tensor.dtype(),
+                      tensor.as<char>() + first * size, n);
+    }
+  });
+}
+
+/// Distinct ids for each row: the first k of a random permutation.
+static void fillIds(HostTensor &ids, uint64_t key, int64_t numRouted) {
+  const int64_t T = ids.shape()[0], k = ids.shape()[1];
+  std::vector<int32_t> pool(numRouted);
+  for (int64_t row = 0; row < T; ++row) {
+    for (int64_t i = 0; i < numRouted; ++i)
+      pool[i] = static_cast<int32_t>(i);
+    for (int64_t slot = 0; slot < k; ++slot) {
+      uint64_t random = mix(key + static_cast<uint64_t>(row * k + slot)) >> 32;
+      std::swap(pool[slot], pool[slot + random % (numRouted - slot)]);
+      ids.as<int32_t>()[row * k + slot] = pool[slot];
+    }
+  }
+}
+
+/// Between 0.5/k and 1.5/k.
+static void fillWeights(HostTensor &weights, uint64_t key) {
+  const float k = static_cast<float>(weights.shape()[1]);
+  for (int64_t i = 0; i < weights.numElements(); ++i) {
+    float uniform =
+        static_cast<float>(mix(key + static_cast<uint64_t>(i)) >> 40) *
+        0x1p-24f;
+    weights.as<float>()[i] = (uniform + 0.5f) / k;
+  }
+}
+
+std::vector<HostTensor> moe::randomInputs(const LayerSpec &spec, int64_t T,
+                                          uint64_t seed) {
+  ThreadPool pool;
+  std::vector<HostTensor> tensors;
+  for (TensorSpec input : layerInputs(spec)) {
+    for (int64_t &dim : input.shape)
+      if (dim == -1)
+        dim = T;
+    const uint64_t key = keyOf(seed, input.name);
+    const int64_t fanIn = input.shape.back();
+    HostTensor tensor(input.name, input.dtype, std::move(input.shape));
+    const std::string &name = tensor.name();
+    if (name == "topk_ids")
+      fillIds(tensor, key, spec.numRouted());
+    else if (name == "topk_weights")
+      fillWeights(tensor, key);
+    else if (name == "hidden_states")
+      fillNormal(pool, tensor, key, 1.0);
+    else if (name == "router_bias" || name == "correction_bias" ||
+             name == "b13" || name == "b1" || name == "b2")
+      fillNormal(pool, tensor, key, 0.1);
+    else
+      fillNormal(pool, tensor, key, 1 / std::sqrt(double(fanIn)));
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}

@@ -1,0 +1,66 @@
+//===- Pipelines.cpp - The named pipelines --------------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Pipelines/Pipelines.h"
+
+#include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "moe-mlir/Conversion/Passes.h"
+#include "moe-mlir/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+void moe::buildSchedulePipeline(OpPassManager &pm,
+                                const SchedulePipelineOptions &options) {
+  // A layer's phases become visible.
+  MoEExpandLayerOptions expand;
+  expand.maxNumTokens = options.maxNumTokens;
+  pm.addNestedPass<func::FuncOp>(createMoEExpandLayer(expand));
+  // Overlap is a question about buffers, so buffers come before the schedule.
+  buildBufferizePipeline(pm);
+  // Streams, order and events.
+  MoEScheduleOptions schedule;
+  schedule.ruleSet = options.ruleSet;
+  schedule.target = options.target;
+  schedule.threshold = options.threshold;
+  schedule.disableSharedExpertsStream = options.disableSharedExpertsStream;
+  schedule.monolithicKernel = options.monolithicKernel;
+  schedule.staticNumTokens = options.staticNumTokens;
+  pm.addNestedPass<func::FuncOp>(createMoESchedule(schedule));
+  // Nothing goes on that is not proven.
+  pm.addPass(createScheduleVerify());
+}
+
+void moe::buildKernelPipeline(OpPassManager &pm,
+                              const CompilePipelineOptions &options) {
+  LowerToKernelsOptions kernels;
+  kernels.target = options.target;
+  kernels.cpu = options.cpu;
+  pm.addPass(createLowerToKernels(kernels));
+  // Kernels declare their buffers themselves: their declarations are proven
+  // too.
+  pm.addPass(createScheduleVerify());
+  // Slots share memory where the schedule allows it, and that is proven from
+  // the table of slots.
+  pm.addNestedPass<func::FuncOp>(createSchedulePlanWorkspace());
+  pm.addPass(createScheduleVerify());
+}
+
+llvm::Error moe::buildRuntimePipeline(OpPassManager &pm,
+                                      const CompilePipelineOptions &options) {
+  llvm::Expected<codegen::cpu::Target> target =
+      codegen::cpu::Target::parse(options.cpu);
+  if (!target)
+    return target.takeError();
+  codegen::cpu::buildKernelEntryPipeline(pm, *target);
+  pm.addPass(createConvertScheduleToRuntime());
+  codegen::cpu::buildToLLVMPipeline(pm);
+  return llvm::Error::success();
+}

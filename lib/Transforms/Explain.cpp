@@ -1,0 +1,152 @@
+//===- Explain.cpp - What was decided and why -----------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Transforms/Parallel.h"
+#include "moe-mlir/Transforms/Passes.h"
+#include "moe-mlir/Transforms/Schedule.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+namespace moe {
+#define GEN_PASS_DEF_MOEEXPLAIN
+#include "moe-mlir/Transforms/Passes.h.inc"
+} // namespace moe
+
+using namespace mlir;
+using namespace moe;
+using namespace moe::schedule;
+
+namespace {
+/// Streams and waits on the path through a function that `tokens` takes, or
+/// over all paths without it.
+struct Traffic {
+  llvm::SetVector<StreamAttr> streams;
+  int64_t waits = 0;
+};
+} // namespace
+
+static void count(Block &block, const policy::Decision &decision,
+                  std::optional<int64_t> tokens, Traffic &traffic) {
+  for (Operation &op : block) {
+    if (auto run = dyn_cast<RunOp>(op)) {
+      traffic.streams.insert(run.getStream());
+      traffic.waits += run.getAfter().size();
+    } else if (auto mark = dyn_cast<MarkOp>(op)) {
+      traffic.streams.insert(mark.getStream());
+    } else if (auto choice = dyn_cast<scf::IfOp>(op)) {
+      Traffic low, high;
+      count(*choice.thenBlock(), decision, tokens, low);
+      if (choice.elseBlock())
+        count(*choice.elseBlock(), decision, tokens, high);
+      bool takesLow =
+          tokens && decision.threshold && *tokens <= *decision.threshold;
+      bool takesHigh = tokens && !takesLow;
+      if (!takesHigh)
+        traffic.streams.insert(low.streams.begin(), low.streams.end());
+      if (!takesLow)
+        traffic.streams.insert(high.streams.begin(), high.streams.end());
+      traffic.waits += takesLow    ? low.waits
+                       : takesHigh ? high.waits
+                                   : std::max(low.waits, high.waits);
+    }
+  }
+}
+
+FailureOr<policy::Explanation>
+moe::explainFunction(FunctionOpInterface function,
+                     std::optional<int64_t> tokens) {
+  auto decisions = function->getAttrOfType<ArrayAttr>("moe.decisions");
+  if (!decisions || decisions.empty())
+    return function.emitError("expected a function that --moe-schedule has "
+                              "scheduled");
+  auto decision = cast<DictionaryAttr>(decisions[0]);
+  policy::Explanation explanation;
+  auto layer = decision.getAs<StringAttr>("layer");
+  explanation.layer = layer ? layer.str() : function.getName().str();
+  explanation.decision = readDecision(decision);
+  explanation.tokens = tokens;
+
+  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
+  if (!parallel)
+    parallel = ParallelAttr::get(function.getContext());
+  FailureOr<policy::ParallelConfig> config =
+      getParallelConfig(parallel, [&] { return function.emitError(); });
+  if (failed(config))
+    return failure();
+  auto infos = function->getAttrOfType<ArrayAttr>("moe.layers");
+  policy::LayerTraits traits;
+  if (infos && !infos.empty())
+    traits = readLayerTraits(cast<DictionaryAttr>(infos[0]));
+  traits.optsIntoSequenceParallel = parallel.getSequenceParallelFamily();
+  policy::DerivedParallelism derived = policy::derive(*config, traits);
+  explanation.properties = derived.properties;
+  explanation.warnings = derived.warnings;
+  explanation.capturable = derived.properties.capturable;
+
+  Traffic traffic;
+  count(function.getFunctionBody().front(), explanation.decision, tokens,
+        traffic);
+  for (StreamAttr stream : traffic.streams)
+    explanation.streams.push_back(stream.getDisplayName());
+  llvm::sort(explanation.streams,
+             [](const std::string &a, const std::string &b) {
+               // The caller's stream first.
+               return (a != "compute") < (b != "compute") ||
+                      ((a != "compute") == (b != "compute") && a < b);
+             });
+  explanation.events = traffic.waits;
+
+  if (auto size =
+          function->getAttrOfType<AffineMapAttr>("schedule.workspace_size")) {
+    std::optional<int64_t> rows = tokens;
+    if (auto bound = function->getAttrOfType<IntegerAttr>("moe.max_num_tokens");
+        bound && !rows)
+      rows = bound.getInt();
+    if (rows) {
+      auto zero =
+          AffineMap::get(2, 0, getAffineConstantExpr(0, function.getContext()));
+      SlotAttr::Bytes bytes =
+          SlotAttr::get(function.getContext(),
+                        StringAttr::get(function.getContext()), zero,
+                        size.getValue())
+              .getSizeBytes();
+      int64_t ranks = derived.properties.dp.size * derived.properties.pcp.size;
+      explanation.workspaceBytes =
+          bytes[0] + bytes[1] * *rows + bytes[2] * *rows * ranks;
+    }
+  }
+  return explanation;
+}
+
+namespace {
+struct MoEExplain : moe::impl::MoEExplainBase<MoEExplain> {
+  using MoEExplainBase::MoEExplainBase;
+
+  void runOnOperation() override {
+    markAllAnalysesPreserved();
+    if (format != "text" && format != "json") {
+      getOperation().emitError("expected format 'text' or 'json' but got '")
+          << format << "'";
+      return signalPassFailure();
+    }
+    if (!getOperation()->hasAttr("moe.decisions"))
+      return;
+    std::optional<int64_t> tokens;
+    if (numTokens >= 0)
+      tokens = numTokens;
+    FailureOr<policy::Explanation> explanation =
+        explainFunction(getOperation(), tokens);
+    if (failed(explanation))
+      return signalPassFailure();
+    llvm::outs() << (format == "json" ? policy::explainJson(*explanation)
+                                      : policy::explainText(*explanation))
+                 << "\n";
+  }
+};
+} // namespace

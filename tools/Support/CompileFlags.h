@@ -1,0 +1,73 @@
+//===- CompileFlags.h - The flags of moe-compile and moe-run ----*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One table of the flags that say what is compiled. `moe-compile` compiles by
+// them; `moe-run` takes the same ones and hands them to `moe-compile`.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_TOOLS_SUPPORT_COMPILEFLAGS_H
+#define MOE_MLIR_TOOLS_SUPPORT_COMPILEFLAGS_H
+
+#include "moe-mlir/Import/ModelConfig.h"
+#include "moe-mlir/Policy/Decision.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+} // namespace CLI
+
+namespace moe::tools {
+
+/// Exit codes of the tools.
+enum ExitCode { Done = 0, Failed = 1, BadUsage = 2 };
+
+struct CompileFlags {
+  std::optional<int64_t> layer;
+  /// "", "cpu", "cuda" or "cuda:sm_90a"; "": cuda if a GPU answers, else cpu.
+  std::string target;
+  /// The CPU's instruction set: "host" or LLVM's name of a CPU.
+  std::string cpu = "host";
+  std::string schedule = "vllm";
+  policy::ParallelConfig parallel;
+  std::string expertPlacement = "linear";
+  std::string sequenceParallel = "auto";
+  int64_t threshold = 256;
+  bool disableSharedExpertsStream = false;
+  bool monolithicKernel = false;
+  std::string dtype;
+  std::optional<int64_t> maxNumTokens;
+  std::optional<int64_t> staticNumTokens;
+  std::optional<int64_t> numExperts;
+
+  /// Adds the flags to `app`, in groups.
+  void add(CLI::App &app);
+
+  /// Checks what single flags cannot and fills in `parallel`'s enumerations;
+  /// call it after parsing. A message, or "".
+  std::string finish();
+
+  /// What the importer needs of them.
+  ModelConfigOptions getModelConfigOptions() const;
+
+  /// The flags that differ from their defaults, as arguments that parse to the
+  /// same values.
+  std::vector<std::string> toArguments() const;
+};
+
+/// Parses a command line. Returns an exit code if the program is to end at
+/// once: after help (on standard output) or a usage error (on standard error).
+std::optional<int> parse(CLI::App &app, int argc, char **argv);
+
+} // namespace moe::tools
+
+#endif // MOE_MLIR_TOOLS_SUPPORT_COMPILEFLAGS_H
