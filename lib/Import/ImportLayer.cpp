@@ -180,6 +180,10 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   ParallelAttr parallel =
       moe::getParallelAttr(context, config, sequenceParallelFamily);
   function->setAttr("moe.parallel", parallel);
+  // Where no router says how many experts there are, the layer does.
+  IntegerAttr totalExperts;
+  if (!input("router_weight"))
+    totalExperts = b.getI64IntegerAttr(spec.numRouted());
   auto layer = LayerOp::create(
       b, loc, result, input("hidden_states"), input("router_weight"),
       input("router_bias"), input("correction_bias"), input("topk_ids"),
@@ -189,7 +193,7 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
       input("shared_gate"), input("latent_in"), input("latent_out"),
       input("logical_to_physical"), input("replica_count"),
       getRouting(context, spec), getActivation(context, spec.activation),
-      QuantAttr(), ParallelAttr(), b.getStringAttr(spec.name));
+      QuantAttr(), ParallelAttr(), b.getStringAttr(spec.name), totalExperts);
   func::ReturnOp::create(b, loc, layer.getResult());
   return function;
 }
