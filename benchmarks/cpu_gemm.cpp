@@ -164,6 +164,62 @@ static void gateUp(benchmark::State &state, Target target, Element element) {
                                               benchmark::Counter::kIsRate);
 }
 
+//===----------------------------------------------------------------------===//
+// Compile time
+//===----------------------------------------------------------------------===//
+
+/// All phases of a layer of DeepSeek-V2-Lite.
+static Launches emitLayer(const Emission &emission, ValueRange all) {
+  Launches launches = lowerGate(emission, {all[0], all[1], {}, all[2]});
+  auto append = [&](Launches more) {
+    if (succeeded(launches) && succeeded(more))
+      launches->append(*more);
+    else
+      launches = failure();
+  };
+  append(lowerRoute(emission, {all[2], {}, all[3], all[4]}, {}));
+  append(lowerDispatchPlan(emission, {all[3], all[5], all[6], all[7]}));
+  ExpertsOperands experts;
+  experts.rows = all[0];
+  experts.expertOffsets = all[5];
+  experts.sourceRows = all[6];
+  experts.w13 = all[8];
+  experts.w2 = all[9];
+  experts.out = all[10];
+  append(lowerExperts(emission, experts, {}));
+  append(lowerCombine(emission, {all[10], all[7], all[4], all[11]}, 1.0));
+  append(lowerSharedExperts(emission, {all[0], all[12], all[13], {}, all[14]},
+                            {}));
+  append(lowerMerge(emission, {all[11], all[14], all[15]}));
+  return launches;
+}
+
+static void compileLayer(benchmark::State &state, Target target,
+                         Element element) {
+  constexpr int64_t kShared = 2 * kIntermediate;
+  for (auto _ : state) {
+    Program program(target,
+                    {{element, {-1, kHidden}},
+                     {element, {kExperts, kHidden}},
+                     {Element::F32, {-1, kExperts}},
+                     {Element::I32, {-1, kChosen}},
+                     {Element::F32, {-1, kChosen}},
+                     {Element::I32, {kExperts + 1}},
+                     {Element::I32, {-1}},
+                     {Element::I32, {-1, kChosen}},
+                     {element, {-1, 2 * kIntermediate, kHidden}},
+                     {element, {-1, kHidden, kIntermediate}},
+                     {element, {-1, kHidden}},
+                     {Element::F32, {-1, kHidden}},
+                     {element, {2 * kShared, kHidden}},
+                     {element, {kHidden, kShared}},
+                     {Element::F32, {-1, kHidden}},
+                     {element, {-1, kHidden}}},
+                    emitLayer);
+    state.SetIterationTime(program.getCompileSeconds());
+  }
+}
+
 int main(int argc, char **argv) {
   llvm::StringRef spec = "host";
   if (argc > 1 && argv[1][0] != '-') {
@@ -187,6 +243,12 @@ int main(int argc, char **argv) {
         ->Arg(16)
         ->Arg(64)
         ->Arg(512)
+        ->Unit(benchmark::kMillisecond);
+  for (Element element : {Element::BF16, Element::F16, Element::F32})
+    benchmark::RegisterBenchmark(
+        (std::string("compile_layer/") + name(element)).c_str(), compileLayer,
+        *target, element)
+        ->UseManualTime()
         ->Unit(benchmark::kMillisecond);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

@@ -9,7 +9,6 @@
 #include "Descriptor.h"
 
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
-#include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 #include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Schedule.h"
@@ -120,7 +119,6 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
       {"max_num_tokens", orNull(input.maxTokens)},
       {"static_num_tokens", orNull(input.staticTokens)},
       {"decision", parseText(policy::explainJson(*explanation))},
-      {"schedule", schedule::toJson(function)},
       {"workspace", llvm::json::Object{{"bytes", bytes[0]},
                                        {"bytes_per_token", bytes[1]},
                                        {"bytes_per_total_token", bytes[2]}}}};

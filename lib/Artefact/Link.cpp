@@ -28,28 +28,18 @@ Error moe::writeFile(StringRef path, StringRef bytes) {
   });
 }
 
-namespace {
-/// A linker and the arguments that make it write a shared object.
-struct Linker {
-  std::string program;
-  std::vector<std::string> arguments;
-};
-} // namespace
-
-/// LLVM's linker where it is found, otherwise the C compiler's.
-static Expected<Linker> findLinker() {
+/// A linker: LLVM's where it is found, otherwise the system's.
+static Expected<std::string> findLinker() {
   for (StringRef name : {"ld.lld-22", "ld.lld", "ld"})
     if (ErrorOr<std::string> program = sys::findProgramByName(name))
-      return Linker{*program, {"-shared"}};
-  for (StringRef name : {"cc", "gcc", "clang"})
-    if (ErrorOr<std::string> program = sys::findProgramByName(name))
-      return Linker{*program, {"-shared", "-nostdlib"}};
-  return makeError("expected a linker (ld.lld-22, ld.lld, ld or cc) on the PATH "
-                   "but found none");
+      return *program;
+  return makeError("expected a linker (ld.lld-22, ld.lld or ld) on the PATH but "
+                   "found none");
 }
 
-Error moe::linkShared(ArrayRef<char> object, StringRef path) {
-  Expected<Linker> linker = findLinker();
+Error moe::linkShared(ArrayRef<char> object, StringRef path,
+                      StringRef runtime) {
+  Expected<std::string> linker = findLinker();
   if (!linker)
     return linker.takeError();
   SmallString<128> objectPath, errorPath;
@@ -72,27 +62,23 @@ Error moe::linkShared(ArrayRef<char> object, StringRef path) {
     return makeError("cannot write '" + path + "': " + code.message());
   auto removeLinked = make_scope_exit([&] { sys::fs::remove(linked); });
 
-  std::vector<StringRef> arguments = {linker->program};
-  arguments.insert(arguments.end(), linker->arguments.begin(),
-                   linker->arguments.end());
-  // What the runtime defines is found when the artefact is loaded.
-  for (StringRef argument : {"-z", "relro", "--hash-style=gnu", "-o"})
-    if (!StringRef(linker->program).ends_with("cc") &&
-        !StringRef(linker->program).contains("clang"))
-      arguments.push_back(argument);
-    else if (argument == "-o")
-      arguments.push_back(argument);
-  arguments.push_back(linked);
-  arguments.push_back(objectPath);
+  SmallVector<StringRef> arguments = {*linker, "-shared",  "-z",   "relro",
+                                      "-o",    linked,     objectPath};
+  // The artefact finds the runtime that is loaded already, lies beside it, or
+  // is the one that it was linked with.
+  SmallString<128> runtimeFolder = sys::path::parent_path(runtime);
+  std::string rpath = ("$ORIGIN:" + runtimeFolder).str();
+  if (!runtime.empty())
+    arguments.append({runtime, "-rpath", rpath});
   std::optional<StringRef> redirects[] = {StringRef(""), errorPath.str(),
                                           errorPath.str()};
   std::string problem;
-  int code = sys::ExecuteAndWait(linker->program, arguments, std::nullopt,
+  int code = sys::ExecuteAndWait(*linker, arguments, std::nullopt,
                                  redirects, 0, 0, &problem);
   if (code != 0) {
     if (auto text = MemoryBuffer::getFile(errorPath))
       problem += (*text)->getBuffer().rtrim();
-    return makeError(linker->program + " failed: " + problem);
+    return makeError(*linker + " failed: " + problem);
   }
   if (std::error_code code = sys::fs::rename(linked, path))
     return makeError("cannot write '" + path + "': " + code.message());

@@ -180,10 +180,6 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   ParallelAttr parallel =
       moe::getParallelAttr(context, config, sequenceParallelFamily);
   function->setAttr("moe.parallel", parallel);
-  // Where no router says how many experts there are, the layer does.
-  IntegerAttr totalExperts;
-  if (!input("router_weight"))
-    totalExperts = b.getI64IntegerAttr(spec.numRouted());
   auto layer = LayerOp::create(
       b, loc, result, input("hidden_states"), input("router_weight"),
       input("router_bias"), input("correction_bias"), input("topk_ids"),
@@ -193,7 +189,11 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
       input("shared_gate"), input("latent_in"), input("latent_out"),
       input("logical_to_physical"), input("replica_count"),
       getRouting(context, spec), getActivation(context, spec.activation),
-      QuantAttr(), ParallelAttr(), b.getStringAttr(spec.name), totalExperts);
+      QuantAttr(), ParallelAttr(),
+      spec.routing.source == RoutingSpec::Source::Given
+          ? b.getI64IntegerAttr(spec.numRouted())
+          : IntegerAttr(),
+      b.getStringAttr(spec.name));
   func::ReturnOp::create(b, loc, layer.getResult());
   return function;
 }
@@ -217,7 +217,7 @@ FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
   RoutingAttr routing = layer.getRouting();
   spec.hiddenSize = layer.getHiddenSize();
   spec.intermediateSize = layer.getIntermediateSize();
-  spec.numExperts = layer.getNumExperts() - routing.getZeroExperts();
+  spec.numExperts = layer.getNumRouterOutputs() - routing.getZeroExperts();
   spec.topK = routing.getTopK();
   if (ShapedType::isDynamic(spec.numExperts))
     return layer.emitOpError("expected a known number of experts");

@@ -49,7 +49,7 @@ void moe::buildKernelPipeline(OpPassManager &pm,
   pm.addPass(createScheduleVerify());
   // Slots share memory where the schedule allows it, and that is proven from
   // the table of slots.
-  pm.addNestedPass<func::FuncOp>(createSchedulePlanWorkspace());
+  pm.addPass(createPlanWorkspace());
   pm.addPass(createScheduleVerify());
 }
 

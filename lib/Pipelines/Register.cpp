@@ -8,15 +8,46 @@
 
 #include "moe-mlir/Pipelines/Register.h"
 
+#include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+#include "moe-mlir/Pipelines/Pipelines.h"
 #include "moe-mlir/Transforms/Passes.h"
 
-void moe::registerDialects(mlir::DialectRegistry &registry) {
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+
+using namespace mlir;
+
+void moe::registerDialects(DialectRegistry &registry) {
   registry.insert<MoEDialect, schedule::ScheduleDialect>();
+  codegen::cpu::registerDialects(registry);
+  arith::registerBufferizableOpInterfaceExternalModels(registry);
+  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
+      registry);
+  scf::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerBufferizableOpInterfaceExternalModels(registry);
 }
 
 void moe::registerPasses() {
   registerTransformsPasses();
   registerTransformsPipelines();
+  registerConversionPasses();
+  codegen::cpu::registerMoECPUPasses();
+  PassPipelineRegistration<SchedulePipelineOptions>(
+      "moe-schedule-pipeline",
+      "moe.layer to a schedule that is proven free of races",
+      buildSchedulePipeline);
+  PassPipelineRegistration<CompilePipelineOptions>(
+      "moe-compile-pipeline",
+      "moe.layer to the LLVM dialect, calling the runtime",
+      [](OpPassManager &pm, const CompilePipelineOptions &options) {
+        buildSchedulePipeline(pm, options);
+        buildKernelPipeline(pm, options);
+        if (llvm::Error error = buildRuntimePipeline(pm, options))
+          llvm::report_fatal_error(std::move(error), /*gen_crash_diag=*/false);
+      });
 }

@@ -434,8 +434,8 @@ Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local) {
     x = local.x;
     ids = local.ids;
     weights = local.weights;
-    firstZeroExpert =
-        b.getI64IntegerAttr(layer.getNumExperts() - routing.getZeroExperts());
+    firstZeroExpert = b.getI64IntegerAttr(layer.getNumRouterOutputs() -
+                                          routing.getZeroExperts());
     zeroScale = b.getF64FloatAttr(routing.getScale().getValueAsDouble());
   }
   if (parallel.reduction == policy::Reduction::Sum) {

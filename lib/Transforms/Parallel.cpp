@@ -60,7 +60,7 @@ ParallelAttr moe::getParallelAttr(MLIRContext *context,
 policy::LayerTraits moe::getLayerTraits(LayerOp layer) {
   policy::LayerTraits traits;
   ParallelAttr parallel = layer.getEffectiveParallel();
-  int64_t numExperts = layer.getNumExperts();
+  int64_t numExperts = layer.getNumRouterOutputs();
   if (!ShapedType::isDynamic(numExperts))
     traits.numExperts = numExperts - layer.getRouting().getZeroExperts();
   traits.numExpertGroups = layer.getRouting().getNGroup();

@@ -72,8 +72,11 @@ mlir::LogicalResult emitObject(mlir::ModuleOp module,
                                llvm::SmallVectorImpl<char> &object);
 
 /// Links an object to the shared object `path`, which appears whole or not at
-/// all. Needs `ld.lld` or a C compiler on the PATH, or beside LLVM.
-llvm::Error linkShared(llvm::ArrayRef<char> object, llvm::StringRef path);
+/// all. `runtime` is libmoert.so, which the artefact will need; without it the
+/// artefact only loads where the runtime's symbols are global. Needs a linker
+/// (ld.lld-22, ld.lld or ld) on the PATH.
+llvm::Error linkShared(llvm::ArrayRef<char> object, llvm::StringRef path,
+                       llvm::StringRef runtime);
 
 /// Writes a file that appears whole or not at all.
 llvm::Error writeFile(llvm::StringRef path, llvm::StringRef bytes);

@@ -9,6 +9,12 @@
 #ifndef MOE_MLIR_TRANSFORMS_PASSES_H
 #define MOE_MLIR_TRANSFORMS_PASSES_H
 
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/Pass.h"
 

@@ -162,4 +162,43 @@ def ScheduleVerify : Pass<"schedule-verify"> {
   }];
 }
 
+def PlanWorkspace : Pass<"schedule-plan-workspace", "::mlir::ModuleOp"> {
+  let summary = "put temporaries into slots of a workspace of the caller's";
+  let description = [{
+    Every `memref.alloc` of a function that issues work becomes a slice of one
+    workspace, which the function gets as its last argument, and the size of
+    which it gets as attribute `schedule.workspace_size`. A function without
+    allocations stays as it is.
+
+    Sizes are bounded by a linear form of the tokens of this rank (dimension 0
+    of the argument with `schedule.tokens`, or else of the first buffer whose
+    dimension 0 is dynamic) and of all ranks (`schedule.total_tokens`), through
+    index arithmetic; dimensions of other arguments need `schedule.max_shape`.
+
+    Slots are placed largest first at the lowest offset that fits. Two overlap
+    only if the happens-before analysis orders their lives on every path.
+
+    ```mlir
+    // before
+    func.func @f(%x: memref<?x64xf32>) {
+      %t = memref.dim %x, %c0 : memref<?x64xf32>
+      %h = memref.alloc(%t) : memref<?x64xf32>
+      ...
+    // after
+    func.func @f(%x: memref<?x64xf32>, %ws: memref<?xi8> {schedule.workspace})
+        attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256)>} {
+      %t = memref.dim %x, %c0 : memref<?x64xf32>
+      %n = schedule.total_tokens : index
+      %w = schedule.workspace %ws(%t, %n) slots [
+        #schedule.slot<"hidden", offset = (t, n) -> (0),
+                                 size = (t, n) -> (t * 256)>] : memref<?xi8>
+      %h = schedule.slice %w["hidden"](%t) : memref<?x64xf32>
+      ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect",
+                           "::moe::schedule::ScheduleDialect"];
+}
+
 #endif // MOE_MLIR_TRANSFORMS_PASSES_TD

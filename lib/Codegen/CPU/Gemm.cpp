@@ -43,7 +43,8 @@ int64_t moe::codegen::cpu::chooseTileColumns(const Target &target,
 void moe::codegen::cpu::emitRowPanel(
     KernelBuilder &k, const RowPanel &panel,
     function_ref<void(Value, ValueRange)> finish) {
-  int64_t group = getRegisterBlock(k.getTarget().vectorBits).rows;
+  Type element = getMemRefType(panel.tiles.front()).getElementType();
+  int64_t group = getRegisterBlock(k.getTarget().vectorBits, element).rows;
   Value columns = k.dim(panel.tiles.front(), 0);
   SmallVector<Value> buffers;
   for (size_t t = 0; t < panel.tiles.size(); ++t)
@@ -74,12 +75,12 @@ void moe::codegen::cpu::emitRowPanel(
         buildRowContraction(k, k.getLoc(), rows, tile, sums);
       }
     };
-    // Whole groups, or the bits of what is left: 2 rows and 1 row.
+    // Whole groups, or what is left in powers of two.
     using Predicate = arith::CmpIPredicate;
     k.ifThen(k.compare(Predicate::eq, count, k.index(group)),
              [&] { contract(k.index(0), group); });
     k.ifThen(k.compare(Predicate::ne, count, k.index(group)), [&] {
-      for (int64_t size = group / 2; size >= 1; size /= 2) {
+      for (int64_t size = llvm::PowerOf2Ceil(group) / 2; size >= 1; size /= 2) {
         Value part = k.rem(k.div(count, k.index(size)), k.index(2));
         k.ifThen(k.compare(Predicate::eq, part, k.index(1)), [&] {
           // The parts that are larger come first.

@@ -121,6 +121,14 @@ Value KernelBuilder::blockLocal(ArrayRef<int64_t> shape, Type element) {
                                   getI64IntegerAttr(64));
 }
 
+Value KernelBuilder::blockLocal(Value size, Type element) {
+  if (std::optional<int64_t> count = getConstantIntValue(size))
+    return blockLocal(*count, element);
+  return memref::AllocaOp::create(
+      *this, MemRefType::get(ShapedType::kDynamic, element), size,
+      getI64IntegerAttr(64));
+}
+
 Value KernelBuilder::subview(Value source, ArrayRef<OpFoldResult> offsets,
                              ArrayRef<OpFoldResult> sizes,
                              ArrayRef<int64_t> strides, ArrayRef<bool> keep) {
@@ -224,10 +232,12 @@ Value KernelBuilder::select(Value condition, Value then, Value otherwise) {
   return arith::SelectOp::create(*this, condition, then, otherwise);
 }
 
+Value KernelBuilder::exp(Value x) { return math::ExpOp::create(*this, x); }
+
 Value KernelBuilder::sigmoid(Value x) {
   Value one = constantLike(1.0, x);
   Value negated = arith::NegFOp::create(*this, x);
-  return divf(one, addf(one, math::ExpOp::create(*this, negated)));
+  return divf(one, addf(one, exp(negated)));
 }
 
 //===----------------------------------------------------------------------===//

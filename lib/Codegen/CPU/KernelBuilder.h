@@ -14,6 +14,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/bit.h"
 
 namespace moe::codegen::cpu {
 
@@ -62,6 +63,8 @@ public:
 
   /// A buffer that one block owns, in the stack frame of the kernel.
   mlir::Value blockLocal(llvm::ArrayRef<int64_t> shape, mlir::Type element);
+  /// The same for `size` elements. Emitted here, so not to be called in a loop.
+  mlir::Value blockLocal(mlir::Value size, mlir::Type element);
 
   /// A part of `source` with unit-sized dimensions dropped down to the rank of
   /// `keep`: `keep[d]` tells whether dimension d stays.
@@ -99,6 +102,7 @@ public:
                      mlir::Value otherwise);
   /// A value of the same type as `like`, every element `value`.
   mlir::Value constantLike(double value, mlir::Value like);
+  mlir::Value exp(mlir::Value x);
   /// 1 / (1 + exp(-x)), on scalars or vectors.
   mlir::Value sigmoid(mlir::Value x);
 
@@ -116,11 +120,18 @@ mlir::func::FuncOp getOrEmitKernel(
                             mlir::ValueRange reads, mlir::ValueRange writes)>
         body);
 
-/// Text that tells parameter values apart in a kernel's key.
+/// Text that tells parameter values apart in a kernel's key; floats to the last
+/// bit.
 template <typename... Ts> std::string describeParameters(const Ts &...values) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  ((stream << values << ';'), ...);
+  auto describe = [&](const auto &value) {
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(value)>>)
+      stream << llvm::bit_cast<uint64_t>(static_cast<double>(value)) << ';';
+    else
+      stream << value << ';';
+  };
+  (describe(values), ...);
   return text;
 }
 

@@ -87,6 +87,7 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
   // Kernels are vectorized already; LLVM's vectorizers only cost time.
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;
+  tuning.LoopUnrolling = false;
   llvm::PassBuilder builder(&machine, tuning);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(callGraph);

@@ -18,8 +18,11 @@
 using namespace mlir;
 using namespace moe::codegen::cpu;
 
-RegisterBlock moe::codegen::cpu::getRegisterBlock(unsigned vectorBits) {
-  return vectorBits == 512 ? RegisterBlock{4, 4} : RegisterBlock{4, 2};
+RegisterBlock moe::codegen::cpu::getRegisterBlock(unsigned vectorBits,
+                                                  Type element) {
+  if (vectorBits == 512)
+    return {4, 4};
+  return element.isF32() ? RegisterBlock{6, 2} : RegisterBlock{4, 2};
 }
 
 //===----------------------------------------------------------------------===//
@@ -409,6 +412,8 @@ void moe::codegen::cpu::lowerRowContraction(RewriterBase &rewriter,
                                             linalg::GenericOp op,
                                             unsigned vectorBits) {
   ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-  MicroKernels(b, op, vectorBits).emit(getRegisterBlock(vectorBits).columns);
+  Type element = getElementTypeOrSelf(op.getDpsInputs().front().getType());
+  MicroKernels(b, op, vectorBits)
+      .emit(getRegisterBlock(vectorBits, element).columns);
   rewriter.eraseOp(op);
 }

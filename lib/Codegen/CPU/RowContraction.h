@@ -32,9 +32,10 @@ struct RegisterBlock {
   unsigned columns; ///< A power of two, at most 4.
 };
 
-/// The block that leaves registers for the operands: 16 of 32 registers with
-/// AVX-512, 8 of 16 with narrower vectors.
-RegisterBlock getRegisterBlock(unsigned vectorBits);
+/// The block for rows and weights of type `element`. Of 32 registers of
+/// AVX-512, 16 hold sums and up to 10 hold operands; of 16 narrower ones, 12
+/// and 3 where operands need no widening, else 8 and 6.
+RegisterBlock getRegisterBlock(unsigned vectorBits, mlir::Type element);
 
 /// `rows`: memref<Kxdt>, `weights`: memref<NxKxdt>, `sums`: memref<Nxf32>, as
 /// many as rows.

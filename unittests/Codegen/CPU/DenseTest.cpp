@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Program.h"
+#include "PlainMLP.h"
 
 #include <cmath>
 #include <gtest/gtest.h>
@@ -85,5 +85,137 @@ TEST(CPUDense, GateMatchesPlainLoops) {
           EXPECT_LT(gateError(x, w, c.bias ? &bias : nullptr, y), 1e-6);
           EXPECT_TRUE(y.intact());
         }
+      }
+}
+
+// E.g. the rows of a panel's last group, which are fewer, and of other panels.
+TEST(CPUDense, RowsDoNotDependOnTheBatch) {
+  constexpr int64_t kTokens = 131;
+  for (const Target &target : runnableTargets())
+    for (Element element : {Element::F32, Element::BF16, Element::F16}) {
+      SCOPED_TRACE(target.cpu + " " + name(element));
+      Case c{target, element, 37, 100, false, false};
+      Program program = makeGate(c);
+      ASSERT_TRUE(program.valid());
+      std::mt19937 random(2);
+      Tensor x(element, {kTokens, c.length}), w(element, {c.columns, c.length});
+      Tensor y(Element::F32, {kTokens, c.columns});
+      // Every row is the same, so every result must be.
+      x.fill(random, 1.0);
+      w.fill(random, 1.0);
+      for (int64_t i = c.length; i < x.size(); ++i)
+        x.set(i, x.get(i - c.length));
+      for (Order order : {Order::Forward, Order::Backward, Order::Threads}) {
+        program.run({&x, &w, &y}, order);
+        for (int64_t t = 1; t < kTokens; ++t)
+          EXPECT_TRUE(y.equalRows(t, y, 0)) << t;
+      }
+    }
+}
+
+TEST(CPUDense, ProjectRoundsToTheModelType) {
+  for (Element element : {Element::F32, Element::BF16, Element::F16}) {
+    SCOPED_TRACE(name(element));
+    Program program(
+        Target::host(),
+        {{element, {-1, 80}}, {element, {50, 80}}, {element, {-1, 50}}},
+        [](const Emission &emission, mlir::ValueRange all) {
+          return lowerProject(emission, {all[0], all[1], all[2]});
+        });
+    ASSERT_TRUE(program.valid());
+    std::mt19937 random(3);
+    Tensor x(element, {9, 80}), w(element, {50, 80}), y(element, {9, 50});
+    x.fill(random, 1.0);
+    w.fill(random, 1.0);
+    program.run({&x, &w, &y});
+    EXPECT_LT(gateError(x, w, nullptr, y), tolerance(element));
+    EXPECT_TRUE(y.intact());
+  }
+}
+
+TEST(CPUDense, SharedExpertsMatchPlainLoops) {
+  constexpr int64_t kHidden = 100, kWidth = 37;
+  for (Element element : {Element::F32, Element::BF16, Element::F16})
+    for (bool gate : {false, true}) {
+      SCOPED_TRACE(name(element));
+      Program program(Target::host(),
+                      {{element, {-1, kHidden}},
+                       {element, {2 * kWidth, kHidden}},
+                       {element, {kHidden, kWidth}},
+                       {element, {1, kHidden}},
+                       {Element::F32, {-1, kHidden}}},
+                      [&](const Emission &emission, mlir::ValueRange all) {
+                        SharedExpertsOperands shared{
+                            all[0], all[1], all[2], {}, all[4]};
+                        if (gate)
+                          shared.gate = all[3];
+                        return lowerSharedExperts(emission, shared, {});
+                      });
+      ASSERT_TRUE(program.valid());
+      std::mt19937 random(4);
+      for (int64_t tokens : {0, 1, 7, 64}) {
+        Tensor x(element, {tokens, kHidden}), g(element, {1, kHidden});
+        Tensor w13(element, {1, 2 * kWidth, kHidden});
+        Tensor w2(element, {1, kHidden, kWidth});
+        Tensor shared(Element::F32, {tokens, kHidden});
+        x.fill(random, 1.0);
+        g.fill(random, 0.1);
+        w13.fill(random, 0.2);
+        w2.fill(random, 0.1);
+        program.run({&x, &w13, &w2, &g, &shared}, Order::Threads);
+        double error = 0, norm = 0;
+        for (int64_t t = 0; t < tokens; ++t) {
+          std::vector<double> row;
+          double dot = 0;
+          for (int64_t i = 0; i < kHidden; ++i) {
+            row.push_back(x.get(t, i));
+            dot += row.back() * g.get(i);
+          }
+          double scale = gate ? 1 / (1 + std::exp(-dot)) : 1.0;
+          std::vector<double> out =
+              plainMLP(row, w13, w2, nullptr, nullptr, 0, {});
+          for (int64_t i = 0; i < kHidden; ++i) {
+            error += std::pow(shared.get(t, i) - scale * out[i], 2);
+            norm += std::pow(scale * out[i], 2);
+          }
+        }
+        EXPECT_LE(std::sqrt(error), tolerance(element) * std::sqrt(norm));
+        EXPECT_TRUE(shared.intact());
+      }
+    }
+}
+
+// The sum is exact in f32 here, so y is its rounding to nearest even.
+TEST(CPUDense, MergeRoundsToNearestEven) {
+  for (Element element : {Element::F32, Element::BF16, Element::F16})
+    for (bool hasShared : {false, true})
+      for (const Target &target : runnableTargets()) {
+        SCOPED_TRACE(target.cpu + " " + name(element));
+        Program program(target,
+                        {{Element::F32, {-1, 45}},
+                         {Element::F32, {-1, 45}},
+                         {element, {-1, 45}}},
+                        [&](const Emission &emission, mlir::ValueRange all) {
+                          MergeOperands merge{all[0], {}, all[2]};
+                          if (hasShared)
+                            merge.shared = all[1];
+                          return lowerMerge(emission, merge);
+                        });
+        ASSERT_TRUE(program.valid());
+        std::mt19937 random(5);
+        Tensor routed(Element::F32, {3, 45}), shared(Element::F32, {3, 45});
+        Tensor y(element, {3, 45}), expected(element, {3, 45});
+        for (int64_t i = 0; i < routed.size(); ++i) {
+          // Multiples of 2^-6 up to 2^9: many are halfway between two values.
+          routed.set(i, static_cast<int>(random() % 65536 - 32768) / 64.0);
+          shared.set(i, static_cast<int>(random() % 65536 - 32768) / 64.0);
+          expected.set(i, routed.get(i) + (hasShared ? shared.get(i) : 0.0));
+        }
+        routed.set(0, std::nan(""));
+        program.run({&routed, &shared, &y});
+        EXPECT_TRUE(std::isnan(y.get(0)));
+        for (int64_t i = 1; i < y.size(); ++i)
+          EXPECT_EQ(y.get(i), expected.get(i));
+        EXPECT_TRUE(y.intact());
       }
 }

@@ -1,3 +1,11 @@
+/*===- affine.c - An artefact for tests -------------------------------------===
+ *
+ * Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===----------------------------------------------------------------------===*/
+
 /* A compiled layer in small, written by hand: output = 2 * input + 1. The first
  * half runs on aux into the workspace, so the program has a fork and a join. */
 #include "moert/GeneratedCode.h"

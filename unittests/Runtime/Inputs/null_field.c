@@ -1,3 +1,11 @@
+/*===- null_field.c - An artefact for tests ---------------------------------===
+ *
+ * Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===----------------------------------------------------------------------===*/
+
 /* An artefact whose writer forgot its functions. */
 #include "moert/moert.h"
 

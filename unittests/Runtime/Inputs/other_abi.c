@@ -1,3 +1,11 @@
+/*===- other_abi.c - An artefact for tests ----------------------------------===
+ *
+ * Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===----------------------------------------------------------------------===*/
+
 /* An artefact of a runtime that is not ours. */
 #include "moert/moert.h"
 

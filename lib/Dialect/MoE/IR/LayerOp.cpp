@@ -28,8 +28,8 @@ static LogicalResult verifyRouter(LayerOp op) {
     if (value && !op.getRouterWeight())
       return op.emitOpError()
              << "expected '" << name << "' only with 'router_weight'";
-  std::optional<uint64_t> stated = op.getTotalExperts();
-  int64_t outputs = op.getNumExperts();
+  std::optional<uint64_t> stated = op.getNumExperts();
+  int64_t outputs = op.getNumRouterOutputs();
   if (stated && op.getRouterWeight() && !ShapedType::isDynamic(outputs) &&
       outputs != static_cast<int64_t>(*stated))
     return op.emitOpError()
@@ -144,7 +144,7 @@ LogicalResult LayerOp::verify() {
     return failure();
   // moe.layer C3: only a router chooses.
   if (getRouterWeight() &&
-      failed(checkChoice(*this, getRouting(), getNumExperts())))
+      failed(checkChoice(*this, getRouting(), getNumRouterOutputs())))
     return failure();
   // moe.layer C6
   if (failed(checkTogether(*this, "latent_in", getLatentIn(), "latent_out",
@@ -194,10 +194,10 @@ int64_t LayerOp::getHiddenSize() {
   return getHiddenStates().getType().getDimSize(1);
 }
 
-int64_t LayerOp::getNumExperts() {
+int64_t LayerOp::getNumRouterOutputs() {
   if (Value weight = getRouterWeight())
     return cast<RankedTensorType>(weight.getType()).getDimSize(0);
-  if (std::optional<uint64_t> number = getTotalExperts())
+  if (std::optional<uint64_t> number = getNumExperts())
     return *number;
   if (Value map = getLogicalToPhysical())
     return cast<RankedTensorType>(map.getType()).getDimSize(0);
@@ -205,7 +205,7 @@ int64_t LayerOp::getNumExperts() {
 }
 
 int64_t LayerOp::getNumPhysicalExperts() {
-  int64_t outputs = getNumExperts();
+  int64_t outputs = getNumRouterOutputs();
   if (ShapedType::isDynamic(outputs))
     return outputs;
   return outputs - getRouting().getZeroExperts() +

@@ -72,8 +72,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
 
     Constraints:
     - C1: either `router_weight` or `topk_ids` and `topk_weights`; biases need
-      the router. `total_experts` (printed as `num_experts`) stands for what the
-      router would say of E, and agrees with it where both are there.
+      the router. `num_experts` stands for what the router would say of E, and
+      agrees with it where both are there.
     - C2: the router's weight is [E, H], its biases [E]; ids and weights [T, top_k].
     - C3: `n_group` divides E; the chosen groups hold at least `top_k` experts;
       `top_k` <= E.
@@ -116,8 +116,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     MoE_ActivationAttr:$activation,
     OptionalAttr<MoE_QuantAttr>:$quant,
     OptionalAttr<MoE_ParallelAttr>:$parallel,
-    OptionalAttr<StrAttr>:$layer_name,
-    OptionalAttr<I64Attr>:$total_experts
+    OptionalAttr<I64Attr>:$num_experts,
+    OptionalAttr<StrAttr>:$layer_name
   );
   let results = (outs MoE_TensorOf<[F32, BF16, F16], 2>:$result);
   let assemblyFormat = [{
@@ -134,7 +134,7 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     (`latent` `(` $latent_in^ `,` $latent_out `:` type($latent_in) `,` type($latent_out) `)`)?
     (`eplb` `(` $logical_to_physical^ `,` $replica_count `:` type($logical_to_physical) `,` type($replica_count) `)`)?
     `routing` `(` $routing `)` `activation` `(` $activation `)`
-    (`num_experts` `(` $total_experts^ `)`)? (`quant` `(` $quant^ `)`)?
+    (`num_experts` `(` $num_experts^ `)`)? (`quant` `(` $quant^ `)`)?
     (`parallel` `(` $parallel^ `)`)? (`name` `(` $layer_name^ `)`)?
     attr-dict `->` type($result)
   }];
@@ -144,9 +144,9 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     ParallelAttr getEffectiveParallel();
     int64_t getHiddenSize();
     /// E, router outputs: the model's experts, zero experts included. Without a
-    /// router, `total_experts` or EPLB's map says; without either, the experts
-    /// are those of w13, which may be dynamic.
-    int64_t getNumExperts();
+    /// router, `num_experts` or EPLB's map says; without either, the experts are
+    /// those of w13, which may be dynamic.
+    int64_t getNumRouterOutputs();
     /// Experts that have weights somewhere: E - zero experts + redundant ones.
     int64_t getNumPhysicalExperts();
     /// Columns of the input of the routed experts: H, or the latent width.

@@ -1,0 +1,102 @@
+//===- DispatchPlan.cpp - Sorting pairs of token and expert ---------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelBuilder.h"
+
+using namespace mlir;
+using namespace moe::codegen::cpu;
+
+using Predicate = arith::CmpIPredicate;
+
+/// Calls `body(t, j, id)` for the pairs whose id names an expert, in the order
+/// of tokens and then slots, and `skip(t, j)` for the others.
+static void forEachPair(KernelBuilder &k, Value ids, Value numExperts,
+                        function_ref<void(Value, Value, Value)> body,
+                        function_ref<void(Value, Value)> skip) {
+  k.forEach(k.index(0), k.dim(ids, 0), 1, [&](Value t) {
+    k.forEach(k.index(0), k.dim(ids, 1), 1, [&](Value j) {
+      // Negative ids are large when read as unsigned.
+      Value id = k.loadIndex(ids, {t, j});
+      Value isValid = k.compare(Predicate::ult, id, numExperts);
+      k.ifThen(isValid, [&] { body(t, j, id); });
+      if (skip)
+        k.ifThen(k.compare(Predicate::uge, id, numExperts),
+                 [&] { skip(t, j); });
+    });
+  });
+}
+
+/// A counting sort in one block: two passes over the pairs, a few nanoseconds
+/// for each. `offsets` serves as counters and cursors on the way:
+///   1. offsets[e + 1] = pairs of expert e
+///   2. offsets[e] = first row of expert e (running sum)
+///   3. each pair of e takes row offsets[e]++, so that offsets[e] becomes the
+///      first row of expert e + 1
+///   4. shift by one place
+static void emitSort(KernelBuilder &k, Value ids, Value offsets, Value sources,
+                     Value pairRows) {
+  Value zero = k.index(0), one = k.index(1);
+  Value numOffsets = k.dim(offsets, 0);
+  Value numExperts = k.sub(numOffsets, one);
+  k.forEach(zero, numOffsets, 1,
+            [&](Value e) { k.storeIndex(zero, offsets, e); });
+  forEachPair(
+      k, ids, numExperts,
+      [&](Value, Value, Value id) {
+        Value next = k.add(id, one);
+        k.storeIndex(k.add(k.loadIndex(offsets, next), one), offsets, next);
+      },
+      nullptr);
+  k.forEach(one, numOffsets, 1, [&](Value e) {
+    Value before = k.loadIndex(offsets, k.sub(e, one));
+    k.storeIndex(k.add(k.loadIndex(offsets, e), before), offsets, e);
+  });
+  Value none = k.index(-1);
+  Value numValid = k.loadIndex(offsets, numExperts);
+  forEachPair(
+      k, ids, numExperts,
+      [&](Value t, Value j, Value id) {
+        Value row = k.loadIndex(offsets, id);
+        k.storeIndex(k.add(row, one), offsets, id);
+        k.storeIndex(t, sources, row);
+        k.storeIndex(row, pairRows, {t, j});
+      },
+      [&](Value t, Value j) { k.storeIndex(none, pairRows, {t, j}); });
+  k.forEach(zero, numExperts, 1, [&](Value i) {
+    // Downwards, since each place takes its lower neighbour's value.
+    Value e = k.sub(numExperts, i);
+    k.storeIndex(k.loadIndex(offsets, k.sub(e, one)), offsets, e);
+  });
+  k.storeIndex(zero, offsets, zero);
+  k.forEach(numValid, k.dim(sources, 0), 1,
+            [&](Value row) { k.storeIndex(none, sources, row); });
+}
+
+Launches
+moe::codegen::cpu::lowerDispatchPlan(const Emission &emission,
+                                     const DispatchPlanOperands &operands) {
+  if (failed(checkOperand(emission, operands.ids, "ids", 2, isI32, {0})) ||
+      failed(checkOperand(emission, operands.expertOffsets, "expert_offsets", 1,
+                          isI32, {0})) ||
+      failed(checkOperand(emission, operands.sourceRows, "source_rows", 1,
+                          isI32, {0})) ||
+      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2, isI32,
+                          {0})))
+    return failure();
+  SmallVector<Value> reads{operands.ids};
+  SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
+                            operands.pairRows};
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "dispatch_plan", reads, writes, "",
+      [](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
+        emitSort(k, reads[0], writes[0], writes[1], writes[2]);
+      });
+  // Without tokens, too: the offsets say that there are no rows.
+  Value grid = gridBuilder(emission).index(1);
+  return SmallVector<Launch>{{kernel, "dispatch", reads, writes, grid}};
+}

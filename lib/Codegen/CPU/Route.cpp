@@ -1,0 +1,394 @@
+//===- Route.cpp - Which experts a token goes to, and with what weights ---===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelBuilder.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include <limits>
+
+using namespace mlir;
+using namespace moe::codegen::cpu;
+
+/// Tokens of one block.
+static constexpr int64_t kBlockTokens = 8;
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// Marks a place in the choice buffer that cannot be chosen. Scores that are
+/// NaN become -infinity before they get there.
+static constexpr double kTaken = std::numeric_limits<double>::quiet_NaN();
+
+namespace {
+/// The kernel: one token at a time, in buffers of E floats that are padded to
+/// whole vectors.
+class RouteKernel {
+public:
+  RouteKernel(KernelBuilder &k, const RoutingParams &params, Value logits,
+              Value bias, Value ids, Value weights)
+      : k(k), params(params), logits(logits), bias(bias), ids(ids),
+        weights(weights), lanes(k.getLanes()), numExperts(k.dim(logits, 1)),
+        numPadded(k.mul(k.ceilDiv(numExperts, lanes), k.index(lanes))),
+        numChosen(getMemRefType(ids).getDimSize(1)),
+        scores(k.blockLocal(numPadded, k.getF32Type())),
+        choice(k.blockLocal(numPadded, k.getF32Type())) {}
+
+  void emit(Value token);
+
+private:
+  void emitScores(Value token);
+  void emitSoftmax();
+  void emitChoiceScores();
+  void emitGroups();
+  Value emitGroupScore(Value group, Value size);
+  void emitChoice(Value token);
+  Value emitArgMax();
+  void emitWeights(Value token);
+
+  /// Replaces the weights of the token by `function` of them.
+  void mapWeights(Value token, function_ref<Value(Value)> function);
+  /// Combines the weights of the token by `function`, in order.
+  Value foldWeights(Value token, double init,
+                    function_ref<Value(Value, Value)> function);
+  /// A loop over whole vectors of the padded buffers that carries `init`.
+  SmallVector<Value>
+  foldVectors(ValueRange init,
+              function_ref<SmallVector<Value>(Value, ValueRange)> body);
+  Value lastVector() { return k.sub(numPadded, k.index(lanes)); }
+
+  KernelBuilder &k;
+  const RoutingParams &params;
+  Value logits, bias, ids, weights;
+  int64_t lanes;
+  Value numExperts, numPadded;
+  int64_t numChosen;
+  Value scores, choice;
+};
+} // namespace
+
+void RouteKernel::emit(Value token) {
+  emitScores(token);
+  emitChoiceScores();
+  if (params.groups > 1)
+    emitGroups();
+  emitChoice(token);
+  emitWeights(token);
+}
+
+SmallVector<Value> RouteKernel::foldVectors(
+    ValueRange init, function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  auto loop =
+      scf::ForOp::create(k, k.index(0), numPadded, k.index(lanes), init);
+  OpBuilder::InsertionGuard guard(k);
+  k.setInsertionPointToStart(loop.getBody());
+  scf::YieldOp::create(k,
+                       body(loop.getInductionVar(), loop.getRegionIterArgs()));
+  return loop.getResults();
+}
+
+//===----------------------------------------------------------------------===//
+// Scores
+//===----------------------------------------------------------------------===//
+
+void RouteKernel::emitScores(Value token) {
+  // Padding is -infinity, which adds nothing to a softmax.
+  k.storeVector(k.constant(-kInfinity, lanes), scores, lastVector());
+  k.forEachChunk(numExperts, [&](Value e, unsigned width) {
+    Value x = k.loadVector(logits, {token, e}, width);
+    if (params.scores == Scores::Sigmoid) {
+      x = k.sigmoid(x);
+    } else if (params.scores == Scores::SqrtSoftplus) {
+      // log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)) does not overflow.
+      Value magnitude = math::AbsFOp::create(k, x);
+      Value negated = arith::NegFOp::create(k, magnitude);
+      Value rest = math::Log1pOp::create(k, k.exp(negated));
+      Value positive = arith::MaximumFOp::create(k, x, k.constantLike(0.0, x));
+      x = math::SqrtOp::create(k, k.addf(positive, rest));
+    }
+    k.storeVector(x, scores, e);
+  });
+  if (params.scores == Scores::Softmax)
+    emitSoftmax();
+}
+
+void RouteKernel::emitSoftmax() {
+  auto max = foldVectors(k.constant(-kInfinity, lanes),
+                         [&](Value e, ValueRange max) -> SmallVector<Value> {
+                           return {arith::MaximumFOp::create(
+                               k, max[0], k.loadVector(scores, e, lanes))};
+                         });
+  Value largest = k.splat(
+      vector::ReductionOp::create(k, vector::CombiningKind::MAXIMUMF, max[0]),
+      lanes);
+  auto sum = foldVectors(k.constant(0.0, lanes),
+                         [&](Value e, ValueRange sum) -> SmallVector<Value> {
+                           Value x = k.loadVector(scores, e, lanes);
+                           Value power = k.exp(k.subf(x, largest));
+                           k.storeVector(power, scores, e);
+                           return {k.addf(sum[0], power)};
+                         });
+  Value total = k.splat(
+      vector::ReductionOp::create(k, vector::CombiningKind::ADD, sum[0]),
+      lanes);
+  k.forEach(k.index(0), numPadded, lanes, [&](Value e) {
+    k.storeVector(k.divf(k.loadVector(scores, e, lanes), total), scores, e);
+  });
+}
+
+void RouteKernel::emitChoiceScores() {
+  k.storeVector(k.constant(kTaken, lanes), choice, lastVector());
+  k.forEachChunk(numExperts, [&](Value e, unsigned width) {
+    Value score = k.loadVector(scores, e, width);
+    if (bias)
+      score = k.addf(score, k.loadVector(bias, e, width));
+    Value isNaN = k.comparef(arith::CmpFPredicate::UNO, score, score);
+    score = k.select(isNaN, k.constant(-kInfinity, width), score);
+    k.storeVector(score, choice, e);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Groups
+//===----------------------------------------------------------------------===//
+
+Value RouteKernel::emitGroupScore(Value group, Value size) {
+  Value begin = k.mul(group, size);
+  Value lowest = k.constant(-kInfinity, 1);
+  auto loop = scf::ForOp::create(k, begin, k.add(begin, size), k.index(1),
+                                 ValueRange{lowest, lowest});
+  {
+    OpBuilder::InsertionGuard guard(k);
+    k.setInsertionPointToStart(loop.getBody());
+    Value largest = loop.getRegionIterArg(0);
+    Value second = loop.getRegionIterArg(1);
+    Value score = k.loadVector(choice, loop.getInductionVar(), 1);
+    Value smaller = arith::MinimumFOp::create(k, largest, score);
+    scf::YieldOp::create(
+        k, ValueRange{arith::MaximumFOp::create(k, largest, score),
+                      arith::MaximumFOp::create(k, second, smaller)});
+  }
+  if (params.groupScore == GroupScore::Max)
+    return loop.getResult(0);
+  // Infinities of both signs make NaN.
+  Value sum = k.addf(loop.getResult(0), loop.getResult(1));
+  Value isNaN = k.comparef(arith::CmpFPredicate::UNO, sum, sum);
+  return k.select(isNaN, lowest, sum);
+}
+
+/// Sets the choice scores of all groups but the best to -infinity.
+void RouteKernel::emitGroups() {
+  Value numGroups = k.index(params.groups);
+  Value size = k.div(numExperts, numGroups);
+  Value groupScores = k.blockLocal({params.groups}, k.getF32Type());
+  k.forEach(k.index(0), numGroups, 1, [&](Value group) {
+    k.storeVector(emitGroupScore(group, size), groupScores, group);
+  });
+  k.forEach(k.index(0), numGroups, 1, [&](Value group) {
+    // A group's place is the number of groups before it.
+    Value score = k.load(groupScores, group);
+    auto place =
+        scf::ForOp::create(k, k.index(0), numGroups, k.index(1), k.index(0));
+    {
+      OpBuilder::InsertionGuard guard(k);
+      k.setInsertionPointToStart(place.getBody());
+      Value other = place.getInductionVar();
+      Value otherScore = k.load(groupScores, other);
+      using Predicate = arith::CmpFPredicate;
+      Value isBetter = k.comparef(Predicate::OGT, otherScore, score);
+      Value isEqual = k.comparef(Predicate::OEQ, otherScore, score);
+      Value isEarlier = k.compare(arith::CmpIPredicate::ult, other, group);
+      Value isBefore = arith::OrIOp::create(
+          k, isBetter, arith::AndIOp::create(k, isEqual, isEarlier));
+      Value count = place.getRegionIterArg(0);
+      scf::YieldOp::create(k,
+                           k.select(isBefore, k.add(count, k.index(1)), count));
+    }
+    Value isOut = k.compare(arith::CmpIPredicate::uge, place.getResult(0),
+                            k.index(params.chosenGroups));
+    k.ifThen(isOut, [&] {
+      Value begin = k.mul(group, size);
+      k.forEach(begin, k.add(begin, size), 1, [&](Value e) {
+        k.storeVector(k.constant(-kInfinity, 1), choice, e);
+      });
+    });
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Choice
+//===----------------------------------------------------------------------===//
+
+static constexpr int32_t kNoExpert = std::numeric_limits<int32_t>::max();
+
+/// The i32 id of the largest choice score, the smallest such id; kNoExpert if
+/// every place is taken.
+Value RouteKernel::emitArgMax() {
+  auto idsType = VectorType::get(lanes, k.getI32Type());
+  auto splat = [&](int32_t id) -> Value {
+    return arith::ConstantOp::create(k, DenseElementsAttr::get(idsType, id));
+  };
+  SmallVector<int32_t> iota = llvm::to_vector(llvm::seq<int32_t>(0, lanes));
+  Value first = arith::ConstantOp::create(
+      k, DenseElementsAttr::get(idsType, ArrayRef<int32_t>(iota)));
+  // In every lane the best score so far and its id. The first score that is
+  // not taken enters even if it is -infinity; an equal score does not.
+  auto best =
+      foldVectors({k.constant(-kInfinity, lanes), splat(kNoExpert), first},
+                  [&](Value e, ValueRange best) -> SmallVector<Value> {
+                    using Predicate = arith::CmpFPredicate;
+                    Value score = k.loadVector(choice, e, lanes);
+                    Value isLarger = k.comparef(Predicate::OGT, score, best[0]);
+                    Value isFirst = arith::AndIOp::create(
+                        k,
+                        arith::CmpIOp::create(k, arith::CmpIPredicate::eq,
+                                              best[1], splat(kNoExpert)),
+                        k.comparef(Predicate::ORD, score, score));
+                    Value enters = arith::OrIOp::create(k, isLarger, isFirst);
+                    return {k.select(enters, score, best[0]),
+                            k.select(enters, best[2], best[1]),
+                            arith::AddIOp::create(k, best[2], splat(lanes))};
+                  });
+  Value largest =
+      vector::ReductionOp::create(k, vector::CombiningKind::MAXIMUMF, best[0]);
+  Value isLargest =
+      k.comparef(arith::CmpFPredicate::OEQ, best[0], k.splat(largest, lanes));
+  // Lanes without a score hold kNoExpert already, the largest id of all.
+  Value candidates = k.select(isLargest, best[1], splat(kNoExpert));
+  return vector::ReductionOp::create(k, vector::CombiningKind::MINSI,
+                                     candidates);
+}
+
+void RouteKernel::emitChoice(Value token) {
+  // What the absent weights of k > E become: nothing.
+  double absent = params.weights == ChosenWeights::Scores ? 0.0 : -kInfinity;
+  k.forEach(k.index(0), k.index(numChosen), 1, [&](Value j) {
+    Value id = emitArgMax();
+    Value none = arith::ConstantOp::create(k, k.getI32IntegerAttr(kNoExpert));
+    k.ifThen(k.compare(arith::CmpIPredicate::ne, id, none), [&] {
+      Value e = arith::IndexCastOp::create(k, k.getIndexType(), id);
+      k.store(id, ids, {token, j});
+      k.store(k.load(scores, e), weights, {token, j});
+      k.storeVector(k.constant(kTaken, 1), choice, e);
+    });
+    k.ifThen(k.compare(arith::CmpIPredicate::eq, id, none), [&] {
+      k.storeIndex(k.index(-1), ids, {token, j});
+      k.storeVector(k.constant(absent, 1), weights, {token, j});
+    });
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+void RouteKernel::mapWeights(Value token, function_ref<Value(Value)> function) {
+  k.forEach(k.index(0), k.index(numChosen), 1, [&](Value j) {
+    Value weight = k.loadVector(weights, {token, j}, 1);
+    k.storeVector(function(weight), weights, {token, j});
+  });
+}
+
+Value RouteKernel::foldWeights(Value token, double init,
+                               function_ref<Value(Value, Value)> function) {
+  auto loop = scf::ForOp::create(k, k.index(0), k.index(numChosen), k.index(1),
+                                 k.constant(init, 1));
+  OpBuilder::InsertionGuard guard(k);
+  k.setInsertionPointToStart(loop.getBody());
+  Value weight = k.loadVector(weights, {token, loop.getInductionVar()}, 1);
+  scf::YieldOp::create(k, function(loop.getRegionIterArg(0), weight));
+  return loop.getResult(0);
+}
+
+void RouteKernel::emitWeights(Value token) {
+  auto add = [&](Value sum, Value weight) { return k.addf(sum, weight); };
+  switch (params.weights) {
+  case ChosenWeights::Scores:
+    break;
+  case ChosenWeights::Sigmoid:
+    mapWeights(token, [&](Value weight) { return k.sigmoid(weight); });
+    break;
+  case ChosenWeights::Softmax: {
+    Value largest =
+        foldWeights(token, -kInfinity, [&](Value max, Value weight) {
+          return arith::MaximumFOp::create(k, max, weight);
+        });
+    mapWeights(token,
+               [&](Value weight) { return k.exp(k.subf(weight, largest)); });
+    Value sum = foldWeights(token, 0.0, add);
+    mapWeights(token, [&](Value weight) { return k.divf(weight, sum); });
+    break;
+  }
+  }
+  if (params.renormalize) {
+    Value sum = foldWeights(token, 0.0, add);
+    sum = k.addf(sum, k.constant(params.epsilon, 1));
+    sum = arith::MaximumFOp::create(k, sum, k.constant(params.minimumSum, 1));
+    mapWeights(token, [&](Value weight) { return k.divf(weight, sum); });
+  }
+  if (params.scale != 1.0)
+    mapWeights(token, [&](Value weight) {
+      return k.mulf(weight, k.constant(params.scale, 1));
+    });
+}
+
+//===----------------------------------------------------------------------===//
+// The phase
+//===----------------------------------------------------------------------===//
+
+static LogicalResult check(const Emission &emission,
+                           const RouteOperands &operands,
+                           const RoutingParams &params) {
+  if (failed(checkOperand(emission, operands.logits, "logits", 2, isF32,
+                          {0, 1})) ||
+      failed(checkOperand(emission, operands.ids, "ids", 2, isI32, {0})) ||
+      failed(
+          checkOperand(emission, operands.weights, "weights", 2, isF32, {0})))
+    return failure();
+  if (operands.correctionBias &&
+      failed(checkOperand(emission, operands.correctionBias, "correction_bias",
+                          1, isF32, {0})))
+    return failure();
+  int64_t experts = getMemRefType(operands.logits).getDimSize(1);
+  if (params.groups < 1 || params.chosenGroups < 1 ||
+      params.chosenGroups > params.groups ||
+      (!ShapedType::isDynamic(experts) && experts % params.groups != 0))
+    return mlir::emitError(emission.loc)
+           << "expected 1 to " << params.groups
+           << " chosen groups, and groups that divide " << experts
+           << " experts, but got " << params.chosenGroups << " of "
+           << params.groups;
+  return success();
+}
+
+Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
+                                       const RouteOperands &operands,
+                                       const RoutingParams &params) {
+  if (failed(check(emission, operands, params)))
+    return failure();
+  SmallVector<Value> reads{operands.logits};
+  if (operands.correctionBias)
+    reads.push_back(operands.correctionBias);
+  SmallVector<Value> writes{operands.ids, operands.weights};
+  std::string key = describeParameters(
+      static_cast<int>(params.scores), params.groups, params.chosenGroups,
+      static_cast<int>(params.groupScore), static_cast<int>(params.weights),
+      params.renormalize, params.epsilon, params.minimumSum, params.scale);
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "route", reads, writes, key,
+      [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
+        RouteKernel route(k, params, reads[0],
+                          reads.size() > 1 ? reads[1] : Value(), writes[0],
+                          writes[1]);
+        Value begin = k.mul(block, k.index(kBlockTokens));
+        Value end =
+            k.minimum(k.add(begin, k.index(kBlockTokens)), k.dim(reads[0], 0));
+        k.forEach(begin, end, 1, [&](Value token) { route.emit(token); });
+      });
+  KernelBuilder grid = gridBuilder(emission);
+  Value blocks = grid.ceilDiv(grid.dim(operands.logits, 0), kBlockTokens);
+  return SmallVector<Launch>{{kernel, "route", reads, writes, blocks}};
+}

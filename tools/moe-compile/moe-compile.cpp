@@ -1,0 +1,234 @@
+//===- moe-compile.cpp - From a model's configuration to an artefact ------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Support/CompileFlags.h"
+#include "moe-mlir/Artefact/Compile.h"
+#include "moe-mlir/Import/ImportLayer.h"
+
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+using namespace moe;
+using namespace moe::tools;
+
+namespace {
+struct Options {
+  CompileFlags flags;
+  std::string input;
+  std::string output;
+  std::string emit;
+  std::string explain;
+  std::optional<int64_t> numTokens;
+};
+} // namespace
+
+static void addOptions(CLI::App &app, Options &options) {
+  app.add_option("input", options.input,
+                 "A model's config.json, or a file of MLIR with one moe.layer")
+      ->required();
+  app.add_option("-o,--output", options.output,
+                 "Where to write (default: NAME.moe.so in this folder; text "
+                 "forms go to standard output)");
+  app.add_option("--emit", options.emit,
+                 "What to write: layer, phases, schedule, kernels, llvm, ptx, "
+                 "cubin, object or shared (default: shared)")
+      ->check(CLI::IsMember({"layer", "phases", "schedule", "kernels", "llvm",
+                             "ptx", "cubin", "object", "shared"}));
+  app.add_option("--explain", options.explain,
+                 "Print which order was chosen, by which rule and why, instead "
+                 "of compiling: text (default) or json")
+      ->expected(0, 1)
+      ->default_str("text")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--num-tokens", options.numTokens,
+                 "The number of tokens that --explain explains")
+      ->check(CLI::Range(int64_t(0), int64_t(1) << 40));
+  options.flags.add(app);
+}
+
+static int fail(const std::string &message, int code) {
+  std::cerr << "moe-compile: " << message << "\n";
+  return code;
+}
+
+/// Diagnostics of the compiler as a user reads them: no IR, no stack of notes
+/// about passes.
+static void printDiagnostic(mlir::Diagnostic &diagnostic) {
+  const char *severity = "error";
+  switch (diagnostic.getSeverity()) {
+  case mlir::DiagnosticSeverity::Error:
+    break;
+  case mlir::DiagnosticSeverity::Warning:
+    severity = "warning";
+    break;
+  case mlir::DiagnosticSeverity::Note:
+    severity = "note";
+    break;
+  case mlir::DiagnosticSeverity::Remark:
+    severity = "remark";
+    break;
+  }
+  std::string where;
+  if (auto loc = diagnostic.getLocation()
+                     ->findInstanceOf<mlir::FileLineColLoc>())
+    where = loc.getFilename().str() + ":" + std::to_string(loc.getLine()) +
+            ":" + std::to_string(loc.getColumn()) + ": ";
+  std::cerr << "moe-compile: " << where << severity << ": "
+            << diagnostic.str() << "\n";
+  for (mlir::Diagnostic &note : diagnostic.getNotes())
+    printDiagnostic(note);
+}
+
+/// libmoert.so beside this program's folder, as built and as installed.
+static std::string findRuntime() {
+  static int anchor;
+  llvm::SmallString<128> path(
+      llvm::sys::fs::getMainExecutable("moe-compile", &anchor));
+  llvm::sys::path::remove_filename(path);
+  llvm::sys::path::append(path, "..", "lib", "libmoert.so");
+  llvm::SmallString<128> real;
+  if (llvm::sys::fs::real_path(path, real))
+    return "";
+  llvm::sys::path::remove_filename(real);
+  llvm::sys::path::append(real, "libmoert.so");
+  return real.str().str();
+}
+
+/// Compiles what is read from the input file.
+static int run(Options &options) {
+  if (std::string error = options.flags.finish(); !error.empty())
+    return fail(error, BadUsage);
+  const CompileFlags &flags = options.flags;
+  if (flags.target.rfind("cuda", 0) == 0)
+    return fail("--target " + flags.target +
+                    " needs the CUDA back end, which this build does not have",
+                Failed);
+  if (options.emit == "ptx" || options.emit == "cubin")
+    return fail("--emit " + options.emit +
+                    ": needs --target cuda; target cpu has layer, phases, "
+                    "schedule, kernels, llvm, object and shared",
+                BadUsage);
+
+  mlir::DialectRegistry registry;
+  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  prepareContext(context);
+  context.getDiagEngine().registerHandler(
+      [](mlir::Diagnostic &diagnostic) { printDiagnostic(diagnostic); });
+
+  auto buffer = llvm::MemoryBuffer::getFile(options.input);
+  if (!buffer)
+    return fail("cannot read '" + options.input +
+                    "': " + buffer.getError().message(),
+                BadUsage);
+
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::optional<ModelLayer> model;
+  if (llvm::sys::path::extension(options.input) == ".mlir") {
+    llvm::SourceMgr sources;
+    sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+    module = mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
+    if (!module)
+      return BadUsage;
+  } else {
+    Result<ModelLayer> parsed = readModelConfig(
+        options.input, flags.getModelConfigOptions());
+    if (!parsed)
+      return fail(parsed.error(), BadUsage);
+    model = std::move(*parsed);
+    for (const std::string &warning : model->warnings)
+      std::cerr << "moe-compile: warning: " << warning << "\n";
+    module = mlir::ModuleOp::create(mlir::UnknownLoc::get(&context));
+    if (mlir::failed(buildLayerFunction(*module, model->spec, flags.parallel,
+                                        model->sequenceParallel)))
+      return BadUsage;
+  }
+
+  CompileOptions compile;
+  compile.cpu = flags.cpu;
+  compile.ruleSet = flags.schedule;
+  compile.threshold = flags.threshold;
+  compile.disableSharedExpertsStream = flags.disableSharedExpertsStream;
+  compile.monolithicKernel = flags.monolithicKernel;
+  compile.staticTokens = flags.staticNumTokens;
+  compile.maxTokens = flags.maxNumTokens;
+  compile.weights = model ? &model->weights : nullptr;
+
+  mlir::FailureOr<mlir::func::FuncOp> function = findLayerFunction(*module);
+  if (mlir::failed(function))
+    return BadUsage;
+  std::string name = function->getName().str();
+
+  if (!options.explain.empty()) {
+    mlir::FailureOr<policy::Explanation> explanation = compileAndExplain(
+        *module, Form::Schedule, compile, options.numTokens);
+    if (mlir::failed(explanation))
+      return Failed;
+    std::cout << (options.explain == "json"
+                      ? policy::explainJson(*explanation)
+                      : policy::explainText(*explanation))
+              << "\n";
+    return Done;
+  }
+
+  Form form = options.emit.empty() ? Form::Shared : *parseForm(options.emit);
+  if (mlir::failed(compileTo(*module, form, compile)))
+    return Failed;
+
+  std::string bytes;
+  std::string output = options.output;
+  if (form < Form::Object) {
+    llvm::raw_string_ostream stream(bytes);
+    mlir::OpPrintingFlags printing;
+    printing.printNameLocAsPrefix();
+    module->print(stream, printing);
+    stream << "\n";
+    if (output.empty() || output == "-") {
+      std::cout << bytes;
+      return Done;
+    }
+  } else {
+    llvm::SmallVector<char> object;
+    if (mlir::failed(emitObject(*module, compile, object)))
+      return Failed;
+    if (output.empty())
+      output = name + (form == Form::Object ? ".moe.o" : ".moe.so");
+    if (form == Form::Shared) {
+      if (llvm::Error error = linkShared(object, output, findRuntime()))
+        return fail(llvm::toString(std::move(error)), Failed);
+      std::cerr << "moe-compile: wrote " << output << "\n";
+      return Done;
+    }
+    bytes.assign(object.begin(), object.end());
+  }
+  if (llvm::Error error = writeFile(output, bytes))
+    return fail(llvm::toString(std::move(error)), Failed);
+  std::cerr << "moe-compile: wrote " << output << "\n";
+  return Done;
+}
+
+int main(int argc, char **argv) {
+  CLI::App app("Compiles a Mixture-of-Experts layer to one artefact that runs "
+               "the whole layer.");
+  app.name("moe-compile");
+  app.footer("Exit codes: 0 done; 1 the work failed; 2 bad usage or input.");
+  Options options;
+  addOptions(app, options);
+  if (std::optional<int> code = parse(app, argc, argv))
+    return *code;
+  return run(options);
+}

@@ -1,0 +1,306 @@
+//===- RouteTest.cpp - Tests of the CPU's routing kernel ------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Program.h"
+
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+#include <limits>
+
+using namespace moe::codegen::cpu;
+using namespace moe::codegen::cpu::test;
+
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+namespace {
+struct Case {
+  const char *name;
+  int64_t experts, chosen;
+  bool bias;
+  RoutingParams params;
+  bool dynamicExperts = false;
+};
+} // namespace
+
+static Program makeRoute(const Target &target, const Case &c) {
+  int64_t experts = c.dynamicExperts ? -1 : c.experts;
+  return Program(target,
+                 {{Element::F32, {-1, experts}},
+                  {Element::F32, {experts}},
+                  {Element::I32, {-1, c.chosen}},
+                  {Element::F32, {-1, c.chosen}}},
+                 [&](const Emission &emission, mlir::ValueRange operands) {
+                   RouteOperands route{operands[0],
+                                       c.bias ? operands[1] : mlir::Value(),
+                                       operands[2], operands[3]};
+                   return lowerRoute(emission, route, c.params);
+                 });
+}
+
+//===----------------------------------------------------------------------===//
+// Plain evaluation
+//===----------------------------------------------------------------------===//
+
+static double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+static std::vector<double> plainScores(const Case &c, const Tensor &logits,
+                                       int64_t t) {
+  std::vector<double> scores;
+  for (int64_t e = 0; e < c.experts; ++e)
+    scores.push_back(logits.get(t, e));
+  switch (c.params.scores) {
+  case Scores::Logits:
+    break;
+  case Scores::Sigmoid:
+    for (double &score : scores)
+      score = sigmoid(score);
+    break;
+  case Scores::SqrtSoftplus:
+    for (double &score : scores)
+      score = std::sqrt(std::log1p(std::exp(score)));
+    break;
+  case Scores::Softmax: {
+    double max = *std::max_element(scores.begin(), scores.end()), sum = 0;
+    for (double &score : scores)
+      sum += score = std::exp(score - max);
+    for (double &score : scores)
+      score /= sum;
+    break;
+  }
+  }
+  return scores;
+}
+
+/// Ids in falling order of `values`, smaller ids first among equals.
+static std::vector<int64_t> sortedIds(const std::vector<double> &values) {
+  std::vector<int64_t> ids(values.size());
+  for (size_t i = 0; i < ids.size(); ++i)
+    ids[i] = i;
+  std::stable_sort(ids.begin(), ids.end(),
+                   [&](int64_t a, int64_t b) { return values[a] > values[b]; });
+  return ids;
+}
+
+/// The scores that decide the choice: with bias, and -infinity outside the
+/// chosen groups.
+static std::vector<double>
+plainChoice(const Case &c, std::vector<double> scores, const Tensor &bias) {
+  for (int64_t e = 0; e < c.experts; ++e) {
+    scores[e] += c.bias ? bias.get(e) : 0.0;
+    if (std::isnan(scores[e]))
+      scores[e] = -kInfinity;
+  }
+  int64_t size = c.experts / c.params.groups;
+  std::vector<double> groups;
+  for (int64_t g = 0; g < c.params.groups; ++g) {
+    std::vector<double> members(scores.begin() + g * size,
+                                scores.begin() + (g + 1) * size);
+    std::sort(members.rbegin(), members.rend());
+    bool two = c.params.groupScore == GroupScore::TopTwoSum;
+    groups.push_back(two ? members[0] + members[1] : members[0]);
+  }
+  std::vector<int64_t> order = sortedIds(groups);
+  for (int64_t place = c.params.chosenGroups; place < c.params.groups; ++place)
+    std::fill_n(scores.begin() + order[place] * size, size, -kInfinity);
+  return scores;
+}
+
+static std::vector<double> plainWeights(const Case &c,
+                                        std::vector<double> weights) {
+  double sum = 0;
+  if (c.params.weights == ChosenWeights::Sigmoid)
+    for (double &weight : weights)
+      weight = sigmoid(weight);
+  if (c.params.weights == ChosenWeights::Softmax) {
+    for (double &weight : weights)
+      sum += weight = std::exp(weight);
+    for (double &weight : weights)
+      weight /= sum;
+  }
+  sum = c.params.epsilon;
+  for (double weight : weights)
+    sum += weight;
+  for (double &weight : weights)
+    weight *= c.params.scale /
+              (c.params.renormalize ? std::max(sum, c.params.minimumSum) : 1.0);
+  return weights;
+}
+
+/// Ids and weights of a token are right; ids may differ from the plain ones
+/// only where the choice scores differ by less than f32 resolves.
+static void expectToken(const Case &c, const Tensor &logits, const Tensor &bias,
+                        const Tensor &ids, const Tensor &weights, int64_t t) {
+  std::vector<double> scores = plainScores(c, logits, t);
+  std::vector<double> choice = plainChoice(c, scores, bias);
+  std::vector<int64_t> expected = sortedIds(choice);
+  std::vector<double> chosen;
+  std::vector<bool> seen(c.experts, false);
+  for (int64_t j = 0; j < c.chosen; ++j) {
+    int64_t id = ids.get(t, j);
+    ASSERT_GE(id, 0);
+    ASSERT_LT(id, c.experts);
+    EXPECT_FALSE(seen[id]) << "expert " << id << " twice";
+    seen[id] = true;
+    if (id != expected[j]) {
+      EXPECT_NEAR(choice[id], choice[expected[j]], 1e-6);
+    }
+    chosen.push_back(scores[id]);
+  }
+  std::vector<double> plain = plainWeights(c, chosen);
+  for (int64_t j = 0; j < c.chosen; ++j)
+    EXPECT_NEAR(weights.get(t, j), plain[j], 2e-6 * (1 + std::fabs(plain[j])));
+}
+
+//===----------------------------------------------------------------------===//
+// Tests
+//===----------------------------------------------------------------------===//
+
+static std::vector<Case> allCases() {
+  RoutingParams softmax;
+  RoutingParams renormalized = softmax;
+  renormalized.renormalize = true;
+  RoutingParams maxGroups = softmax;
+  maxGroups.groups = 8;
+  maxGroups.chosenGroups = 3;
+  maxGroups.scale = 16.0;
+  RoutingParams minimum = renormalized;
+  minimum.minimumSum = 0.5;
+  RoutingParams deepseekV3;
+  deepseekV3.scores = Scores::Sigmoid;
+  deepseekV3.groups = 8;
+  deepseekV3.chosenGroups = 4;
+  deepseekV3.groupScore = GroupScore::TopTwoSum;
+  deepseekV3.renormalize = true;
+  deepseekV3.epsilon = 1e-20;
+  deepseekV3.scale = 2.5;
+  RoutingParams sigmoidOnly;
+  sigmoidOnly.scores = Scores::Sigmoid;
+  RoutingParams deepseekV4 = sigmoidOnly;
+  deepseekV4.scores = Scores::SqrtSoftplus;
+  deepseekV4.renormalize = true;
+  RoutingParams gptOss;
+  gptOss.scores = Scores::Logits;
+  gptOss.weights = ChosenWeights::Softmax;
+  RoutingParams llama4 = gptOss;
+  llama4.weights = ChosenWeights::Sigmoid;
+  return {{"qwen2", 60, 4, false, softmax},
+          {"mixtral", 8, 2, false, renormalized},
+          {"deepseek_v2", 160, 6, false, maxGroups},
+          {"ernie", 64, 6, true, minimum},
+          {"deepseek_v3", 256, 8, true, deepseekV3},
+          {"sigmoid", 37, 3, false, sigmoidOnly},
+          {"deepseek_v4", 48, 6, true, deepseekV4},
+          {"gpt_oss", 32, 4, false, gptOss},
+          {"llama4", 16, 1, false, llama4},
+          {"dynamic", 29, 5, true, renormalized, true}};
+}
+
+TEST(CPURoute, MatchesPlainEvaluation) {
+  std::mt19937 random(3);
+  for (const Target &target : runnableTargets())
+    for (const Case &c : allCases()) {
+      SCOPED_TRACE(target.cpu + " " + c.name);
+      Program program = makeRoute(target, c);
+      ASSERT_TRUE(program.valid());
+      for (int64_t tokens : {0, 1, 7, 64, 300}) {
+        Tensor logits(Element::F32, {tokens, c.experts});
+        Tensor bias(Element::F32, {c.experts});
+        Tensor ids(Element::I32, {tokens, c.chosen});
+        Tensor weights(Element::F32, {tokens, c.chosen});
+        logits.fill(random, 2.0);
+        bias.fill(random, 0.1);
+        program.run({&logits, &bias, &ids, &weights}, Order::Backward);
+        for (int64_t t = 0; t < tokens; ++t)
+          expectToken(c, logits, bias, ids, weights, t);
+        EXPECT_TRUE(ids.intact() && weights.intact());
+      }
+    }
+}
+
+// Equal scores are chosen by their ids, in every lane and across vectors.
+TEST(CPURoute, TiesGoToTheSmallerId) {
+  for (Case c : allCases()) {
+    SCOPED_TRACE(c.name);
+    c.bias = false;
+    Program program = makeRoute(Target::host(), c);
+    ASSERT_TRUE(program.valid());
+    Tensor logits(Element::F32, {2, c.experts}), bias(Element::F32, {0});
+    Tensor ids(Element::I32, {2, c.chosen}),
+        weights(Element::F32, {2, c.chosen});
+    // Token 0: all equal. Token 1: two levels, the higher at every third id.
+    for (int64_t e = 0; e < c.experts; ++e) {
+      logits.set(e, 0.5);
+      logits.set(c.experts + e, e % 3 == 1 ? 1.0 : 0.5);
+    }
+    program.run({&logits, &bias, &ids, &weights});
+    for (int64_t t = 0; t < 2; ++t) {
+      std::vector<int64_t> expected =
+          sortedIds(plainChoice(c, plainScores(c, logits, t), bias));
+      for (int64_t j = 0; j < c.chosen; ++j)
+        EXPECT_EQ(ids.get(t, j), expected[j]);
+    }
+  }
+}
+
+// NaN compares as -infinity, so ids stay in range and distinct whatever the
+// logits are, and scores that are not NaN are chosen first.
+TEST(CPURoute, SurvivesNaNsAndInfinities) {
+  double special[] = {std::nan(""), kInfinity, -kInfinity, 0.0, 3e38};
+  std::mt19937 random(4);
+  for (const Case &c : allCases()) {
+    SCOPED_TRACE(c.name);
+    Program program = makeRoute(Target::host(), c);
+    ASSERT_TRUE(program.valid());
+    constexpr int64_t kTokens = 50;
+    Tensor logits(Element::F32, {kTokens, c.experts});
+    Tensor bias(Element::F32, {c.experts});
+    bias.fill(random, 0.1);
+    for (int64_t i = 0; i < logits.size(); ++i)
+      logits.set(i, i < 2 * c.experts ? special[i / c.experts * 2]
+                                      : special[random() % 5]);
+    Tensor ids(Element::I32, {kTokens, c.chosen});
+    Tensor weights(Element::F32, {kTokens, c.chosen});
+    program.run({&logits, &bias, &ids, &weights});
+    EXPECT_TRUE(ids.intact() && weights.intact());
+    for (int64_t t = 0; t < kTokens; ++t) {
+      std::vector<bool> seen(c.experts, false);
+      for (int64_t j = 0; j < c.chosen; ++j) {
+        int64_t id = ids.get(t, j);
+        ASSERT_TRUE(id >= 0 && id < c.experts && !seen[id]) << id;
+        seen[id] = true;
+      }
+      if (c.params.scores == Scores::Softmax || c.params.groups > 1)
+        continue;
+      auto isNumber = [&](int64_t e) { return !std::isnan(logits.get(t, e)); };
+      int64_t numbers = 0, chosenNumbers = 0;
+      for (int64_t e = 0; e < c.experts; ++e) {
+        numbers += isNumber(e) && logits.get(t, e) != -kInfinity;
+        chosenNumbers += seen[e] && isNumber(e);
+      }
+      EXPECT_GE(chosenNumbers, std::min(numbers, c.chosen));
+    }
+  }
+}
+
+// More slots than experts: the rest is marked as padding.
+TEST(CPURoute, AbsentExpertsArePadding) {
+  Case c{"few", 3, 5, false, {}};
+  Program program = makeRoute(Target::host(), c);
+  ASSERT_TRUE(program.valid());
+  Tensor logits(Element::F32, {1, 3}), bias(Element::F32, {0});
+  Tensor ids(Element::I32, {1, 5}), weights(Element::F32, {1, 5});
+  for (int64_t e = 0; e < 3; ++e)
+    logits.set(e, e);
+  program.run({&logits, &bias, &ids, &weights});
+  const int64_t expected[] = {2, 1, 0, -1, -1};
+  for (int64_t j = 0; j < 5; ++j)
+    EXPECT_EQ(ids.get(j), expected[j]);
+  EXPECT_EQ(weights.get(3), 0.0);
+  EXPECT_EQ(weights.get(4), 0.0);
+}
