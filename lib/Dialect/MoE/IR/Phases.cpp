@@ -6,25 +6,293 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "Verify.h"
 
 using namespace mlir;
 using namespace moe;
+using namespace moe::verifying;
 
 #define GET_OP_CLASSES
 #include "moe-mlir/Dialect/MoE/IR/MoEOps.cpp.inc"
 
-LogicalResult GateOp::verify() { return success(); }
-LogicalResult RouteOp::verify() { return success(); }
-LogicalResult DispatchOp::verify() { return success(); }
-LogicalResult ExpertsOp::verify() { return success(); }
-LogicalResult CombineOp::verify() { return success(); }
-LogicalResult SharedExpertsOp::verify() { return success(); }
-LogicalResult ProjectOp::verify() { return success(); }
-LogicalResult MergeOp::verify() { return success(); }
-LogicalResult AllReduceOp::verify() { return success(); }
-LogicalResult AllGatherOp::verify() { return success(); }
-LogicalResult ReduceScatterOp::verify() { return success(); }
+//===----------------------------------------------------------------------===//
+// Verifiers
+//===----------------------------------------------------------------------===//
+
+static Type getElementType(Value value) {
+  return cast<ShapedType>(value.getType()).getElementType();
+}
+
+/// Rows of an expert's first weight per unit of I.
+static int64_t getFirstWeightFactor(ActivationAttr activation) {
+  return activation.isGated() ? 2 : 1;
+}
+
+static LogicalResult checkCommunicator(Operation *op, StringRef name,
+                                       int64_t ranks) {
+  if (name.empty())
+    return op->emitOpError("expected the name of a communicator but got \"\"");
+  if (ranks < 1)
+    return op->emitOpError("expected at least 1 rank but got ") << ranks;
+  return success();
+}
+
+LogicalResult GateOp::verify() {
+  Size t, h, e;
+  // moe.gate C1
+  if (failed(checkShape(*this, "x", getX(), {t, h})) ||
+      failed(checkShape(*this, "weight", getWeight(), {e, h})) ||
+      failed(checkShape(*this, "bias", getBias(), {e})) ||
+      failed(checkShape(*this, "logits", getInit(), {t, e})))
+    return failure();
+  // moe.gate C2
+  if (getElementType(getWeight()).isF32())
+    return success();
+  return checkElementType(*this, "weight", getWeight(), getElementType(getX()));
+}
+
+LogicalResult RouteOp::verify() {
+  Size t, e, replicas;
+  int64_t topK = getRouting().getTopK();
+  // moe.route C1
+  if (failed(checkShape(*this, "logits", getLogits(), {t, e})) ||
+      failed(checkShape(*this, "correction_bias", getCorrectionBias(), {e})) ||
+      failed(checkShape(*this, "ids", getIdsInit(), {t, topK})) ||
+      failed(checkShape(*this, "weights", getWeightsInit(), {t, topK})))
+    return failure();
+  // moe.route C2
+  if (failed(checkChoice(*this, getRouting(), e.value)))
+    return failure();
+  // moe.route C3
+  if (failed(checkTogether(*this, "logical_to_physical", getLogicalToPhysical(),
+                           "replica_count", getReplicaCount())) ||
+      failed(checkShape(*this, "logical_to_physical", getLogicalToPhysical(),
+                        {e, replicas})))
+    return failure();
+  return checkShape(*this, "replica_count", getReplicaCount(), {e});
+}
+
+LogicalResult DispatchOp::verify() {
+  Size t, k, localExperts, pairs, r, h, receivedK;
+  ExchangeAttr exchange = getExchangeAttr();
+  // moe.dispatch C1
+  if (failed(checkShape(*this, "ids", getIds(), {t, k})) ||
+      failed(checkShape(*this, "expert_offsets", getOffsetsInit(),
+                        {localExperts + 1})))
+    return failure();
+  if (!exchange)
+    r = t;
+  receivedK = k;
+  if (exchange && exchange.getTransport() == Transport::batched)
+    receivedK.value = 1;
+  if (failed(checkShape(*this, "pair_rows", getPairRowsInit(), {r, receivedK})))
+    return failure();
+  if (r.isKnown() && receivedK.isKnown())
+    pairs.value = r.value * receivedK.value;
+  if (failed(checkShape(*this, "source_rows", getSourceRowsInit(), {pairs})))
+    return failure();
+  // moe.dispatch C2
+  const std::pair<StringRef, Value> exchanged[] = {
+      {"x", getX()},
+      {"weights", getWeights()},
+      {"rows", getRowsInit()},
+      {"row_weights", getRowWeightsInit()}};
+  for (auto [name, value] : exchanged)
+    if (!value != !exchange)
+      return emitOpError() << "expected '" << name
+                           << (exchange ? "' with an exchange but got none"
+                                        : "' only with an exchange");
+  // moe.dispatch C3
+  if (exchange && (failed(checkShape(*this, "x", getX(), {t, h})) ||
+                   failed(checkShape(*this, "weights", getWeights(), {t, k})) ||
+                   failed(checkShape(*this, "rows", getRowsInit(), {r, h})) ||
+                   failed(checkElementType(*this, "rows", getRowsInit(),
+                                           getElementType(getX()))) ||
+                   failed(checkShape(*this, "row_weights", getRowWeightsInit(),
+                                     {r, receivedK}))))
+    return failure();
+  // moe.dispatch C4
+  return checkLocalExperts(*this, getParallelAttr(), getNumExperts(),
+                           localExperts.value);
+}
+
+LogicalResult ExpertsOp::verify() {
+  Size r, h, localExperts, pairs, i, packedH, packedI;
+  int64_t factor = getFirstWeightFactor(getActivation());
+  // moe.experts C1
+  if (failed(checkShape(*this, "rows", getRows(), {r, h})) ||
+      failed(checkShape(*this, "expert_offsets", getOffsets(),
+                        {localExperts + 1})) ||
+      failed(checkShape(*this, "source_rows", getSourceRows(), {pairs})))
+    return failure();
+  // moe.experts C2: packed weights have fewer columns than elements.
+  bool packed = getQuant() && getQuantAttr().isPacked();
+  if (failed(checkShape(*this, "w2", getW2(),
+                        {localExperts, h, packed ? packedI : i})) ||
+      failed(checkShape(*this, "w13", getW13(),
+                        {localExperts, factor * i, packed ? packedH : h})) ||
+      failed(checkTogether(*this, "b13", getB13(), "b2", getB2())) ||
+      failed(checkShape(*this, "b13", getB13(), {localExperts, factor * i})) ||
+      failed(checkShape(*this, "b2", getB2(), {localExperts, h})) ||
+      failed(checkShape(*this, "input_weights", getInputWeights(), {r, 1})))
+    return failure();
+  // moe.experts C3
+  if (failed(checkShape(*this, "expert_out", getInit(), {pairs, h})) ||
+      failed(checkElementType(*this, "expert_out", getInit(),
+                              getElementType(getRows()))))
+    return failure();
+  // moe.experts C4
+  if (failed(checkTogether(*this, "w13_scale", getW13Scale(), "w2_scale",
+                           getW2Scale())))
+    return failure();
+  if (!getQuant() != !getW13Scale())
+    return emitOpError() << "expected 'quant' and scales together but got only "
+                         << (getQuant() ? "'quant'" : "scales");
+  if (getQuant())
+    return success();
+  Type dtype = getElementType(getRows());
+  return failure(failed(checkElementType(*this, "w13", getW13(), dtype)) ||
+                 failed(checkElementType(*this, "w2", getW2(), dtype)));
+}
+
+LogicalResult CombineOp::verify() {
+  Size t, h, pairs, r, k;
+  // moe.combine C1
+  if (failed(checkShape(*this, "pair_rows", getPairRows(), {r, k})))
+    return failure();
+  if (r.isKnown() && k.isKnown())
+    pairs.value = r.value * k.value;
+  if (!getExchange())
+    t = r;
+  if (failed(checkShape(*this, "expert_out", getExpertOut(), {pairs, h})) ||
+      failed(checkShape(*this, "weights", getWeights(), {r, k})) ||
+      failed(checkShape(*this, "routed", getInit(), {t, h})))
+    return failure();
+  if (!isa<TensorType>(getPairRows().getType()))
+    return success();
+
+  // moe.combine C2
+  auto plan = getPairRows().getDefiningOp<DispatchOp>();
+  if (!plan || getPairRows() != plan.getResult(2))
+    return emitOpError("expected 'pair_rows' of a 'moe.dispatch'");
+  if (plan.getExchangeAttr() != getExchangeAttr()) {
+    auto describe = [](InFlightDiagnostic &diag, ExchangeAttr exchange) {
+      if (exchange)
+        diag << exchange;
+      else
+        diag << "none";
+    };
+    InFlightDiagnostic diag =
+        emitOpError("expected the exchange of its plan, ");
+    describe(diag, plan.getExchangeAttr());
+    diag << ", but got ";
+    describe(diag, getExchangeAttr());
+    diag.attachNote(plan.getLoc()) << "the plan is made here";
+    return diag;
+  }
+  if (getExchange() && getWeights() && getWeights() != plan.getResult(4)) {
+    InFlightDiagnostic diag = emitOpError(
+        "expected 'weights' to be the 'row_weights' that its plan received");
+    diag.attachNote(plan.getLoc()) << "the plan is made here";
+    return diag;
+  }
+  // moe.combine C3
+  auto experts = getExpertOut().getDefiningOp<ExpertsOp>();
+  if (experts && (experts.getOffsets() != plan.getResult(0) ||
+                  experts.getSourceRows() != plan.getResult(1))) {
+    InFlightDiagnostic diag =
+        emitOpError("expected 'expert_out' computed by the plan of "
+                    "'pair_rows'");
+    diag.attachNote(experts.getLoc()) << "the experts run by another plan here";
+    return diag;
+  }
+  return success();
+}
+
+LogicalResult SharedExpertsOp::verify() {
+  Size t, h, s;
+  // moe.shared_experts C1
+  return failure(
+      failed(checkShape(*this, "x", getX(), {t, h})) ||
+      failed(checkShape(*this, "w2", getW2(), {h, s})) ||
+      failed(checkShape(*this, "w13", getW13(),
+                        {getFirstWeightFactor(getActivation()) * s, h})) ||
+      failed(checkShape(*this, "gate", getGate(), {1, h})) ||
+      failed(checkShape(*this, "shared", getInit(), {t, h})));
+}
+
+LogicalResult ProjectOp::verify() {
+  Size t, a, b;
+  // moe.project C1
+  return failure(failed(checkShape(*this, "x", getX(), {t, a})) ||
+                 failed(checkShape(*this, "weight", getWeight(), {b, a})) ||
+                 failed(checkShape(*this, "projected", getInit(), {t, b})));
+}
+
+LogicalResult MergeOp::verify() {
+  Size t, h, k;
+  // moe.merge C1
+  if (failed(checkShape(*this, "routed", getRouted(), {t, h})) ||
+      failed(checkShape(*this, "shared", getShared(), {t, h})) ||
+      failed(checkShape(*this, "x", getX(), {t, h})) ||
+      failed(checkShape(*this, "ids", getIds(), {t, k})) ||
+      failed(checkShape(*this, "weights", getWeights(), {t, k})) ||
+      failed(checkShape(*this, "output", getInit(), {t, h})))
+    return failure();
+  // moe.merge C2
+  if (failed(checkTogether(*this, "x", getX(), "ids", getIds())) ||
+      failed(checkTogether(*this, "x", getX(), "weights", getWeights())))
+    return failure();
+  if (!getX() != !getFirstZeroExpert() || !getX() != !getZeroScale())
+    return emitOpError("expected 'first_zero_expert' and 'zero_scale' exactly "
+                       "with the operands of 'zero'");
+  // moe.merge C3
+  if (!getCommunicator() != !getRanks())
+    return emitOpError("expected 'communicator' and 'ranks' together");
+  if (!getCommunicator())
+    return success();
+  return checkCommunicator(*this, *getCommunicator(), *getRanks());
+}
+
+LogicalResult AllReduceOp::verify() {
+  Size t, a;
+  // moe.all_reduce C1
+  if (failed(checkShape(*this, "x", getX(), {t, a})) ||
+      failed(checkShape(*this, "reduced", getInit(), {t, a})) ||
+      failed(checkElementType(*this, "reduced", getInit(),
+                              getElementType(getX()))))
+    return failure();
+  // moe.all_reduce C2
+  return checkCommunicator(*this, getCommunicator(), getRanks());
+}
+
+LogicalResult AllGatherOp::verify() {
+  Size t, n, a;
+  // moe.all_gather C1
+  if (failed(checkShape(*this, "x", getX(), {t, a})) ||
+      failed(checkShape(*this, "gathered", getInit(), {n, a})) ||
+      failed(checkElementType(*this, "gathered", getInit(),
+                              getElementType(getX()))))
+    return failure();
+  // moe.all_gather C2
+  return checkCommunicator(*this, getCommunicator(), getRanks());
+}
+
+LogicalResult ReduceScatterOp::verify() {
+  Size t, n, a;
+  // moe.reduce_scatter C1
+  if (failed(checkShape(*this, "x", getX(), {n, a})) ||
+      failed(checkShape(*this, "scattered", getInit(), {t, a})) ||
+      failed(checkElementType(*this, "scattered", getInit(),
+                              getElementType(getX()))))
+    return failure();
+  // moe.reduce_scatter C2
+  return checkCommunicator(*this, getCommunicator(), getRanks());
+}
+
+//===----------------------------------------------------------------------===//
+// Collectives
+//===----------------------------------------------------------------------===//
 
 llvm::StringRef DispatchOp::getCommunicatorName() {
   return getExchange() ? getExchange()->getCommunicator().getValue() : "";

@@ -146,7 +146,8 @@ def MoE_QuantAttr : MoE_Attr<"Quant", "quant"> {
   let summary = "the quantization of expert weights";
   let description = [{
     The scheme and the block that shares one scale: rows x columns. Scales are
-    operands of the layer.
+    operands of the layer. The 4-bit schemes are packed: a byte holds two
+    consecutive columns, so that weights have half as many columns as elements.
 
     Constraints:
     - C1: `block_rows` and `block_columns` >= 1.
@@ -156,6 +157,13 @@ def MoE_QuantAttr : MoE_Attr<"Quant", "quant"> {
     DefaultValuedParameter<"int64_t", "128">:$block_rows,
     DefaultValuedParameter<"int64_t", "128">:$block_columns
   );
+  let extraClassDeclaration = [{
+    /// True if one byte holds two elements.
+    bool isPacked() const {
+      return getScheme() == QuantScheme::mxfp4 ||
+             getScheme() == QuantScheme::int4_group;
+    }
+  }];
   let assemblyFormat = "`<` $scheme (`,` struct($block_rows, $block_columns)^)? `>`";
   let genVerifyDecl = 1;
 }

@@ -24,12 +24,13 @@ class MoE_ShapedOf<list<Type> elements, list<int> ranks>
 // Hidden states, weights: the layer's dtype.
 def MoE_Vector : MoE_ShapedOf<[F32, BF16, F16], [1]>;
 def MoE_Matrix : MoE_ShapedOf<[F32, BF16, F16], [2]>;
-def MoE_ExpertMatrices : MoE_ShapedOf<[F32, BF16, F16, AnyI<8>], [3]>;
+def MoE_ExpertMatrices : MoE_ShapedOf<[F32, BF16, F16, F8E4M3FN, AnyI<8>], [3]>;
 def MoE_F32Vector : MoE_ShapedOf<[F32], [1]>;
 def MoE_F32Matrix : MoE_ShapedOf<[F32], [2]>;
 def MoE_I32Vector : MoE_ShapedOf<[I32], [1]>;
 def MoE_I32Matrix : MoE_ShapedOf<[I32], [2]>;
 def MoE_AnyMatrix : MoE_ShapedOf<[F32, BF16, F16, I32], [2]>;
+def MoE_Scales : AnyTypeOf<[AnyRankedTensor, AnyMemRef]>;
 // The same on tensors only, for the layer.
 class MoE_TensorOf<list<Type> elements, int rank> : TensorRankOf<elements, [rank]>;
 
@@ -98,8 +99,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     Optional<MoE_TensorOf<[F32], 1>>:$correction_bias,
     Optional<MoE_TensorOf<[I32], 2>>:$topk_ids,
     Optional<MoE_TensorOf<[F32], 2>>:$topk_weights,
-    MoE_TensorOf<[F32, BF16, F16, AnyI<8>], 3>:$w13,
-    MoE_TensorOf<[F32, BF16, F16, AnyI<8>], 3>:$w2,
+    MoE_TensorOf<[F32, BF16, F16, F8E4M3FN, AnyI<8>], 3>:$w13,
+    MoE_TensorOf<[F32, BF16, F16, F8E4M3FN, AnyI<8>], 3>:$w2,
     Optional<MoE_TensorOf<[F32, BF16, F16], 2>>:$b13,
     Optional<MoE_TensorOf<[F32, BF16, F16], 2>>:$b2,
     Optional<AnyRankedTensor>:$w13_scale,
@@ -315,22 +316,26 @@ def MoE_ExpertsOp : MoE_PhaseOp<"experts", "experts", ["expert_out"], [AttrSized
     - C2: w13 is [L, 2I, H] (gated) or [L, I, H], w2 [L, H, I]; biases and input
       weights match.
     - C3: the result is [P, H] of the rows' dtype.
+    - C4: `quant` and scales come together; without them weights have the rows'
+      dtype.
   }];
   let arguments = (ins
     MoE_Matrix:$rows, MoE_I32Vector:$offsets, MoE_I32Vector:$source_rows,
     MoE_ExpertMatrices:$w13, MoE_ExpertMatrices:$w2,
     Optional<MoE_Matrix>:$b13, Optional<MoE_Matrix>:$b2,
+    Optional<MoE_Scales>:$w13_scale, Optional<MoE_Scales>:$w2_scale,
     Optional<MoE_F32Matrix>:$input_weights,
     MoE_Matrix:$init,
-    MoE_ActivationAttr:$activation
+    MoE_ActivationAttr:$activation, OptionalAttr<MoE_QuantAttr>:$quant
   );
   let assemblyFormat = [{
     `ins` `(` $rows `,` $offsets `,` $source_rows `,` $w13 `,` $w2 `:`
       type($rows) `,` type($offsets) `,` type($source_rows) `,` type($w13) `,` type($w2) `)`
     (`biases` `(` $b13^ `,` $b2 `:` type($b13) `,` type($b2) `)`)?
+    (`scales` `(` $w13_scale^ `,` $w2_scale `:` type($w13_scale) `,` type($w2_scale) `)`)?
     (`input_weights` `(` $input_weights^ `:` type($input_weights) `)`)?
     `outs` `(` $init `:` type($init) `)` `activation` `(` $activation `)`
-    attr-dict (`->` type($results)^)?
+    (`quant` `(` $quant^ `)`)? attr-dict (`->` type($results)^)?
   }];
 }
 

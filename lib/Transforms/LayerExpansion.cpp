@@ -1,0 +1,469 @@
+//===- LayerExpansion.cpp - The phases of one layer -----------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The phases come in the order of the data flow. What moves between ranks and
+// who sums what follows from the parallel configuration by the policy library;
+// here it becomes exchanges, gathers and sums.
+//
+// Inits are `bufferization.alloc_tensor`s: equal `tensor.empty`s would be
+// merged, and two phases on two streams would then share a buffer.
+//
+//===----------------------------------------------------------------------===//
+
+#include "LayerExpansion.h"
+#include "moe-mlir/Transforms/Parallel.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+
+using namespace mlir;
+using namespace moe;
+
+namespace {
+/// Writes the phases of one layer in front of it.
+class LayerExpansion {
+public:
+  LayerExpansion(OpBuilder &builder, LayerOp layer,
+                 const policy::ParallelProperties &parallel,
+                 std::optional<int64_t> maxNumTokens)
+      : b(builder), layer(layer), loc(layer.getLoc()), parallel(parallel),
+        maxNumTokens(maxNumTokens),
+        dtype(layer.getHiddenStates().getType().getElementType()) {}
+
+  /// The layer's result, or an error that has been emitted.
+  FailureOr<Value> expand();
+
+private:
+  /// Tokens, and what the router says of them: row i of each is one token.
+  struct Tokens {
+    OpFoldResult rows;
+    Value x;
+    Value ids;
+    Value weights;
+  };
+  /// What the experts of this rank read, and how it is sent back.
+  struct Received {
+    Value rows;
+    Value weights;
+    Value offsets;
+    Value sourceRows;
+    Value pairRows;
+    OpFoldResult numPairs;
+  };
+
+  /// The layer's location, with the name that IR printed with names of
+  /// locations gives the value.
+  Location getNamedLoc(StringRef name) {
+    return NameLoc::get(b.getStringAttr(name), loc);
+  }
+
+  // Sizes. They fold as far as they are static.
+  OpFoldResult constant(int64_t value) { return b.getIndexAttr(value); }
+  OpFoldResult dim(Value tensor, int64_t index, StringRef name = "dim");
+  template <typename ArithOp>
+  OpFoldResult compute(OpFoldResult lhs, OpFoldResult rhs,
+                       int64_t (*fold)(int64_t, int64_t));
+  OpFoldResult multiply(OpFoldResult lhs, OpFoldResult rhs);
+  OpFoldResult add(OpFoldResult lhs, OpFoldResult rhs);
+
+  /// A new buffer, which printed IR calls `name` once it is one.
+  Value alloc(StringRef name, Type elementType, ArrayRef<OpFoldResult> sizes);
+  Value gather(StringRef name, Value x, OpFoldResult rows,
+               StringRef communicator, int64_t ranks);
+  Value reduceScatter(StringRef name, Value x, OpFoldResult rows,
+                      StringRef communicator, int64_t ranks);
+
+  LogicalResult decideExchange();
+  /// True if tokens are gathered over the pcp ranks before the dispatch.
+  bool gathersOverPcp() const;
+  FailureOr<OpFoldResult> getReceivedRows(OpFoldResult rows, Value x);
+
+  /// Gate and route, on the tokens of all pcp ranks where they are gathered;
+  /// `local` are this rank's.
+  LogicalResult chooseExperts(Tokens &local, Tokens &routed);
+  FailureOr<Received> dispatch(const Tokens &tokens);
+  Value runExperts(const Received &received);
+  Value combine(const Received &received, const Tokens &tokens,
+                Value expertOut);
+  /// Null without shared experts.
+  Value runSharedExperts();
+  Value merge(Value routed, Value shared, const Tokens &local);
+
+  OpBuilder &b;
+  LayerOp layer;
+  Location loc;
+  const policy::ParallelProperties &parallel;
+  std::optional<int64_t> maxNumTokens;
+  Type dtype;
+  ExchangeAttr exchange;
+  OpFoldResult numTokens;
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Sizes and buffers
+//===----------------------------------------------------------------------===//
+
+OpFoldResult LayerExpansion::dim(Value tensor, int64_t index, StringRef name) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  if (!type.isDynamicDim(index))
+    return constant(type.getDimSize(index));
+  Value position = arith::ConstantIndexOp::create(b, loc, index);
+  return tensor::DimOp::create(b, getNamedLoc(name), tensor, position)
+      .getResult();
+}
+
+template <typename ArithOp>
+OpFoldResult LayerExpansion::compute(OpFoldResult lhs, OpFoldResult rhs,
+                                     int64_t (*fold)(int64_t, int64_t)) {
+  std::optional<int64_t> left = getConstantIntValue(lhs);
+  std::optional<int64_t> right = getConstantIntValue(rhs);
+  if (left && right)
+    return constant(fold(*left, *right));
+  return ArithOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, lhs),
+                         getValueOrCreateConstantIndexOp(b, loc, rhs))
+      .getResult();
+}
+
+OpFoldResult LayerExpansion::multiply(OpFoldResult lhs, OpFoldResult rhs) {
+  if (isConstantIntValue(lhs, 1))
+    return rhs;
+  if (isConstantIntValue(rhs, 1))
+    return lhs;
+  return compute<arith::MulIOp>(lhs, rhs,
+                                [](int64_t a, int64_t b) { return a * b; });
+}
+
+OpFoldResult LayerExpansion::add(OpFoldResult lhs, OpFoldResult rhs) {
+  return compute<arith::AddIOp>(lhs, rhs,
+                                [](int64_t a, int64_t b) { return a + b; });
+}
+
+Value LayerExpansion::alloc(StringRef name, Type elementType,
+                            ArrayRef<OpFoldResult> sizes) {
+  SmallVector<int64_t> shape;
+  SmallVector<Value> dynamicSizes;
+  dispatchIndexOpFoldResults(sizes, dynamicSizes, shape);
+  return bufferization::AllocTensorOp::create(
+      b, getNamedLoc(name), RankedTensorType::get(shape, elementType),
+      dynamicSizes);
+}
+
+Value LayerExpansion::gather(StringRef name, Value x, OpFoldResult rows,
+                             StringRef communicator, int64_t ranks) {
+  auto type = cast<RankedTensorType>(x.getType());
+  Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
+  return AllGatherOp::create(b, loc, init.getType(), x, init, communicator,
+                             ranks)
+      .getResult(0);
+}
+
+Value LayerExpansion::reduceScatter(StringRef name, Value x, OpFoldResult rows,
+                                    StringRef communicator, int64_t ranks) {
+  auto type = cast<RankedTensorType>(x.getType());
+  Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
+  return ReduceScatterOp::create(b, loc, init.getType(), x, init, communicator,
+                                 ranks)
+      .getResult(0);
+}
+
+//===----------------------------------------------------------------------===//
+// What moves
+//===----------------------------------------------------------------------===//
+
+LogicalResult LayerExpansion::decideExchange() {
+  auto over = [&](Transport transport, StringRef name, int64_t ranks) {
+    exchange = ExchangeAttr::get(layer.getContext(), transport,
+                                 b.getStringAttr(name), ranks);
+    return success();
+  };
+  const policy::SizeAndRank &ep = parallel.ep, &dp = parallel.dp;
+  switch (parallel.transport) {
+  case policy::Transport::None:
+    return success();
+  case policy::Transport::AllGatherReduceScatter:
+    // Ranks that hold the same tokens (tp) or get them before (pcp) do not take
+    // part: each computes its experts' share, which the sums below complete.
+    // Sequence-parallel ranks all hold different tokens.
+    if (parallel.isSequenceParallel || (parallel.useEp && ep.size == dp.size))
+      return over(Transport::all_gather, "ep", ep.size);
+    return over(Transport::all_gather, "dp", dp.size);
+  case policy::Transport::CountedSendReceive:
+    return over(Transport::send_receive, "ep", ep.size);
+  case policy::Transport::FixedCapacityAllToAll:
+    if (!maxNumTokens)
+      return layer.emitOpError()
+             << "expected the function's attribute '" << kMaxNumTokensAttrName
+             << "' or the option 'max-num-tokens': the exchange of '"
+             << parallel.all2allBackend << "' has a fixed capacity";
+    return over(Transport::batched, "ep", ep.size);
+  }
+  llvm_unreachable("unknown transport");
+}
+
+bool LayerExpansion::gathersOverPcp() const {
+  // An exchange over all ranks reaches the pcp ranks by itself.
+  return parallel.gathersOverPcp &&
+         !(exchange && exchange.getCommunicator().strref() == "ep");
+}
+
+FailureOr<OpFoldResult> LayerExpansion::getReceivedRows(OpFoldResult rows,
+                                                        Value x) {
+  if (!exchange)
+    return rows;
+  if (exchange.getTransport() == Transport::batched) {
+    OpFoldResult capacity = constant(exchange.getRanks() * *maxNumTokens);
+    return multiply(capacity, dim(layer.getW13(), 0));
+  }
+  Value total = schedule::TotalTokensOp::create(b, getNamedLoc("total_tokens"),
+                                                b.getIndexType());
+  // Tensor-parallel ranks outside the exchange hold the same tokens, and the
+  // total counts them once each.
+  if (exchange.getCommunicator().strref() == "ep" || parallel.outerTp.size == 1)
+    return OpFoldResult(total);
+  Value replicas =
+      arith::ConstantIndexOp::create(b, loc, parallel.outerTp.size);
+  return OpFoldResult(
+      arith::DivUIOp::create(b, loc, total, replicas).getResult());
+}
+
+//===----------------------------------------------------------------------===//
+// Phases
+//===----------------------------------------------------------------------===//
+
+LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
+  int64_t topK = layer.getRouting().getTopK();
+  int64_t pcp = parallel.pcp.size;
+  Value hidden = layer.getHiddenStates();
+  OpFoldResult routedRows =
+      gathersOverPcp() ? multiply(numTokens, constant(pcp)) : numTokens;
+  routed.rows = routedRows;
+  local.rows = numTokens;
+  local.x = hidden;
+
+  Value logits;
+  if (Value weight = layer.getRouterWeight()) {
+    Value init = alloc("logits", b.getF32Type(), {numTokens, dim(weight, 0)});
+    logits = GateOp::create(b, loc, init.getType(), hidden, weight,
+                            layer.getRouterBias(), init)
+                 .getResult(0);
+  }
+  Value x = hidden;
+  if (Value latent = layer.getLatentIn()) {
+    Value init = alloc("latent", dtype, {numTokens, dim(latent, 0)});
+    x = ProjectOp::create(b, loc, init.getType(), x, latent, init).getResult(0);
+  }
+  if (gathersOverPcp()) {
+    x = gather("rows_of_pcp", x, routedRows, "pcp", pcp);
+    if (logits)
+      logits = gather("logits_of_pcp", logits, routedRows, "pcp", pcp);
+  }
+  routed.x = x;
+
+  if (!logits) {
+    local.ids = layer.getTopkIds();
+    local.weights = layer.getTopkWeights();
+    routed.ids = local.ids;
+    routed.weights = local.weights;
+    if (gathersOverPcp()) {
+      routed.ids = gather("ids_of_pcp", local.ids, routedRows, "pcp", pcp);
+      routed.weights =
+          gather("weights_of_pcp", local.weights, routedRows, "pcp", pcp);
+    }
+    return success();
+  }
+
+  SmallVector<OpFoldResult> choices = {routedRows, constant(topK)};
+  Value idsInit = alloc("ids", b.getI32Type(), choices);
+  Value weightsInit = alloc("weights", b.getF32Type(), choices);
+  auto route = RouteOp::create(
+      b, loc, TypeRange{idsInit.getType(), weightsInit.getType()}, logits,
+      layer.getCorrectionBias(), layer.getLogicalToPhysical(),
+      layer.getReplicaCount(), idsInit, weightsInit, layer.getRouting());
+  routed.ids = route.getResult(0);
+  routed.weights = route.getResult(1);
+  if (gathersOverPcp()) {
+    if (layer.getRouting().getZeroExperts() > 0)
+      return layer.emitOpError()
+             << "zero experts with prefill_context = " << pcp
+             << " need the choices of this rank's tokens, but tokens are "
+                "gathered over the pcp ranks before they are routed";
+    return success();
+  }
+  local.ids = routed.ids;
+  local.weights = routed.weights;
+  return success();
+}
+
+FailureOr<LayerExpansion::Received>
+LayerExpansion::dispatch(const Tokens &tokens) {
+  bool batched = exchange && exchange.getTransport() == Transport::batched;
+  FailureOr<OpFoldResult> rows = getReceivedRows(tokens.rows, tokens.x);
+  if (failed(rows))
+    return failure();
+  // With fixed capacity a row arrives once per choice.
+  OpFoldResult choices = constant(batched ? 1 : layer.getRouting().getTopK());
+  Received received;
+  received.numPairs = multiply(*rows, choices);
+
+  Type i32 = b.getI32Type();
+  Value offsets =
+      alloc("expert_offsets", i32, {add(dim(layer.getW13(), 0), constant(1))});
+  Value sourceRows = alloc("source_rows", i32, {received.numPairs});
+  Value pairRows = alloc("pair_rows", i32, {*rows, choices});
+  SmallVector<Value> inits = {offsets, sourceRows, pairRows};
+  Value x, weights, rowsInit, rowWeightsInit;
+  if (exchange) {
+    x = tokens.x;
+    weights = tokens.weights;
+    rowsInit = alloc("rows", dtype, {*rows, dim(x, 1)});
+    rowWeightsInit = alloc("row_weights", b.getF32Type(), {*rows, choices});
+    inits.append({rowsInit, rowWeightsInit});
+  }
+  // The attribute says which experts are this rank's.
+  ParallelAttr owners;
+  if (parallel.ep.size > 1) {
+    FailureOr<policy::ParallelConfig> config = getParallelConfig(
+        layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
+    if (failed(config))
+      return failure();
+    config->expertPlacementStrategy = parallel.expertPlacement;
+    owners = getParallelAttr(
+        layer.getContext(), *config,
+        layer.getEffectiveParallel().getSequenceParallelFamily());
+  }
+  auto op = DispatchOp::create(
+      b, loc, TypeRange(ValueRange(inits)), tokens.ids, x, weights, offsets,
+      sourceRows, pairRows, rowsInit, rowWeightsInit,
+      b.getI64IntegerAttr(parallel.numPhysicalExperts), exchange, owners);
+  received.offsets = op.getResult(0);
+  received.sourceRows = op.getResult(1);
+  received.pairRows = op.getResult(2);
+  received.rows = exchange ? op.getResult(3) : tokens.x;
+  received.weights = exchange ? op.getResult(4) : tokens.weights;
+  return received;
+}
+
+Value LayerExpansion::runExperts(const Received &received) {
+  Value init =
+      alloc("expert_out", dtype, {received.numPairs, dim(layer.getW2(), 1)});
+  Value inputWeights =
+      layer.getRouting().getWeightOnInput() ? received.weights : Value();
+  return ExpertsOp::create(
+             b, loc, init.getType(), received.rows, received.offsets,
+             received.sourceRows, layer.getW13(), layer.getW2(), layer.getB13(),
+             layer.getB2(), layer.getW13Scale(), layer.getW2Scale(),
+             inputWeights, init, layer.getActivation(), layer.getQuantAttr())
+      .getResult(0);
+}
+
+Value LayerExpansion::combine(const Received &received, const Tokens &tokens,
+                              Value expertOut) {
+  // What another rank or a GEMM reads next is in the layer's dtype; what only
+  // the merge reads stays in float32.
+  bool isRead = exchange || gathersOverPcp() || layer.getLatentOut();
+  Type elementType = isRead ? dtype : Type(b.getF32Type());
+  Value init =
+      alloc("routed", elementType, {tokens.rows, dim(layer.getW2(), 1)});
+  Value weights =
+      layer.getRouting().getWeightOnInput() ? Value() : received.weights;
+  Value routed =
+      CombineOp::create(
+          b, loc, init.getType(), expertOut, received.pairRows, weights, init,
+          b.getF64FloatAttr(layer.getRouting().getScale().getValueAsDouble()),
+          exchange)
+          .getResult(0);
+  if (gathersOverPcp())
+    routed = reduceScatter("routed_of_rank", routed, numTokens, "pcp",
+                           parallel.pcp.size);
+  // The projection is linear, so it may come before the last sum.
+  if (Value latent = layer.getLatentOut()) {
+    Value projected =
+        alloc("routed_hidden", b.getF32Type(), {numTokens, dim(latent, 0)});
+    routed = ProjectOp::create(b, loc, projected.getType(), routed, latent,
+                               projected)
+                 .getResult(0);
+  }
+  return routed;
+}
+
+Value LayerExpansion::runSharedExperts() {
+  if (!layer.getSharedW2())
+    return {};
+  Value x = layer.getHiddenStates();
+  OpFoldResult rows = numTokens;
+  int64_t tp = parallel.outerTp.size;
+  // Sharded over sequence-parallel ranks, each computes its share for the
+  // tokens of all of them. Their slices are equally long.
+  if (parallel.sharedExpertsSharded) {
+    rows = multiply(numTokens, constant(tp));
+    x = gather("shared_rows", x, rows, "tp", tp);
+  }
+  bool isReduced = parallel.reduction == policy::Reduction::SharedOnly;
+  bool isSent = isReduced || parallel.sharedExpertsSharded;
+  Value init =
+      alloc("shared", isSent ? dtype : Type(b.getF32Type()), {rows, dim(x, 1)});
+  Value shared =
+      SharedExpertsOp::create(b, loc, init.getType(), x, layer.getSharedW13(),
+                              layer.getSharedW2(), layer.getSharedGate(), init,
+                              layer.getActivation())
+          .getResult(0);
+  if (parallel.sharedExpertsSharded)
+    return reduceScatter("shared_of_rank", shared, numTokens, "tp", tp);
+  if (!isReduced)
+    return shared;
+  Value reduced = alloc("shared_sum", dtype, {rows, dim(x, 1)});
+  return AllReduceOp::create(b, loc, reduced.getType(), shared, reduced, "tp",
+                             tp)
+      .getResult(0);
+}
+
+Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local) {
+  RoutingAttr routing = layer.getRouting();
+  Value init =
+      alloc("output", dtype, {numTokens, dim(layer.getHiddenStates(), 1)});
+  Value x, ids, weights;
+  IntegerAttr firstZeroExpert, ranks;
+  FloatAttr zeroScale;
+  StringAttr communicator;
+  if (routing.getZeroExperts() > 0) {
+    x = local.x;
+    ids = local.ids;
+    weights = local.weights;
+    firstZeroExpert = b.getI64IntegerAttr(layer.getNumRouterOutputs() -
+                                          routing.getZeroExperts());
+    zeroScale = b.getF64FloatAttr(routing.getScale().getValueAsDouble());
+  }
+  if (parallel.reduction == policy::Reduction::Sum) {
+    communicator = b.getStringAttr("tp");
+    ranks = b.getI64IntegerAttr(parallel.outerTp.size);
+  }
+  return MergeOp::create(b, loc, init.getType(), routed, shared, x, ids,
+                         weights, init, firstZeroExpert, zeroScale,
+                         communicator, ranks)
+      .getResult(0);
+}
+
+FailureOr<Value> LayerExpansion::expand() {
+  numTokens = dim(layer.getHiddenStates(), 0, "num_tokens");
+  Tokens local, routed;
+  if (failed(decideExchange()) || failed(chooseExperts(local, routed)))
+    return failure();
+  FailureOr<Received> received = dispatch(routed);
+  if (failed(received))
+    return failure();
+  Value expertOut = runExperts(*received);
+  Value routedOut = combine(*received, routed, expertOut);
+  Value shared = runSharedExperts();
+  return merge(routedOut, shared, local);
+}
+
+FailureOr<Value> moe::expandLayer(OpBuilder &builder, LayerOp layer,
+                                  const policy::ParallelProperties &parallel,
+                                  std::optional<int64_t> maxNumTokens) {
+  return LayerExpansion(builder, layer, parallel, maxNumTokens).expand();
+}

@@ -1,0 +1,36 @@
+//===- LayerExpansion.h - The phases of one layer ---------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_TRANSFORMS_LAYEREXPANSION_H
+#define MOE_MLIR_LIB_TRANSFORMS_LAYEREXPANSION_H
+
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Policy/ParallelConfig.h"
+
+#include "mlir/IR/Builders.h"
+#include <optional>
+
+namespace moe {
+
+/// The function's bound on the tokens of one rank, an integer attribute.
+inline constexpr llvm::StringLiteral kMaxNumTokensAttrName =
+    "moe.max_num_tokens";
+
+/// Writes the phases of `layer` at the builder's place, which the layer's
+/// operands dominate, in the order of the data flow. `parallel` is what follows
+/// from the layer's configuration; `maxNumTokens` bounds the tokens of each
+/// rank, which exchanges of fixed capacity need. Returns the layer's result, or
+/// failure after an error at the layer.
+mlir::FailureOr<mlir::Value>
+expandLayer(mlir::OpBuilder &builder, LayerOp layer,
+            const policy::ParallelProperties &parallel,
+            std::optional<int64_t> maxNumTokens);
+
+} // namespace moe
+
+#endif // MOE_MLIR_LIB_TRANSFORMS_LAYEREXPANSION_H

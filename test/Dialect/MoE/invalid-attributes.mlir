@@ -1,0 +1,109 @@
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+
+// One case per constraint of each attribute.
+
+// #moe.routing C1: at least one choice.
+// expected-error @+1 {{expected top_k of at least 1 but got 0}}
+module attributes {test.attribute = #moe.routing<top_k = 0>} {}
+
+// -----
+
+// #moe.routing C1: at least one group.
+// expected-error @+1 {{expected n_group of at least 1 but got 0}}
+module attributes {test.attribute = #moe.routing<top_k = 2, n_group = 0>} {}
+
+// -----
+
+// #moe.routing C1: no more groups chosen than there are.
+// expected-error @+1 {{expected topk_group between 1 and n_group = 4 but got 5}}
+module attributes {test.attribute = #moe.routing<top_k = 2, n_group = 4, topk_group = 5>} {}
+
+// -----
+
+// #moe.routing C2: the weight of one choice.
+// expected-error @+1 {{expected top_k = 1 with weight_on_input but got 2}}
+module attributes {test.attribute = #moe.routing<top_k = 2, weight_on_input = true>} {}
+
+// -----
+
+// #moe.routing C3: a sum that can vanish.
+// expected-error @+1 {{expected renormalize_epsilon and renormalize_minimum that are not negative}}
+module attributes {test.attribute = #moe.routing<top_k = 2, renormalize_epsilon = -1.0 : f64>} {}
+
+// -----
+
+// #moe.routing C3: fewer than no zero experts.
+// expected-error @+1 {{expected zero_experts of at least 0 but got -1}}
+module attributes {test.attribute = #moe.routing<top_k = 2, zero_experts = -1>} {}
+
+// -----
+
+// #moe.activation C1: clamping to nothing.
+// expected-error @+1 {{expected a finite limit above 0 but got}}
+module attributes {test.attribute = #moe.activation<swigluoai, limit = 0.0 : f64>} {}
+
+// -----
+
+// #moe.activation C1: alpha is a number.
+// expected-error @+1 {{expected a finite alpha but got}}
+module attributes {test.attribute = #moe.activation<swigluoai, alpha = 0x7FF0000000000000 : f64>} {}
+
+// -----
+
+// #moe.quant C1: an empty block.
+// expected-error @+1 {{expected block_rows and block_columns of at least 1 but got 0 and 128}}
+module attributes {test.attribute = #moe.quant<fp8_block, block_rows = 0>} {}
+
+// -----
+
+// #moe.parallel C1: at least one rank.
+// expected-error @+1 {{expected tensor between 1 and 1048576 but got 0}}
+module attributes {test.attribute = #moe.parallel<tensor = 0>} {}
+
+// -----
+
+// #moe.parallel C1: sizes whose product cannot overflow.
+// expected-error @+1 {{expected data between 1 and 1048576 but got 1048577}}
+module attributes {test.attribute = #moe.parallel<data = 1048577>} {}
+
+// -----
+
+// #moe.parallel C1: a rank of the configuration.
+// expected-error @+1 {{expected a rank between 0 and 3 but got 4}}
+module attributes {test.attribute = #moe.parallel<tensor = 2, data = 2, rank = 4>} {}
+
+// -----
+
+// #moe.parallel C2: fewer than no redundant experts.
+// expected-error @+1 {{expected redundant_experts of at least 0 but got -1}}
+module attributes {test.attribute = #moe.parallel<redundant_experts = -1>} {}
+
+// -----
+
+// #moe.parallel C3: a known placement.
+// expected-error @+1 {{expected expert_placement "linear" or "round_robin" but got "random"}}
+module attributes {test.attribute = #moe.parallel<expert_placement = "random">} {}
+
+// -----
+
+// #moe.parallel C3: a known mode.
+// expected-error @+1 {{expected sequence_parallel "auto", "on" or "off" but got "maybe"}}
+module attributes {test.attribute = #moe.parallel<sequence_parallel = "maybe">} {}
+
+// -----
+
+// #moe.exchange C1: no exchange is no attribute.
+// expected-error @+1 {{expected a transport but got none; an op without an exchange has no such attribute}}
+module attributes {test.attribute = #moe.exchange<none, "ep", 2>} {}
+
+// -----
+
+// #moe.exchange C1: a communicator has a name.
+// expected-error @+1 {{expected the name of a communicator but got ""}}
+module attributes {test.attribute = #moe.exchange<all_gather, "", 2>} {}
+
+// -----
+
+// #moe.exchange C1: at least one rank.
+// expected-error @+1 {{expected at least 1 rank but got 0}}
+module attributes {test.attribute = #moe.exchange<all_gather, "ep", 0>} {}

@@ -1,0 +1,177 @@
+// RUN: moe-opt %s --split-input-file | FileCheck %s
+// RUN: moe-opt %s --split-input-file --mlir-print-op-generic | moe-opt --split-input-file | FileCheck %s
+
+// Every op prints as it parses, and through the generic form.
+
+// The smallest layer: a router and experts.
+// CHECK-LABEL: func @smallest_layer(
+// CHECK-SAME: %[[X:.*]]: tensor<?x64xf32>, %[[ROUTER:.*]]: tensor<8x64xf32>, %[[W13:.*]]: tensor<8x64x64xf32>, %[[W2:.*]]: tensor<8x64x32xf32>
+// CHECK: moe.layer hidden(%[[X]] : tensor<?x64xf32>) router(%[[ROUTER]] : tensor<8x64xf32>)
+// CHECK-SAME: experts(%[[W13]], %[[W2]] : tensor<8x64x64xf32>, tensor<8x64x32xf32>)
+// CHECK-SAME: routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
+func.func @smallest_layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>,
+                          %w13: tensor<8x64x64xf32>, %w2: tensor<8x64x32xf32>) -> tensor<?x64xf32> {
+  %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
+    experts(%w13, %w2 : tensor<8x64x64xf32>, tensor<8x64x32xf32>)
+    routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// Everything that a router's layer can have at once, on a rank that holds a
+// share of the experts.
+// CHECK-LABEL: func @full_layer(
+// CHECK: moe.layer hidden(
+// CHECK-SAME: router_bias({{.*}} : tensor<8xf32>) correction_bias({{.*}} : tensor<8xf32>)
+// CHECK-SAME: expert_biases({{.*}} : tensor<?x64xbf16>, tensor<?x16xbf16>)
+// CHECK-SAME: shared({{.*}} : tensor<96x64xbf16>, tensor<64x48xbf16>) shared_gate({{.*}} : tensor<1x64xbf16>)
+// CHECK-SAME: latent({{.*}} : tensor<16x64xbf16>, tensor<64x16xbf16>)
+// CHECK-SAME: eplb({{.*}} : tensor<8x5xi32>, tensor<8xi32>)
+// CHECK-SAME: routing(<top_k = 2, score = sigmoid, n_group = 4, topk_group = 2, group_score = top2_sum, renormalize = true, renormalize_epsilon = 9.9{{.*}}E-21 : f64, scale = 2.500000e+00 : f64>)
+// CHECK-SAME: activation(<swigluoai, limit = 6.000000e+00 : f64, alpha = 1.500000e+00 : f64>)
+// CHECK-SAME: num_experts(8)
+// CHECK-SAME: parallel(<tensor = 2, data = 2, expert_parallel = true, eplb = true, redundant_experts = 4>) name("model.layers.3")
+func.func @full_layer(%x: tensor<?x64xbf16>, %router: tensor<8x64xf32>, %rb: tensor<8xf32>, %cb: tensor<8xf32>,
+                      %w13: tensor<?x64x16xbf16>, %w2: tensor<?x16x32xbf16>, %b13: tensor<?x64xbf16>, %b2: tensor<?x16xbf16>,
+                      %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>, %gate: tensor<1x64xbf16>,
+                      %in: tensor<16x64xbf16>, %out: tensor<64x16xbf16>,
+                      %map: tensor<8x5xi32>, %count: tensor<8xi32>) -> tensor<?x64xbf16> {
+  %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xf32>)
+    router_bias(%rb : tensor<8xf32>) correction_bias(%cb : tensor<8xf32>)
+    experts(%w13, %w2 : tensor<?x64x16xbf16>, tensor<?x16x32xbf16>)
+    expert_biases(%b13, %b2 : tensor<?x64xbf16>, tensor<?x16xbf16>)
+    shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>) shared_gate(%gate : tensor<1x64xbf16>)
+    latent(%in, %out : tensor<16x64xbf16>, tensor<64x16xbf16>)
+    eplb(%map, %count : tensor<8x5xi32>, tensor<8xi32>)
+    routing(<top_k = 2, score = sigmoid, n_group = 4, topk_group = 2, group_score = top2_sum, renormalize = true, renormalize_epsilon = 1.0e-20 : f64, scale = 2.5 : f64>)
+    activation(<swigluoai, limit = 6.0, alpha = 1.5>) num_experts(8)
+    parallel(<tensor = 2, data = 2, expert_parallel = true, eplb = true, redundant_experts = 4>)
+    name("model.layers.3") -> tensor<?x64xbf16>
+  return %y : tensor<?x64xbf16>
+}
+
+// -----
+
+// A router of the embedder's, on a rank that holds 2 of 8 experts; the
+// configuration comes from the function.
+// CHECK-LABEL: func @given_choice(
+// CHECK: moe.layer hidden({{.*}}) given({{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) experts(
+// CHECK-SAME: num_experts(8) -> tensor<?x64xf32>
+func.func @given_choice(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %weights: tensor<?x2xf32>,
+                        %w13: tensor<2x32x64xf32>, %w2: tensor<2x64x32xf32>) -> tensor<?x64xf32>
+    attributes {moe.parallel = #moe.parallel<data = 4, rank = 1, expert_parallel = true>} {
+  %y = moe.layer hidden(%x : tensor<?x64xf32>) given(%ids, %weights : tensor<?x2xi32>, tensor<?x2xf32>)
+    experts(%w13, %w2 : tensor<2x32x64xf32>, tensor<2x64x32xf32>)
+    routing(<top_k = 2>) activation(<relu2>) num_experts(8) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// Packed weights have half as many columns as elements.
+// CHECK-LABEL: func @quantized_layer(
+// CHECK: expert_scales({{.*}} : tensor<8x64x2xi8>, tensor<8x64x1xi8>)
+// CHECK-SAME: quant(<mxfp4, block_rows = 1, block_columns = 32>)
+func.func @quantized_layer(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>,
+                           %w13: tensor<8x64x32xi8>, %w2: tensor<8x64x16xi8>,
+                           %s13: tensor<8x64x2xi8>, %s2: tensor<8x64x1xi8>) -> tensor<?x64xbf16> {
+  %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
+    experts(%w13, %w2 : tensor<8x64x32xi8>, tensor<8x64x16xi8>)
+    expert_scales(%s13, %s2 : tensor<8x64x2xi8>, tensor<8x64x1xi8>)
+    routing(<top_k = 2>) activation(<swiglu>)
+    quant(<mxfp4, block_rows = 1, block_columns = 32>) -> tensor<?x64xbf16>
+  return %y : tensor<?x64xbf16>
+}
+
+// -----
+
+// Phases on tensors. Their results print under the names of the field.
+// CHECK-LABEL: func @phases_on_tensors(
+func.func @phases_on_tensors(
+    %x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %bias: tensor<8xf32>, %logits0: tensor<?x8xf32>,
+    %ids0: tensor<?x2xi32>, %weights0: tensor<?x2xf32>, %offsets0: tensor<9xi32>, %source0: tensor<?xi32>,
+    %pair0: tensor<?x2xi32>, %w13: tensor<8x64x64xbf16>, %w2: tensor<8x64x32xbf16>, %b13: tensor<8x64xbf16>,
+    %b2: tensor<8x64xbf16>, %out0: tensor<?x64xbf16>, %routed0: tensor<?x64xf32>, %s13: tensor<64x64xbf16>,
+    %s2: tensor<64x32xbf16>, %gate: tensor<1x64xbf16>, %shared0: tensor<?x64xf32>, %y0: tensor<?x64xbf16>)
+    -> tensor<?x64xbf16> {
+  // CHECK: %[[LOGITS:logits]] = moe.gate ins({{.*}} : tensor<?x64xbf16>, tensor<8x64xbf16>) bias({{.*}} : tensor<8xf32>) outs({{.*}} : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %logits = moe.gate ins(%x, %router : tensor<?x64xbf16>, tensor<8x64xbf16>) bias(%bias : tensor<8xf32>)
+    outs(%logits0 : tensor<?x8xf32>) -> tensor<?x8xf32>
+  // CHECK: %[[IDS:ids]], %[[WEIGHTS:weights]] = moe.route ins(%[[LOGITS]] : tensor<?x8xf32>) correction_bias(
+  // CHECK-SAME: outs({{.*}}) routing(<top_k = 2, score = sigmoid>) -> tensor<?x2xi32>, tensor<?x2xf32>
+  %ids, %weights = moe.route ins(%logits : tensor<?x8xf32>) correction_bias(%bias : tensor<8xf32>)
+    outs(%ids0, %weights0 : tensor<?x2xi32>, tensor<?x2xf32>) routing(<top_k = 2, score = sigmoid>)
+    -> tensor<?x2xi32>, tensor<?x2xf32>
+  // CHECK: %[[OFFSETS:offsets]], %[[SOURCE:source_rows]], %[[PAIRS:pair_rows]] = moe.dispatch ins(%[[IDS]] : tensor<?x2xi32>)
+  // CHECK-SAME: num_experts(8) -> tensor<9xi32>, tensor<?xi32>, tensor<?x2xi32>
+  %offsets, %source, %pair = moe.dispatch ins(%ids : tensor<?x2xi32>)
+    outs(%offsets0, %source0, %pair0 : tensor<9xi32>, tensor<?xi32>, tensor<?x2xi32>) num_experts(8)
+    -> tensor<9xi32>, tensor<?xi32>, tensor<?x2xi32>
+  // CHECK: %[[OUT:expert_out]] = moe.experts ins({{.*}}, %[[OFFSETS]], %[[SOURCE]], {{.*}}) biases({{.*}}) outs({{.*}}) activation(<swiglu>) -> tensor<?x64xbf16>
+  %out = moe.experts ins(%x, %offsets, %source, %w13, %w2 : tensor<?x64xbf16>, tensor<9xi32>, tensor<?xi32>, tensor<8x64x64xbf16>, tensor<8x64x32xbf16>)
+    biases(%b13, %b2 : tensor<8x64xbf16>, tensor<8x64xbf16>)
+    outs(%out0 : tensor<?x64xbf16>) activation(<swiglu>) -> tensor<?x64xbf16>
+  // CHECK: %[[ROUTED:routed]] = moe.combine ins(%[[OUT]], %[[PAIRS]] : {{.*}}) weights(%[[WEIGHTS]] : tensor<?x2xf32>) outs({{.*}}) scale(2.500000e+00) -> tensor<?x64xf32>
+  %routed = moe.combine ins(%out, %pair : tensor<?x64xbf16>, tensor<?x2xi32>) weights(%weights : tensor<?x2xf32>)
+    outs(%routed0 : tensor<?x64xf32>) scale(2.5) -> tensor<?x64xf32>
+  // CHECK: %[[SHARED:shared]] = moe.shared_experts ins({{.*}}) gate({{.*}} : tensor<1x64xbf16>) outs({{.*}}) activation(<swiglu>) -> tensor<?x64xf32>
+  %shared = moe.shared_experts ins(%x, %s13, %s2 : tensor<?x64xbf16>, tensor<64x64xbf16>, tensor<64x32xbf16>)
+    gate(%gate : tensor<1x64xbf16>) outs(%shared0 : tensor<?x64xf32>) activation(<swiglu>) -> tensor<?x64xf32>
+  // CHECK: %[[Y:output]] = moe.merge ins(%[[ROUTED]] : tensor<?x64xf32>) shared(%[[SHARED]] : tensor<?x64xf32>)
+  // CHECK-SAME: zero({{.*}}, %[[IDS]], %[[WEIGHTS]] : tensor<?x64xbf16>, tensor<?x2xi32>, tensor<?x2xf32>) from(6) scale(2.500000e+00)
+  // CHECK-SAME: outs({{.*}} : tensor<?x64xbf16>) sum_over("tp", 2) -> tensor<?x64xbf16>
+  %y = moe.merge ins(%routed : tensor<?x64xf32>) shared(%shared : tensor<?x64xf32>)
+    zero(%x, %ids, %weights : tensor<?x64xbf16>, tensor<?x2xi32>, tensor<?x2xf32>) from(6) scale(2.5)
+    outs(%y0 : tensor<?x64xbf16>) sum_over("tp", 2) -> tensor<?x64xbf16>
+  return %y : tensor<?x64xbf16>
+}
+
+// -----
+
+// An exchange adds rows and weights to dispatch, and the way back to combine.
+// CHECK-LABEL: func @exchange(
+func.func @exchange(%ids: tensor<?x2xi32>, %x: tensor<?x64xbf16>, %weights: tensor<?x2xf32>,
+                    %offsets0: tensor<3xi32>, %source0: tensor<?xi32>, %pair0: tensor<?x2xi32>,
+                    %rows0: tensor<?x64xbf16>, %row_weights0: tensor<?x2xf32>,
+                    %out: tensor<?x64xbf16>, %routed0: tensor<?x64xbf16>) -> tensor<?x64xbf16> {
+  // CHECK: %offsets, %source_rows, %pair_rows, %rows, %row_weights = moe.dispatch ins({{.*}} : tensor<?x2xi32>) rows({{.*}} : tensor<?x64xbf16>, tensor<?x2xf32>)
+  // CHECK-SAME: received({{.*}} : tensor<?x64xbf16>, tensor<?x2xf32>) num_experts(8) exchange(<send_receive, "ep", 4>)
+  // CHECK-SAME: parallel(<data = 4, expert_parallel = true>)
+  %offsets, %source, %pair, %rows, %row_weights = moe.dispatch ins(%ids : tensor<?x2xi32>)
+    rows(%x, %weights : tensor<?x64xbf16>, tensor<?x2xf32>)
+    outs(%offsets0, %source0, %pair0 : tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>)
+    received(%rows0, %row_weights0 : tensor<?x64xbf16>, tensor<?x2xf32>)
+    num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+    -> tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x64xbf16>, tensor<?x2xf32>
+  // CHECK: moe.combine ins({{.*}}, %pair_rows : {{.*}}) weights(%row_weights : tensor<?x2xf32>) outs({{.*}}) scale(1.000000e+00) exchange(<send_receive, "ep", 4>)
+  %routed = moe.combine ins(%out, %pair : tensor<?x64xbf16>, tensor<?x2xi32>) weights(%row_weights : tensor<?x2xf32>)
+    outs(%routed0 : tensor<?x64xbf16>) scale(1.0) exchange(<send_receive, "ep", 4>) -> tensor<?x64xbf16>
+  return %routed : tensor<?x64xbf16>
+}
+
+// -----
+
+// On buffers phases have no results, and a combine no plan to look up.
+// CHECK-LABEL: func @phases_on_buffers(
+func.func @phases_on_buffers(%x: memref<?x64xbf16>, %latent_in: memref<16x64xbf16>, %z: memref<?x16xbf16>,
+                             %gathered: memref<?x16xbf16>, %sum: memref<?x64xbf16>, %out: memref<?x64xbf16>,
+                             %pair: memref<?x1xi32>, %routed: memref<?x64xf32>, %offsets: memref<9xi32>,
+                             %source: memref<?xi32>, %w13: memref<8x64x64xi8>, %w2: memref<8x64x32xi8>,
+                             %s13: memref<8xf32>, %s2: memref<8xf32>, %weights: memref<?x1xf32>) {
+  // CHECK: moe.project ins({{.*}} : memref<?x64xbf16>, memref<16x64xbf16>) outs({{.*}} : memref<?x16xbf16>)
+  moe.project ins(%x, %latent_in : memref<?x64xbf16>, memref<16x64xbf16>) outs(%z : memref<?x16xbf16>)
+  // CHECK: moe.all_gather ins({{.*}} : memref<?x16xbf16>) outs({{.*}} : memref<?x16xbf16>) over("pcp", 2)
+  moe.all_gather ins(%z : memref<?x16xbf16>) outs(%gathered : memref<?x16xbf16>) over("pcp", 2)
+  // CHECK: moe.reduce_scatter ins({{.*}} : memref<?x16xbf16>) outs({{.*}} : memref<?x16xbf16>) over("pcp", 2)
+  moe.reduce_scatter ins(%gathered : memref<?x16xbf16>) outs(%z : memref<?x16xbf16>) over("pcp", 2)
+  // CHECK: moe.all_reduce ins({{.*}} : memref<?x64xbf16>) outs({{.*}} : memref<?x64xbf16>) over("tp", 4)
+  moe.all_reduce ins(%x : memref<?x64xbf16>) outs(%sum : memref<?x64xbf16>) over("tp", 4)
+  // CHECK: moe.experts ins({{.*}}) scales({{.*}} : memref<8xf32>, memref<8xf32>) input_weights({{.*}} : memref<?x1xf32>) outs({{.*}}) activation(<swiglu>) quant(<fp8_tensor>)
+  moe.experts ins(%x, %offsets, %source, %w13, %w2 : memref<?x64xbf16>, memref<9xi32>, memref<?xi32>, memref<8x64x64xi8>, memref<8x64x32xi8>)
+    scales(%s13, %s2 : memref<8xf32>, memref<8xf32>) input_weights(%weights : memref<?x1xf32>)
+    outs(%out : memref<?x64xbf16>) activation(<swiglu>) quant(<fp8_tensor>)
+  // CHECK: moe.combine ins({{.*}} : memref<?x64xbf16>, memref<?x1xi32>) outs({{.*}} : memref<?x64xf32>) scale(1.000000e+00)
+  moe.combine ins(%out, %pair : memref<?x64xbf16>, memref<?x1xi32>) outs(%routed : memref<?x64xf32>) scale(1.0)
+  return
+}
