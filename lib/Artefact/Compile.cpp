@@ -67,6 +67,7 @@ static void setOptions(CompilePipelineOptions &pipeline,
   pipeline.disableSharedExpertsStream = options.disableSharedExpertsStream;
   pipeline.monolithicKernel = options.monolithicKernel;
   pipeline.staticNumTokens = options.staticTokens.value_or(-1);
+  pipeline.machine = options.machine;
   pipeline.maxNumTokens = options.maxTokens.value_or(-1);
 }
 

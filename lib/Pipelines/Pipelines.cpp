@@ -33,6 +33,7 @@ void moe::buildSchedulePipeline(OpPassManager &pm,
   schedule.disableSharedExpertsStream = options.disableSharedExpertsStream;
   schedule.monolithicKernel = options.monolithicKernel;
   schedule.staticNumTokens = options.staticNumTokens;
+  schedule.machine = options.machine;
   pm.addNestedPass<func::FuncOp>(createMoESchedule(schedule));
   // Nothing goes on that is not proven.
   pm.addPass(createScheduleVerify());

@@ -159,6 +159,25 @@ policy::LayerTraits moe::readLayerTraits(DictionaryAttr info) {
   return traits;
 }
 
+/// The shape that the cost model works with, of the whole layer.
+static policy::LayerShape readLayerShape(DictionaryAttr info,
+                                         SharedExpertsOp shared) {
+  auto integer = [&](StringRef key) {
+    auto attr = info.getAs<IntegerAttr>(key);
+    return attr ? attr.getInt() : 0;
+  };
+  policy::LayerShape shape;
+  shape.hidden = integer("hidden_size");
+  shape.inter = integer("intermediate_size");
+  shape.experts = shape.expertsLocal = integer("num_experts");
+  shape.topK = integer("top_k");
+  shape.sharedInter = integer("shared_intermediate_size");
+  Type element = cast<ShapedType>(shared.getX().getType()).getElementType();
+  shape.dtypeBytes = element.getIntOrFloatBitWidth() / 8;
+  shape.matrices = shared.getActivation().isGated() ? 3 : 2;
+  return shape;
+}
+
 /// A decision as an entry of `moe.decisions`; readDecision is its inverse.
 static Attribute describe(Builder &b, const policy::Decision &decision,
                           StringAttr layer) {
@@ -278,9 +297,14 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
         info ? readLayerTraits(info) : policy::LayerTraits();
     traits.hasSharedExperts = static_cast<bool>(layer.shared);
     traits.optsIntoSequenceParallel = parallelAttr.getSequenceParallelFamily();
+    policy::DecisionOptions decisionOptions = options.decision;
+    if (info && layer.shared)
+      decisionOptions.cost =
+          policy::CostInputs{readLayerShape(info, layer.shared),
+                             options.machine};
     policy::Decision decision = policy::decideOrder(
         *config, traits, options.kernel, options.platform, options.staticTokens,
-        *options.ruleSet, options.decision);
+        *options.ruleSet, decisionOptions);
     Location loc = layer.phases.front()->getLoc();
     remarkOn(loc, function.getName(), decision);
     decisions.push_back(
@@ -328,6 +352,16 @@ struct MoESchedule : moe::impl::MoEScheduleBase<MoESchedule> {
     options.platform.hasAuxStream = auxStream;
     options.decision.threshold = threshold;
     options.decision.disableSharedExpertsStream = disableSharedExpertsStream;
+    options.machine = policy::getDefaultMachine(target.getValue());
+    if (!machine.empty()) {
+      std::optional<policy::MachineModel> loaded =
+          policy::loadMachine(machine, error);
+      if (!loaded) {
+        getOperation().emitError(error);
+        return signalPassFailure();
+      }
+      options.machine = *loaded;
+    }
     if (staticNumTokens >= 0)
       options.staticTokens = staticNumTokens;
     if (failed(scheduleFunction(getOperation(), options)))

@@ -41,6 +41,8 @@ struct CompileOptions {
   bool disableSharedExpertsStream = false;
   bool monolithicKernel = false;
   std::optional<int64_t> staticTokens;
+  /// A file with a machine model for rule set auto; "": the target's default.
+  std::string machine;
   /// Rows per rank that a call may have at most.
   std::optional<int64_t> maxTokens;
   /// Where the weights of the layer come from, for the descriptor; may be null.

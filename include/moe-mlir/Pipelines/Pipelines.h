@@ -45,6 +45,10 @@ struct SchedulePipelineOptions
       *this, "static-num-tokens",
       llvm::cl::desc("the number of tokens; -1: decided at run time"),
       llvm::cl::init(-1)};
+  Option<std::string> machine{
+      *this, "machine",
+      llvm::cl::desc("a machine model for rule set auto; empty: the target's"),
+      llvm::cl::init("")};
   Option<int64_t> maxNumTokens{
       *this, "max-num-tokens",
       llvm::cl::desc("the most tokens per rank; -1: no bound"),

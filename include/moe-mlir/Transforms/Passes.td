@@ -144,7 +144,10 @@ def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
     Option<"monolithicKernel", "monolithic-kernel", "bool", "false",
            "router, dispatch, experts and combine are one kernel">,
     Option<"staticNumTokens", "static-num-tokens", "int64_t", "-1",
-           "the number of tokens where it is known; -1: decided at run time">
+           "the number of tokens where it is known; -1: decided at run time">,
+    Option<"machine", "machine", "std::string", "\"\"",
+           "a machine model for rule set auto (moe-run --calibrate writes one); "
+           "empty: the target's default">
   ];
 }
 

@@ -22,7 +22,10 @@ struct ScheduleOptions {
   const policy::RuleSet *ruleSet = nullptr;
   policy::KernelTraits kernel;
   policy::Platform platform;
+  /// Without costs: they are taken from the layer and the machine.
   policy::DecisionOptions decision;
+  /// For rule sets that choose by cost.
+  policy::MachineModel machine;
   /// Rows of this rank where they are known at compile time.
   std::optional<int64_t> staticTokens;
 };
