@@ -38,10 +38,11 @@ struct GroupedGemm {
 /// One launch of a block for each expert and column tile.
 static Launch launchGrouped(const Emission &emission, const GroupedGemm &gemm) {
   MemRefType rows = getMemRefType(gemm.reads[0]);
+  MemRefType weights = getMemRefType(gemm.reads[2]);
   MemRefType write = getMemRefType(gemm.write);
   int64_t width = chooseTileColumns(emission.target, write.getDimSize(1),
-                                    rows.getDimSize(1), rows.getElementType(),
-                                    gemm.matrices);
+                                    rows.getDimSize(1),
+                                    weights.getElementType(), gemm.matrices);
   int64_t numTiles = llvm::divideCeil(write.getDimSize(1), width);
   auto emit = [&](KernelBuilder &k, Value block, ValueRange reads,
                   ValueRange writes) {
@@ -51,9 +52,12 @@ static Launch launchGrouped(const Emission &emission, const GroupedGemm &gemm) {
     Value begin = k.loadIndex(reads[1], expert);
     Value end = k.loadIndex(reads[1], k.add(expert, k.index(1)));
     // Without rows the loop over rows does nothing: no weight is read.
-    RowPanel panel{begin, end,
+    RowPanel panel{begin,
+                   end,
+                   rows.getElementType(),
                    [&](Value pair) { return gemm.row(k, pair, reads); },
-                   gemm.tiles(k, reads[2], expert, columns), width};
+                   gemm.tiles(k, reads[2], expert, columns),
+                   width};
     emitRowPanel(k, panel, [&](Value pair, ValueRange sums) {
       gemm.finish(k, expert, pair, columns, sums, reads, writes[0]);
     });
@@ -208,8 +212,8 @@ Launches moe::codegen::cpu::lowerExperts(const Emission &emission,
     return failure();
   MemRefType w13 = getMemRefType(operands.w13);
   int64_t width = w13.getDimSize(1) / getNumMatrices(params);
-  Value hidden =
-      allocateScratch(emission, operands.out, width, w13.getElementType());
+  Type element = getMemRefType(operands.rows).getElementType();
+  Value hidden = allocateScratch(emission, operands.out, width, element);
   if (failed(checkProduct(emission, hidden, operands.w2, "w2")))
     return failure();
   return SmallVector<Launch>{launchUp(emission, operands, hidden, params),

@@ -310,12 +310,11 @@ LogicalResult moe::codegen::cpu::checkOperand(
 LogicalResult moe::codegen::cpu::checkProduct(const Emission &emission, Value x,
                                               Value weights, StringRef name) {
   MemRefType rows = getMemRefType(x), type = getMemRefType(weights);
-  if (type.getElementType() == rows.getElementType() &&
-      type.getShape().back() == rows.getShape().back())
+  if (type.getShape().back() == rows.getShape().back())
     return success();
   return mlir::emitError(emission.loc)
          << "expected '" << name << "' with rows of " << rows.getShape().back()
-         << " x " << rows.getElementType() << " but got " << type;
+         << " elements but got " << type;
 }
 
 KernelBuilder moe::codegen::cpu::gridBuilder(const Emission &emission) {

@@ -146,7 +146,7 @@ llvm::LogicalResult checkOperand(const Emission &emission, mlir::Value value,
                                  llvm::function_ref<bool(mlir::Type)> isElement,
                                  llvm::ArrayRef<int64_t> dynamic);
 
-/// Emits an error unless `weights` has `x`'s element type and row length.
+/// Emits an error unless rows of `weights` are as long as those of `x`.
 llvm::LogicalResult checkProduct(const Emission &emission, mlir::Value x,
                                  mlir::Value weights, llvm::StringRef name);
 

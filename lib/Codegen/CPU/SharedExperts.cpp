@@ -88,8 +88,8 @@ moe::codegen::cpu::lowerSharedExperts(const Emission &emission,
     return failure();
   MemRefType w13 = getMemRefType(operands.w13);
   int64_t width = w13.getDimSize(0) / getNumMatrices(params);
-  Value hidden =
-      allocateScratch(emission, operands.x, width, w13.getElementType());
+  Type element = getMemRefType(operands.x).getElementType();
+  Value hidden = allocateScratch(emission, operands.x, width, element);
   if (failed(checkProduct(emission, hidden, operands.w2, "shared_w2")))
     return failure();
 
