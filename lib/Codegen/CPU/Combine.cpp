@@ -56,16 +56,16 @@ Launches moe::codegen::cpu::lowerCombine(const Emission &emission,
                                          const CombineOperands &operands,
                                          double scale) {
   if (failed(checkOperand(emission, operands.expertOut, "expert_out", 2,
-                          isModelType, {0})) ||
-      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2, isI32,
-                          {0})) ||
-      failed(checkOperand(emission, operands.routed, "routed", 2, isModelType,
-                          {0})))
+                          Elements::Model, {0})) ||
+      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2,
+                          Elements::I32, {0})) ||
+      failed(checkOperand(emission, operands.routed, "routed", 2,
+                          Elements::Model, {0})))
     return failure();
   SmallVector<Value> reads{operands.expertOut, operands.pairRows};
   if (operands.weights) {
-    if (failed(
-            checkOperand(emission, operands.weights, "weights", 2, isF32, {0})))
+    if (failed(checkOperand(emission, operands.weights, "weights", 2,
+                            Elements::F32, {0})))
       return failure();
     reads.push_back(operands.weights);
   }
@@ -103,19 +103,19 @@ static Value emitZeroWeight(KernelBuilder &k, Value t, Value ids, Value weights,
 
 static LogicalResult check(const Emission &emission,
                            const MergeOperands &operands) {
-  auto isMatrix = [&](Value value, StringRef name,
-                      function_ref<bool(Type)> isElement) {
-    return checkOperand(emission, value, name, 2, isElement, {0});
+  auto isMatrix = [&](Value value, StringRef name, Elements elements) {
+    return checkOperand(emission, value, name, 2, elements, {0});
   };
-  if (failed(isMatrix(operands.routed, "routed", isModelType)) ||
-      failed(isMatrix(operands.y, "y", isModelType)))
+  if (failed(isMatrix(operands.routed, "routed", Elements::Model)) ||
+      failed(isMatrix(operands.y, "y", Elements::Model)))
     return failure();
   if (operands.shared &&
-      failed(isMatrix(operands.shared, "shared", isModelType)))
+      failed(isMatrix(operands.shared, "shared", Elements::Model)))
     return failure();
-  if (operands.x && (failed(isMatrix(operands.x, "x", isModelType)) ||
-                     failed(isMatrix(operands.ids, "ids", isI32)) ||
-                     failed(isMatrix(operands.weights, "weights", isF32))))
+  if (operands.x &&
+      (failed(isMatrix(operands.x, "x", Elements::Model)) ||
+       failed(isMatrix(operands.ids, "ids", Elements::I32)) ||
+       failed(isMatrix(operands.weights, "weights", Elements::F32))))
     return failure();
   return success();
 }

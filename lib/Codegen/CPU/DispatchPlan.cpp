@@ -113,18 +113,19 @@ static void emitSort(KernelBuilder &k, Value ids, Value expertMap,
 Launches
 moe::codegen::cpu::lowerDispatchPlan(const Emission &emission,
                                      const DispatchPlanOperands &operands) {
-  if (failed(checkOperand(emission, operands.ids, "ids", 2, isI32, {0})) ||
+  if (failed(
+          checkOperand(emission, operands.ids, "ids", 2, Elements::I32, {0})) ||
       failed(checkOperand(emission, operands.expertOffsets, "expert_offsets", 1,
-                          isI32, {0})) ||
+                          Elements::I32, {0})) ||
       failed(checkOperand(emission, operands.sourceRows, "source_rows", 1,
-                          isI32, {0})) ||
-      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2, isI32,
-                          {0})))
+                          Elements::I32, {0})) ||
+      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2,
+                          Elements::I32, {0})))
     return failure();
   SmallVector<Value> reads{operands.ids};
   if (operands.expertMap) {
     if (failed(checkOperand(emission, operands.expertMap, "expert_map", 1,
-                            isI32, {0})))
+                            Elements::I32, {0})))
       return failure();
     reads.push_back(operands.expertMap);
   }

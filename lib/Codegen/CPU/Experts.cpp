@@ -182,25 +182,24 @@ static Launch launchDown(const Emission &emission,
 static LogicalResult check(const Emission &emission,
                            const ExpertsOperands &operands,
                            const ActivationParams &params) {
-  auto has = [&](Value value, StringRef name, int64_t rank,
-                 function_ref<bool(Type)> isElement) {
-    return checkOperand(emission, value, name, rank, isElement, {0});
+  auto has = [&](Value value, StringRef name, int64_t rank, Elements elements) {
+    return checkOperand(emission, value, name, rank, elements, {0});
   };
   if (failed(checkActivation(emission, params)) ||
-      failed(has(operands.rows, "rows", 2, isModelType)) ||
-      failed(has(operands.expertOffsets, "expert_offsets", 1, isI32)) ||
-      failed(has(operands.sourceRows, "source_rows", 1, isI32)) ||
-      failed(has(operands.w13, "w13", 3, isModelType)) ||
-      failed(has(operands.w2, "w2", 3, isModelType)) ||
-      failed(has(operands.out, "expert_out", 2, isModelType)) ||
+      failed(has(operands.rows, "rows", 2, Elements::Model)) ||
+      failed(has(operands.expertOffsets, "expert_offsets", 1, Elements::I32)) ||
+      failed(has(operands.sourceRows, "source_rows", 1, Elements::I32)) ||
+      failed(has(operands.w13, "w13", 3, Elements::Model)) ||
+      failed(has(operands.w2, "w2", 3, Elements::Model)) ||
+      failed(has(operands.out, "expert_out", 2, Elements::Model)) ||
       failed(checkProduct(emission, operands.rows, operands.w13, "w13")))
     return failure();
-  if (operands.b13 && failed(has(operands.b13, "b13", 2, isModelType)))
+  if (operands.b13 && failed(has(operands.b13, "b13", 2, Elements::Model)))
     return failure();
-  if (operands.b2 && failed(has(operands.b2, "b2", 2, isModelType)))
+  if (operands.b2 && failed(has(operands.b2, "b2", 2, Elements::Model)))
     return failure();
   if (operands.inputWeight &&
-      failed(has(operands.inputWeight, "input_weight", 2, isF32)))
+      failed(has(operands.inputWeight, "input_weight", 2, Elements::F32)))
     return failure();
   return success();
 }

@@ -368,24 +368,25 @@ void RouteKernel::emitWeights(Value token) {
 static LogicalResult check(const Emission &emission,
                            const RouteOperands &operands,
                            const RoutingParams &params) {
-  if (failed(checkOperand(emission, operands.logits, "logits", 2, isF32,
+  if (failed(checkOperand(emission, operands.logits, "logits", 2, Elements::F32,
                           {0, 1})) ||
-      failed(checkOperand(emission, operands.ids, "ids", 2, isI32, {0})) ||
       failed(
-          checkOperand(emission, operands.weights, "weights", 2, isF32, {0})))
+          checkOperand(emission, operands.ids, "ids", 2, Elements::I32, {0})) ||
+      failed(checkOperand(emission, operands.weights, "weights", 2,
+                          Elements::F32, {0})))
     return failure();
   if (operands.correctionBias &&
       failed(checkOperand(emission, operands.correctionBias, "correction_bias",
-                          1, isF32, {0})))
+                          1, Elements::F32, {0})))
     return failure();
   if (!operands.logicalToPhysical != !operands.replicaCount)
     return mlir::emitError(emission.loc)
            << "expected 'logical_to_physical' and 'replica_count' together";
   if (operands.replicaCount &&
       (failed(checkOperand(emission, operands.logicalToPhysical,
-                           "logical_to_physical", 2, isI32, {0, 1})) ||
+                           "logical_to_physical", 2, Elements::I32, {0, 1})) ||
        failed(checkOperand(emission, operands.replicaCount, "replica_count", 1,
-                           isI32, {0}))))
+                           Elements::I32, {0}))))
     return failure();
   int64_t experts = getMemRefType(operands.logits).getDimSize(1);
   if (params.groups < 1 || params.chosenGroups < 1 ||
