@@ -8,6 +8,8 @@
 
 #include "KernelBuilder.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 using namespace mlir;
 using namespace moe::codegen::cpu;
 
@@ -15,43 +17,58 @@ using namespace moe::codegen::cpu;
 // Combine
 //===----------------------------------------------------------------------===//
 
-/// Token `t`: the terms are added to `routed`, whose row stays in the first
-/// level cache, one slot after the other.
+/// Token `t`: the terms are added, one slot after the other, to a row of f32
+/// that stays in the first-level cache. That is the result's own row if it is
+/// f32.
 static void emitCombine(KernelBuilder &k, Value t, ValueRange reads,
                         Value routed, double scale) {
-  Value expertOut = reads[0], pairRows = reads[1], weights = reads[2];
-  Value columns = k.dim(routed, 1);
+  Value expertOut = reads[0], pairRows = reads[1];
+  Value weights = reads.size() > 2 ? reads[2] : Value();
+  bool isWide = getMemRefType(routed).getElementType().isF32();
+  int64_t numColumns = getMemRefType(routed).getDimSize(1);
+  Value columns = k.index(numColumns);
+  Value sums =
+      isWide ? k.row(routed, t) : k.blockLocal({numColumns}, k.getF32Type());
   k.forEachChunk(columns, [&](Value n, unsigned width) {
-    k.storeVector(k.constant(0.0, width), routed, {t, n});
+    k.storeVector(k.constant(0.0, width), sums, n);
   });
   k.forEach(k.index(0), k.dim(pairRows, 1), 1, [&](Value j) {
     Value row = k.loadIndex(pairRows, {t, j});
     Value isRow = k.compare(arith::CmpIPredicate::sge, row, k.index(0));
     k.ifThen(isRow, [&] {
-      Value weight = k.loadFloat(weights, {t, j});
-      weight = k.mulf(weight, k.constantLike(scale, weight));
+      Value weight = k.constant(scale, 1);
+      if (weights)
+        weight = k.mulf(k.loadVector(weights, {t, j}, 1), weight);
       k.forEachChunk(columns, [&](Value n, unsigned width) {
         Value term = k.loadVector(expertOut, {row, n}, width);
-        Value sum = k.loadVector(routed, {t, n}, width);
-        k.storeVector(k.fma(k.splat(weight, width), term, sum), routed, {t, n});
+        Value sum = k.loadVector(sums, n, width);
+        k.storeVector(k.fma(k.splat(weight, width), term, sum), sums, n);
       });
     });
   });
+  if (!isWide)
+    k.forEachChunk(columns, [&](Value n, unsigned width) {
+      k.storeVector(k.loadVector(sums, n, width), routed, {t, n});
+    });
 }
 
 Launches moe::codegen::cpu::lowerCombine(const Emission &emission,
                                          const CombineOperands &operands,
                                          double scale) {
   if (failed(checkOperand(emission, operands.expertOut, "expert_out", 2,
-                          isModelType, {0})) ||
-      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2, isI32,
-                          {0})) ||
-      failed(
-          checkOperand(emission, operands.weights, "weights", 2, isF32, {0})) ||
-      failed(checkOperand(emission, operands.routed, "routed", 2, isF32, {0})))
+                          Elements::Model, {0})) ||
+      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2,
+                          Elements::I32, {0})) ||
+      failed(checkOperand(emission, operands.routed, "routed", 2,
+                          Elements::Model, {0})))
     return failure();
-  SmallVector<Value> reads{operands.expertOut, operands.pairRows,
-                           operands.weights};
+  SmallVector<Value> reads{operands.expertOut, operands.pairRows};
+  if (operands.weights) {
+    if (failed(checkOperand(emission, operands.weights, "weights", 2,
+                            Elements::F32, {0})))
+      return failure();
+    reads.push_back(operands.weights);
+  }
   func::FuncOp kernel = getOrEmitKernel(
       emission, "combine", reads, operands.routed, describeParameters(scale),
       [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
@@ -66,29 +83,75 @@ Launches moe::codegen::cpu::lowerCombine(const Emission &emission,
 // Merge
 //===----------------------------------------------------------------------===//
 
+/// The weight that token `t` itself has through zero experts.
+static Value emitZeroWeight(KernelBuilder &k, Value t, Value ids, Value weights,
+                            const MergeOperands &operands) {
+  auto loop = scf::ForOp::create(k, k.index(0), k.dim(ids, 1), k.index(1),
+                                 k.constant(0.0, 1));
+  {
+    OpBuilder::InsertionGuard guard(k);
+    k.setInsertionPointToStart(loop.getBody());
+    Value j = loop.getInductionVar(), sum = loop.getRegionIterArg(0);
+    Value isZero =
+        k.compare(arith::CmpIPredicate::sge, k.loadIndex(ids, {t, j}),
+                  k.index(operands.firstZeroExpert));
+    Value added = k.addf(sum, k.loadVector(weights, {t, j}, 1));
+    scf::YieldOp::create(k, k.select(isZero, added, sum));
+  }
+  return k.mulf(loop.getResult(0), k.constant(operands.zeroScale, 1));
+}
+
+static LogicalResult check(const Emission &emission,
+                           const MergeOperands &operands) {
+  auto isMatrix = [&](Value value, StringRef name, Elements elements) {
+    return checkOperand(emission, value, name, 2, elements, {0});
+  };
+  if (failed(isMatrix(operands.routed, "routed", Elements::Model)) ||
+      failed(isMatrix(operands.y, "y", Elements::Model)))
+    return failure();
+  if (operands.shared &&
+      failed(isMatrix(operands.shared, "shared", Elements::Model)))
+    return failure();
+  if (operands.x &&
+      (failed(isMatrix(operands.x, "x", Elements::Model)) ||
+       failed(isMatrix(operands.ids, "ids", Elements::I32)) ||
+       failed(isMatrix(operands.weights, "weights", Elements::F32))))
+    return failure();
+  return success();
+}
+
 Launches moe::codegen::cpu::lowerMerge(const Emission &emission,
                                        const MergeOperands &operands) {
-  if (failed(
-          checkOperand(emission, operands.routed, "routed", 2, isF32, {0})) ||
-      failed(checkOperand(emission, operands.y, "y", 2, isModelType, {0})))
+  if (failed(check(emission, operands)))
     return failure();
   SmallVector<Value> reads{operands.routed};
-  if (operands.shared) {
-    if (failed(
-            checkOperand(emission, operands.shared, "shared", 2, isF32, {0})))
-      return failure();
+  bool hasShared = operands.shared != nullptr;
+  bool hasZero = operands.x != nullptr;
+  if (hasShared)
     reads.push_back(operands.shared);
-  }
+  if (hasZero)
+    reads.append({operands.x, operands.ids, operands.weights});
+  auto emit = [&](KernelBuilder &k, Value t, ValueRange reads,
+                  ValueRange writes) {
+    ValueRange zero = reads.drop_front(1 + hasShared);
+    Value weight;
+    if (hasZero)
+      weight = emitZeroWeight(k, t, zero[1], zero[2], operands);
+    k.forEachChunk(k.dim(writes[0], 1), [&](Value n, unsigned width) {
+      Value sum = k.loadVector(reads[0], {t, n}, width);
+      if (hasShared)
+        sum = k.addf(sum, k.loadVector(reads[1], {t, n}, width));
+      if (hasZero)
+        sum = k.fma(k.splat(weight, width),
+                    k.loadVector(zero[0], {t, n}, width), sum);
+      k.storeVector(sum, writes[0], {t, n});
+    });
+  };
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "merge", reads, operands.y, "",
-      [](KernelBuilder &k, Value t, ValueRange reads, ValueRange writes) {
-        k.forEachChunk(k.dim(writes[0], 1), [&](Value n, unsigned width) {
-          Value sum = k.loadVector(reads[0], {t, n}, width);
-          if (reads.size() > 1)
-            sum = k.addf(sum, k.loadVector(reads[1], {t, n}, width));
-          k.storeVector(sum, writes[0], {t, n});
-        });
-      });
+      emission, "merge", reads, operands.y,
+      describeParameters(hasShared, hasZero, operands.firstZeroExpert,
+                         operands.zeroScale),
+      emit);
   Value grid = gridBuilder(emission).dim(operands.y, 0);
   return SmallVector<Launch>{{kernel, "merge", reads, {operands.y}, grid}};
 }

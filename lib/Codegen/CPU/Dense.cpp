@@ -41,12 +41,12 @@ static LogicalResult checkLinear(const Emission &emission, Value x,
   SmallVector<int64_t> rows{0}, none, columns{0, 1};
   if (!dynamicColumns)
     columns = rows;
-  if (failed(checkOperand(emission, x, "x", 2, isModelType, rows)) ||
-      failed(checkOperand(emission, weight, "weight", 2, isModelType,
+  if (failed(checkOperand(emission, x, "x", 2, Elements::Model, rows)) ||
+      failed(checkOperand(emission, weight, "weight", 2, Elements::Model,
                           dynamicColumns ? rows : none)) ||
-      failed(checkOperand(emission, y, yName, 2, isModelType, columns)))
+      failed(checkOperand(emission, y, yName, 2, Elements::Model, columns)))
     return failure();
-  if (bias && failed(checkOperand(emission, bias, "bias", 1, isModelType,
+  if (bias && failed(checkOperand(emission, bias, "bias", 1, Elements::Model,
                                   dynamicColumns ? rows : none)))
     return failure();
   return checkProduct(emission, x, weight, "weight");

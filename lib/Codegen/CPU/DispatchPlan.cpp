@@ -8,24 +8,56 @@
 
 #include "KernelBuilder.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 using namespace mlir;
 using namespace moe::codegen::cpu;
 
 using Predicate = arith::CmpIPredicate;
 
-/// Calls `body(t, j, id)` for the pairs whose id names an expert, in the order
-/// of tokens and then slots, and `skip(t, j)` for the others.
-static void forEachPair(KernelBuilder &k, Value ids, Value numExperts,
+namespace {
+/// The ids, and what they mean.
+struct Pairs {
+  Value ids;        ///< [T, k]
+  Value expertMap;  ///< [N], or null: ids are of experts here.
+  Value numExperts; ///< That are here.
+};
+} // namespace
+
+/// The expert here of pair (t, j); not below `numExperts` if there is none.
+static Value loadExpert(KernelBuilder &k, const Pairs &pairs, Value t,
+                        Value j) {
+  // Negative ids are large when read as unsigned.
+  Value id = k.loadIndex(pairs.ids, {t, j});
+  if (!pairs.expertMap)
+    return id;
+  Value isKnown = k.compare(Predicate::ult, id, k.dim(pairs.expertMap, 0));
+  auto mapped = scf::IfOp::create(
+      k, isKnown,
+      [&](OpBuilder &b, Location loc) {
+        KernelBuilder inner(loc, b, k.getTarget());
+        Value expert = inner.loadIndex(pairs.expertMap, id);
+        scf::YieldOp::create(b, loc, expert);
+      },
+      [&](OpBuilder &b, Location loc) {
+        scf::YieldOp::create(b, loc, pairs.numExperts);
+      });
+  return mapped.getResult(0);
+}
+
+/// Calls `body(t, j, expert)` for the pairs that have an expert here, in the
+/// order of tokens and then slots, and `skip(t, j)` for the others.
+static void forEachPair(KernelBuilder &k, const Pairs &pairs,
                         function_ref<void(Value, Value, Value)> body,
                         function_ref<void(Value, Value)> skip) {
-  k.forEach(k.index(0), k.dim(ids, 0), 1, [&](Value t) {
-    k.forEach(k.index(0), k.dim(ids, 1), 1, [&](Value j) {
-      // Negative ids are large when read as unsigned.
-      Value id = k.loadIndex(ids, {t, j});
-      Value isValid = k.compare(Predicate::ult, id, numExperts);
-      k.ifThen(isValid, [&] { body(t, j, id); });
+  Value numTokens = k.dim(pairs.ids, 0), numSlots = k.dim(pairs.ids, 1);
+  k.forEach(k.index(0), numTokens, 1, [&](Value t) {
+    k.forEach(k.index(0), numSlots, 1, [&](Value j) {
+      Value expert = loadExpert(k, pairs, t, j);
+      k.ifThen(k.compare(Predicate::ult, expert, pairs.numExperts),
+               [&] { body(t, j, expert); });
       if (skip)
-        k.ifThen(k.compare(Predicate::uge, id, numExperts),
+        k.ifThen(k.compare(Predicate::uge, expert, pairs.numExperts),
                  [&] { skip(t, j); });
     });
   });
@@ -38,15 +70,16 @@ static void forEachPair(KernelBuilder &k, Value ids, Value numExperts,
 ///   3. each pair of e takes row offsets[e]++, so that offsets[e] becomes the
 ///      first row of expert e + 1
 ///   4. shift by one place
-static void emitSort(KernelBuilder &k, Value ids, Value offsets, Value sources,
-                     Value pairRows) {
+static void emitSort(KernelBuilder &k, Value ids, Value expertMap,
+                     Value offsets, Value sources, Value pairRows) {
   Value zero = k.index(0), one = k.index(1);
   Value numOffsets = k.dim(offsets, 0);
   Value numExperts = k.sub(numOffsets, one);
+  Pairs pairs{ids, expertMap, numExperts};
   k.forEach(zero, numOffsets, 1,
             [&](Value e) { k.storeIndex(zero, offsets, e); });
   forEachPair(
-      k, ids, numExperts,
+      k, pairs,
       [&](Value, Value, Value id) {
         Value next = k.add(id, one);
         k.storeIndex(k.add(k.loadIndex(offsets, next), one), offsets, next);
@@ -59,7 +92,7 @@ static void emitSort(KernelBuilder &k, Value ids, Value offsets, Value sources,
   Value none = k.index(-1);
   Value numValid = k.loadIndex(offsets, numExperts);
   forEachPair(
-      k, ids, numExperts,
+      k, pairs,
       [&](Value t, Value j, Value id) {
         Value row = k.loadIndex(offsets, id);
         k.storeIndex(k.add(row, one), offsets, id);
@@ -80,21 +113,29 @@ static void emitSort(KernelBuilder &k, Value ids, Value offsets, Value sources,
 Launches
 moe::codegen::cpu::lowerDispatchPlan(const Emission &emission,
                                      const DispatchPlanOperands &operands) {
-  if (failed(checkOperand(emission, operands.ids, "ids", 2, isI32, {0})) ||
+  if (failed(
+          checkOperand(emission, operands.ids, "ids", 2, Elements::I32, {0})) ||
       failed(checkOperand(emission, operands.expertOffsets, "expert_offsets", 1,
-                          isI32, {0})) ||
+                          Elements::I32, {0})) ||
       failed(checkOperand(emission, operands.sourceRows, "source_rows", 1,
-                          isI32, {0})) ||
-      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2, isI32,
-                          {0})))
+                          Elements::I32, {0})) ||
+      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2,
+                          Elements::I32, {0})))
     return failure();
   SmallVector<Value> reads{operands.ids};
+  if (operands.expertMap) {
+    if (failed(checkOperand(emission, operands.expertMap, "expert_map", 1,
+                            Elements::I32, {0})))
+      return failure();
+    reads.push_back(operands.expertMap);
+  }
   SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
                             operands.pairRows};
   func::FuncOp kernel = getOrEmitKernel(
       emission, "dispatch_plan", reads, writes, "",
       [](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
-        emitSort(k, reads[0], writes[0], writes[1], writes[2]);
+        emitSort(k, reads[0], reads.size() > 1 ? reads[1] : Value(), writes[0],
+                 writes[1], writes[2]);
       });
   // Without tokens, too: the offsets say that there are no rows.
   Value grid = gridBuilder(emission).index(1);

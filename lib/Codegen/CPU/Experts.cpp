@@ -38,10 +38,11 @@ struct GroupedGemm {
 /// One launch of a block for each expert and column tile.
 static Launch launchGrouped(const Emission &emission, const GroupedGemm &gemm) {
   MemRefType rows = getMemRefType(gemm.reads[0]);
+  MemRefType weights = getMemRefType(gemm.reads[2]);
   MemRefType write = getMemRefType(gemm.write);
   int64_t width = chooseTileColumns(emission.target, write.getDimSize(1),
-                                    rows.getDimSize(1), rows.getElementType(),
-                                    gemm.matrices);
+                                    rows.getDimSize(1),
+                                    weights.getElementType(), gemm.matrices);
   int64_t numTiles = llvm::divideCeil(write.getDimSize(1), width);
   auto emit = [&](KernelBuilder &k, Value block, ValueRange reads,
                   ValueRange writes) {
@@ -51,9 +52,12 @@ static Launch launchGrouped(const Emission &emission, const GroupedGemm &gemm) {
     Value begin = k.loadIndex(reads[1], expert);
     Value end = k.loadIndex(reads[1], k.add(expert, k.index(1)));
     // Without rows the loop over rows does nothing: no weight is read.
-    RowPanel panel{begin, end,
+    RowPanel panel{begin,
+                   end,
+                   rows.getElementType(),
                    [&](Value pair) { return gemm.row(k, pair, reads); },
-                   gemm.tiles(k, reads[2], expert, columns), width};
+                   gemm.tiles(k, reads[2], expert, columns),
+                   width};
     emitRowPanel(k, panel, [&](Value pair, ValueRange sums) {
       gemm.finish(k, expert, pair, columns, sums, reads, writes[0]);
     });
@@ -178,25 +182,24 @@ static Launch launchDown(const Emission &emission,
 static LogicalResult check(const Emission &emission,
                            const ExpertsOperands &operands,
                            const ActivationParams &params) {
-  auto has = [&](Value value, StringRef name, int64_t rank,
-                 function_ref<bool(Type)> isElement) {
-    return checkOperand(emission, value, name, rank, isElement, {0});
+  auto has = [&](Value value, StringRef name, int64_t rank, Elements elements) {
+    return checkOperand(emission, value, name, rank, elements, {0});
   };
   if (failed(checkActivation(emission, params)) ||
-      failed(has(operands.rows, "rows", 2, isModelType)) ||
-      failed(has(operands.expertOffsets, "expert_offsets", 1, isI32)) ||
-      failed(has(operands.sourceRows, "source_rows", 1, isI32)) ||
-      failed(has(operands.w13, "w13", 3, isModelType)) ||
-      failed(has(operands.w2, "w2", 3, isModelType)) ||
-      failed(has(operands.out, "expert_out", 2, isModelType)) ||
+      failed(has(operands.rows, "rows", 2, Elements::Model)) ||
+      failed(has(operands.expertOffsets, "expert_offsets", 1, Elements::I32)) ||
+      failed(has(operands.sourceRows, "source_rows", 1, Elements::I32)) ||
+      failed(has(operands.w13, "w13", 3, Elements::Model)) ||
+      failed(has(operands.w2, "w2", 3, Elements::Model)) ||
+      failed(has(operands.out, "expert_out", 2, Elements::Model)) ||
       failed(checkProduct(emission, operands.rows, operands.w13, "w13")))
     return failure();
-  if (operands.b13 && failed(has(operands.b13, "b13", 2, isModelType)))
+  if (operands.b13 && failed(has(operands.b13, "b13", 2, Elements::Model)))
     return failure();
-  if (operands.b2 && failed(has(operands.b2, "b2", 2, isModelType)))
+  if (operands.b2 && failed(has(operands.b2, "b2", 2, Elements::Model)))
     return failure();
   if (operands.inputWeight &&
-      failed(has(operands.inputWeight, "input_weight", 2, isF32)))
+      failed(has(operands.inputWeight, "input_weight", 2, Elements::F32)))
     return failure();
   return success();
 }
@@ -208,8 +211,8 @@ Launches moe::codegen::cpu::lowerExperts(const Emission &emission,
     return failure();
   MemRefType w13 = getMemRefType(operands.w13);
   int64_t width = w13.getDimSize(1) / getNumMatrices(params);
-  Value hidden =
-      allocateScratch(emission, operands.out, width, w13.getElementType());
+  Type element = getMemRefType(operands.rows).getElementType();
+  Value hidden = allocateScratch(emission, operands.out, width, element);
   if (failed(checkProduct(emission, hidden, operands.w2, "w2")))
     return failure();
   return SmallVector<Launch>{launchUp(emission, operands, hidden, params),

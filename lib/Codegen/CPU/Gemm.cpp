@@ -43,8 +43,8 @@ int64_t moe::codegen::cpu::chooseTileColumns(const Target &target,
 void moe::codegen::cpu::emitRowPanel(
     KernelBuilder &k, const RowPanel &panel,
     function_ref<void(Value, ValueRange)> finish) {
-  Type element = getMemRefType(panel.tiles.front()).getElementType();
-  int64_t group = getRegisterBlock(k.getTarget().vectorBits, element).rows;
+  int64_t group =
+      getRegisterBlock(k.getTarget().vectorBits, panel.element).rows;
   Value columns = k.dim(panel.tiles.front(), 0);
   SmallVector<Value> buffers;
   for (size_t t = 0; t < panel.tiles.size(); ++t)
@@ -134,9 +134,9 @@ Launch moe::codegen::cpu::launchDense(
     FinishRow finish) {
   MemRefType x = getMemRefType(reads[0]);
   int64_t length = x.getDimSize(1);
-  int64_t width =
-      chooseTileColumns(emission.target, getMemRefType(writes[0]).getDimSize(1),
-                        length, x.getElementType(), matrices);
+  int64_t width = chooseTileColumns(
+      emission.target, getMemRefType(writes[0]).getDimSize(1), length,
+      getMemRefType(reads[1]).getElementType(), matrices);
   auto emit = [&](KernelBuilder &k, Value block, ValueRange reads,
                   ValueRange writes) {
     Value rows = k.dim(reads[0], 0);
@@ -146,8 +146,12 @@ Launch moe::codegen::cpu::launchDense(
         columnTile(k, k.div(block, panels), k.dim(writes[0], 1), width);
     Value begin = k.mul(k.rem(block, panels), k.index(kPanelRows));
     Value end = k.minimum(rows, k.add(begin, k.index(kPanelRows)));
-    RowPanel panel{begin, end, [&](Value m) { return k.row(reads[0], m); },
-                   tiles(k, reads[1], columns), width};
+    RowPanel panel{begin,
+                   end,
+                   x.getElementType(),
+                   [&](Value m) { return k.row(reads[0], m); },
+                   tiles(k, reads[1], columns),
+                   width};
     emitRowPanel(k, panel, [&](Value m, ValueRange sums) {
       finish(k, m, columns, sums, reads, writes);
     });

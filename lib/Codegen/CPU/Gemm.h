@@ -28,6 +28,8 @@ int64_t chooseTileColumns(const Target &target, int64_t columns, int64_t length,
 /// Rows [begin, end) times tiles of weights.
 struct RowPanel {
   mlir::Value begin, end;
+  /// Of the rows.
+  mlir::Type element;
   /// The operand of row m: memref<Kxdt>.
   std::function<mlir::Value(mlir::Value)> row;
   /// One or two tiles: memref<NxKxdt>, contiguous along K.

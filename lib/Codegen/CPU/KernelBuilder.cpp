@@ -283,9 +283,35 @@ func::FuncOp moe::codegen::cpu::getOrEmitKernel(
   return kernel;
 }
 
-LogicalResult moe::codegen::cpu::checkOperand(
-    const Emission &emission, Value value, StringRef name, int64_t rank,
-    function_ref<bool(Type)> isElement, ArrayRef<int64_t> dynamic) {
+static bool hasElements(MemRefType type, Elements elements) {
+  Type element = type.getElementType();
+  switch (elements) {
+  case Elements::F32:
+    return element.isF32();
+  case Elements::I32:
+    return element.isSignlessInteger(32);
+  case Elements::Model:
+    return isa<Float32Type, BFloat16Type, Float16Type>(element);
+  }
+  return false;
+}
+
+static const char *describe(Elements elements) {
+  switch (elements) {
+  case Elements::F32:
+    return "f32";
+  case Elements::I32:
+    return "i32";
+  case Elements::Model:
+    return "f32, bf16 or f16";
+  }
+  return "";
+}
+
+LogicalResult moe::codegen::cpu::checkOperand(const Emission &emission,
+                                              Value value, StringRef name,
+                                              int64_t rank, Elements elements,
+                                              ArrayRef<int64_t> dynamic) {
   auto fail = [&](const Twine &expected) -> LogicalResult {
     auto diagnostic = mlir::emitError(emission.loc)
                       << "expected '" << name << "' " << expected
@@ -299,8 +325,8 @@ LogicalResult moe::codegen::cpu::checkOperand(
     return fail("as a memref of rank " + Twine(rank));
   if (!type.getLayout().isIdentity())
     return fail("with the identity layout");
-  if (!isElement(type.getElementType()))
-    return fail("with another element type");
+  if (!hasElements(type, elements))
+    return fail("of elements " + Twine(describe(elements)));
   for (int64_t position = 0; position < rank; ++position)
     if (type.isDynamicDim(position) && !llvm::is_contained(dynamic, position))
       return fail("with a static dimension " + Twine(position));
@@ -310,12 +336,11 @@ LogicalResult moe::codegen::cpu::checkOperand(
 LogicalResult moe::codegen::cpu::checkProduct(const Emission &emission, Value x,
                                               Value weights, StringRef name) {
   MemRefType rows = getMemRefType(x), type = getMemRefType(weights);
-  if (type.getElementType() == rows.getElementType() &&
-      type.getShape().back() == rows.getShape().back())
+  if (type.getShape().back() == rows.getShape().back())
     return success();
   return mlir::emitError(emission.loc)
          << "expected '" << name << "' with rows of " << rows.getShape().back()
-         << " x " << rows.getElementType() << " but got " << type;
+         << " elements but got " << type;
 }
 
 KernelBuilder moe::codegen::cpu::gridBuilder(const Emission &emission) {

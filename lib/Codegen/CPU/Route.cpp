@@ -29,9 +29,11 @@ namespace {
 class RouteKernel {
 public:
   RouteKernel(KernelBuilder &k, const RoutingParams &params, Value logits,
-              Value bias, Value ids, Value weights)
-      : k(k), params(params), logits(logits), bias(bias), ids(ids),
-        weights(weights), lanes(k.getLanes()), numExperts(k.dim(logits, 1)),
+              Value bias, Value replicas, Value replicaCount, Value ids,
+              Value weights)
+      : k(k), params(params), logits(logits), bias(bias), replicas(replicas),
+        replicaCount(replicaCount), ids(ids), weights(weights),
+        lanes(k.getLanes()), numExperts(k.dim(logits, 1)),
         numPadded(k.mul(k.ceilDiv(numExperts, lanes), k.index(lanes))),
         numChosen(getMemRefType(ids).getDimSize(1)),
         scores(k.blockLocal(numPadded, k.getF32Type())),
@@ -47,6 +49,7 @@ private:
   Value emitGroupScore(Value group, Value size);
   void emitChoice(Value token);
   Value emitArgMax();
+  Value emitReplica(Value token, Value expert);
   void emitWeights(Value token);
 
   /// Replaces the weights of the token by `function` of them.
@@ -62,7 +65,7 @@ private:
 
   KernelBuilder &k;
   const RoutingParams &params;
-  Value logits, bias, ids, weights;
+  Value logits, bias, replicas, replicaCount, ids, weights;
   int64_t lanes;
   Value numExperts, numPadded;
   int64_t numChosen;
@@ -179,7 +182,7 @@ Value RouteKernel::emitGroupScore(Value group, Value size) {
   return k.select(isNaN, lowest, sum);
 }
 
-/// Sets the choice scores of all groups but the best to -infinity.
+/// Takes the experts of all groups but the best out of the choice.
 void RouteKernel::emitGroups() {
   Value numGroups = k.index(params.groups);
   Value size = k.div(numExperts, numGroups);
@@ -212,7 +215,7 @@ void RouteKernel::emitGroups() {
     k.ifThen(isOut, [&] {
       Value begin = k.mul(group, size);
       k.forEach(begin, k.add(begin, size), 1, [&](Value e) {
-        k.storeVector(k.constant(-kInfinity, 1), choice, e);
+        k.storeVector(k.constant(kTaken, 1), choice, e);
       });
     });
   });
@@ -270,8 +273,12 @@ void RouteKernel::emitChoice(Value token) {
     Value none = arith::ConstantOp::create(k, k.getI32IntegerAttr(kNoExpert));
     k.ifThen(k.compare(arith::CmpIPredicate::ne, id, none), [&] {
       Value e = arith::IndexCastOp::create(k, k.getIndexType(), id);
-      k.store(id, ids, {token, j});
-      k.store(k.load(scores, e), weights, {token, j});
+      k.store(replicas ? emitReplica(token, e) : id, ids, {token, j});
+      // Functions of the chosen experts are on their logits.
+      Value weight = params.weights == ChosenWeights::Scores
+                         ? k.load(scores, e)
+                         : k.load(logits, {token, e});
+      k.store(weight, weights, {token, j});
       k.storeVector(k.constant(kTaken, 1), choice, e);
     });
     k.ifThen(k.compare(arith::CmpIPredicate::eq, id, none), [&] {
@@ -279,6 +286,25 @@ void RouteKernel::emitChoice(Value token) {
       k.storeVector(k.constant(absent, 1), weights, {token, j});
     });
   });
+}
+
+/// The physical expert, an i32, that stands for `expert` in row `token`. A
+/// multiplicative hash of the row spreads tokens over the replicas.
+Value RouteKernel::emitReplica(Value token, Value expert) {
+  auto word = [&](uint32_t value) -> Value {
+    return arith::ConstantOp::create(
+        k, k.getI32IntegerAttr(static_cast<int32_t>(value)));
+  };
+  Value row = arith::IndexCastOp::create(k, k.getI32Type(), token);
+  Value hash = arith::MulIOp::create(k, row, word(2654435769u));
+  // A count out of range must neither divide by zero nor lead out of the map.
+  Value limit =
+      arith::IndexCastOp::create(k, k.getI32Type(), k.dim(replicas, 1));
+  Value count = arith::MinUIOp::create(k, k.load(replicaCount, expert), limit);
+  count = arith::MaxUIOp::create(k, count, word(1));
+  Value replica = arith::IndexCastUIOp::create(
+      k, k.getIndexType(), arith::RemUIOp::create(k, hash, count));
+  return k.load(replicas, {expert, replica});
 }
 
 //===----------------------------------------------------------------------===//
@@ -342,15 +368,25 @@ void RouteKernel::emitWeights(Value token) {
 static LogicalResult check(const Emission &emission,
                            const RouteOperands &operands,
                            const RoutingParams &params) {
-  if (failed(checkOperand(emission, operands.logits, "logits", 2, isF32,
+  if (failed(checkOperand(emission, operands.logits, "logits", 2, Elements::F32,
                           {0, 1})) ||
-      failed(checkOperand(emission, operands.ids, "ids", 2, isI32, {0})) ||
       failed(
-          checkOperand(emission, operands.weights, "weights", 2, isF32, {0})))
+          checkOperand(emission, operands.ids, "ids", 2, Elements::I32, {0})) ||
+      failed(checkOperand(emission, operands.weights, "weights", 2,
+                          Elements::F32, {0})))
     return failure();
   if (operands.correctionBias &&
       failed(checkOperand(emission, operands.correctionBias, "correction_bias",
-                          1, isF32, {0})))
+                          1, Elements::F32, {0})))
+    return failure();
+  if (!operands.logicalToPhysical != !operands.replicaCount)
+    return mlir::emitError(emission.loc)
+           << "expected 'logical_to_physical' and 'replica_count' together";
+  if (operands.replicaCount &&
+      (failed(checkOperand(emission, operands.logicalToPhysical,
+                           "logical_to_physical", 2, Elements::I32, {0, 1})) ||
+       failed(checkOperand(emission, operands.replicaCount, "replica_count", 1,
+                           Elements::I32, {0}))))
     return failure();
   int64_t experts = getMemRefType(operands.logits).getDimSize(1);
   if (params.groups < 1 || params.chosenGroups < 1 ||
@@ -370,19 +406,26 @@ Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
   if (failed(check(emission, operands, params)))
     return failure();
   SmallVector<Value> reads{operands.logits};
-  if (operands.correctionBias)
+  bool hasBias = operands.correctionBias != nullptr;
+  bool hasReplicas = operands.replicaCount != nullptr;
+  if (hasBias)
     reads.push_back(operands.correctionBias);
+  if (hasReplicas)
+    reads.append({operands.logicalToPhysical, operands.replicaCount});
   SmallVector<Value> writes{operands.ids, operands.weights};
   std::string key = describeParameters(
-      static_cast<int>(params.scores), params.groups, params.chosenGroups,
-      static_cast<int>(params.groupScore), static_cast<int>(params.weights),
-      params.renormalize, params.epsilon, params.minimumSum, params.scale);
+      hasBias, hasReplicas, static_cast<int>(params.scores), params.groups,
+      params.chosenGroups, static_cast<int>(params.groupScore),
+      static_cast<int>(params.weights), params.renormalize, params.epsilon,
+      params.minimumSum, params.scale);
   func::FuncOp kernel = getOrEmitKernel(
       emission, "route", reads, writes, key,
       [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
-        RouteKernel route(k, params, reads[0],
-                          reads.size() > 1 ? reads[1] : Value(), writes[0],
-                          writes[1]);
+        Value bias = hasBias ? reads[1] : Value();
+        ValueRange maps = reads.drop_front(1 + hasBias);
+        RouteKernel route(
+            k, params, reads[0], bias, hasReplicas ? maps[0] : Value(),
+            hasReplicas ? maps[1] : Value(), writes[0], writes[1]);
         Value begin = k.mul(block, k.index(kBlockTokens));
         Value end =
             k.minimum(k.add(begin, k.index(kBlockTokens)), k.dim(reads[0], 0));

@@ -80,14 +80,16 @@ LogicalResult moe::codegen::cpu::matchRowContraction(RewriterBase &rewriter,
       op.getIndexingMapsArray() != getIndexingMaps(op.getContext(), numRows))
     return rewriter.notifyMatchFailure(op, "expected rows times weights");
 
-  Type element = getElementTypeOrSelf(op.getDpsInputs()[0].getType());
-  if (!element.isF32() && !element.isBF16() && !element.isF16())
-    return rewriter.notifyMatchFailure(op, "expected f32, bf16 or f16");
-  for (Value operand : op->getOperands()) {
+  Type row = getElementTypeOrSelf(op.getDpsInputs().front().getType());
+  Type weight = getElementTypeOrSelf(op.getDpsInputs().back().getType());
+  for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
     auto type = cast<MemRefType>(operand.getType());
-    bool isSum = llvm::is_contained(op.getDpsInits(), operand);
-    if (type.getElementType() != (isSum ? rewriter.getF32Type() : element))
-      return rewriter.notifyMatchFailure(op, "expected one type, f32 sums");
+    bool isSum = i > numRows;
+    Type expected = isSum ? rewriter.getF32Type() : i == numRows ? weight : row;
+    if (!isa<Float32Type, BFloat16Type, Float16Type>(expected) ||
+        type.getElementType() != expected)
+      return rewriter.notifyMatchFailure(
+          op, "expected rows of one type, f32, bf16 or f16, and f32 sums");
     if (!type.isLastDimUnitStride())
       return rewriter.notifyMatchFailure(op, "expected contiguous operands");
     if (!isSum && type.isDynamicDim(type.getRank() - 1))
@@ -131,10 +133,11 @@ public:
       : b(b), rows(op.getDpsInputs()), weights(rows.pop_back_val()),
         sums(op.getDpsInits()), lanes(vectorBits / 32) {
     auto type = cast<MemRefType>(rows.front().getType());
-    element = type.getElementType();
     length = type.getDimSize(0);
     // A register of bf16 holds two registers of f32; see widen().
-    step = element.isBF16() ? 2 * lanes : lanes;
+    isSplit = type.getElementType().isBF16() &&
+              getElementTypeOrSelf(weights.getType()).isBF16();
+    step = isSplit ? 2 * lanes : lanes;
     int64_t size = cast<MemRefType>(weights.getType()).getDimSize(0);
     count = ShapedType::isDynamic(size)
                 ? memref::DimOp::create(b, weights, 0).getResult()
@@ -158,7 +161,7 @@ private:
   void addToSums(ArrayRef<Value> accumulators, Value column, unsigned columns);
   SmallVector<Value> load(Value memref, ValueRange indices, int64_t skip,
                           int64_t count);
-  SmallVector<Value> widen(Value vector, int64_t begin, int64_t end);
+  SmallVector<Value> widen(Value vector, int64_t begin);
   void accumulate(SmallVectorImpl<Value> &accumulators, Value column,
                   unsigned columns, Value k, int64_t skip, int64_t count);
   void prefetch(Value column, unsigned columns, Value k);
@@ -170,7 +173,7 @@ private:
   SmallVector<Value> rows;
   Value weights;
   SmallVector<Value> sums;
-  Type element;
+  bool isSplit;   ///< bf16 is widened by even and odd positions.
   Value count;    ///< Columns, N.
   Value last;     ///< The last column.
   int64_t lanes;  ///< f32 values in one register.
@@ -309,26 +312,24 @@ void MicroKernels::accumulate(SmallVectorImpl<Value> &accumulators,
 /// after the next `count` become zero.
 SmallVector<Value> MicroKernels::load(Value memref, ValueRange indices,
                                       int64_t skip, int64_t count) {
-  auto type = VectorType::get(step, element);
+  auto type = VectorType::get(step, getElementTypeOrSelf(memref.getType()));
   if (skip + count == step)
-    return widen(vector::LoadOp::create(b, type, memref, indices), skip, step);
+    return widen(vector::LoadOp::create(b, type, memref, indices), skip);
   // The row is shorter than a register.
   Value mask = vector::ConstantMaskOp::create(
       b, VectorType::get(step, b.getI1Type()), ArrayRef<int64_t>{count});
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
   return widen(
-      vector::MaskedLoadOp::create(b, type, memref, indices, mask, zero), 0,
-      step);
+      vector::MaskedLoadOp::create(b, type, memref, indices, mask, zero), 0);
 }
 
-/// Widens to registers of f32 and zeroes the elements before `begin`. Elements
-/// of bf16 are split into those at even and those at odd positions: a shift or
-/// a mask of whole registers instead of a permutation. Rows and weights are
-/// split alike, so products still pair up.
-SmallVector<Value> MicroKernels::widen(Value value, int64_t begin,
-                                       int64_t end) {
+/// Widens to registers of f32 and zeroes the elements before `begin`. If both
+/// rows and weights are bf16, elements are split into those at even and those
+/// at odd positions: a shift or a mask of whole registers instead of a
+/// permutation. Both are split alike, so products still pair up.
+SmallVector<Value> MicroKernels::widen(Value value, int64_t begin) {
   SmallVector<Value> parts;
-  if (element.isBF16()) {
+  if (isSplit) {
     auto words = VectorType::get(lanes, b.getI32Type());
     auto splat = [&](uint32_t word) -> Value {
       return arith::ConstantOp::create(
@@ -339,10 +340,10 @@ SmallVector<Value> MicroKernels::widen(Value value, int64_t begin,
     Value odd = arith::AndIOp::create(b, pairs, splat(0xffff0000u));
     for (Value part : {even, odd})
       parts.push_back(arith::BitcastOp::create(b, floats(lanes), part));
-  } else if (element.isF16()) {
-    parts.push_back(arith::ExtFOp::create(b, floats(lanes), value));
-  } else {
+  } else if (getElementTypeOrSelf(value.getType()).isF32()) {
     parts.push_back(value);
+  } else {
+    parts.push_back(arith::ExtFOp::create(b, floats(lanes), value));
   }
   if (begin == 0)
     return parts;

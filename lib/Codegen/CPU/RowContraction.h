@@ -12,8 +12,9 @@
 //   sums[i][n] += sum over k of rows[i][k] * weights[n][k]
 //
 // Every row is an operand of its own, so rows that a dispatch plan scatters
-// over memory are read where they lie. Rows and weights are of one type (f32,
-// bf16 or f16) and contiguous along k, whose size is static; sums are f32.
+// over memory are read where they lie. Rows are all f32, bf16 or f16, and so
+// are weights, of the same type or another. Both are contiguous along k, whose
+// size is static; sums are f32.
 //
 //===----------------------------------------------------------------------===//
 
@@ -32,13 +33,13 @@ struct RegisterBlock {
   unsigned columns; ///< A power of two, at most 4.
 };
 
-/// The block for rows and weights of type `element`. Of 32 registers of
+/// The block for rows of type `element`. Of 32 registers of
 /// AVX-512, 16 hold sums and up to 10 hold operands; of 16 narrower ones, 12
 /// and 3 where operands need no widening, else 8 and 6.
 RegisterBlock getRegisterBlock(unsigned vectorBits, mlir::Type element);
 
-/// `rows`: memref<Kxdt>, `weights`: memref<NxKxdt>, `sums`: memref<Nxf32>, as
-/// many as rows.
+/// `rows`: memref<Kxdt> each, `weights`: memref<NxKxdt>, `sums`: memref<Nxf32>
+/// each, as many as rows.
 mlir::linalg::GenericOp buildRowContraction(mlir::OpBuilder &builder,
                                             mlir::Location loc,
                                             mlir::ValueRange rows,

@@ -62,18 +62,19 @@ static LogicalResult check(const Emission &emission,
                            const SharedExpertsOperands &operands,
                            const ActivationParams &params) {
   if (failed(checkActivation(emission, params)) ||
-      failed(checkOperand(emission, operands.x, "x", 2, isModelType, {0})) ||
-      failed(checkOperand(emission, operands.w13, "shared_w13", 2, isModelType,
-                          {})) ||
-      failed(checkOperand(emission, operands.w2, "shared_w2", 2, isModelType,
-                          {})) ||
-      failed(checkOperand(emission, operands.shared, "shared", 2, isModelType,
-                          {0})) ||
+      failed(
+          checkOperand(emission, operands.x, "x", 2, Elements::Model, {0})) ||
+      failed(checkOperand(emission, operands.w13, "shared_w13", 2,
+                          Elements::Model, {})) ||
+      failed(checkOperand(emission, operands.w2, "shared_w2", 2,
+                          Elements::Model, {})) ||
+      failed(checkOperand(emission, operands.shared, "shared", 2,
+                          Elements::Model, {0})) ||
       failed(checkProduct(emission, operands.x, operands.w13, "shared_w13")))
     return failure();
   if (operands.gate &&
       (failed(checkOperand(emission, operands.gate, "shared_gate", 2,
-                           isModelType, {})) ||
+                           Elements::Model, {})) ||
        failed(
            checkProduct(emission, operands.x, operands.gate, "shared_gate"))))
     return failure();
@@ -88,8 +89,8 @@ moe::codegen::cpu::lowerSharedExperts(const Emission &emission,
     return failure();
   MemRefType w13 = getMemRefType(operands.w13);
   int64_t width = w13.getDimSize(0) / getNumMatrices(params);
-  Value hidden =
-      allocateScratch(emission, operands.x, width, w13.getElementType());
+  Type element = getMemRefType(operands.x).getElementType();
+  Value hidden = allocateScratch(emission, operands.x, width, element);
   if (failed(checkProduct(emission, hidden, operands.w2, "shared_w2")))
     return failure();
 

@@ -20,13 +20,16 @@ struct Case {
   Element element;
   int64_t columns, length;
   bool bias, dynamicColumns;
+  bool wideWeights = false; ///< f32, whatever x is.
+
+  Element weights() const { return wideWeights ? Element::F32 : element; }
 };
 } // namespace
 
 static Program makeGate(const Case &c) {
   int64_t columns = c.dynamicColumns ? -1 : c.columns;
   std::vector<Program::Operand> operands{{c.element, {-1, c.length}},
-                                         {c.element, {columns, c.length}},
+                                         {c.weights(), {columns, c.length}},
                                          {Element::F32, {-1, columns}}};
   if (c.bias)
     operands.push_back({Element::F32, {columns}});
@@ -64,7 +67,8 @@ TEST(CPUDense, GateMatchesPlainLoops) {
       for (const Case &c : {Case{target, element, 64, 96, false, false},
                             Case{target, element, 37, 100, true, false},
                             Case{target, element, 40, 96, true, true},
-                            Case{target, element, 5, 7, false, true}}) {
+                            Case{target, element, 5, 7, false, true},
+                            Case{target, element, 24, 75, false, true, true}}) {
         SCOPED_TRACE(target.cpu + " " + name(element) + " " +
                      std::to_string(c.columns) + "x" +
                      std::to_string(c.length));
@@ -72,7 +76,7 @@ TEST(CPUDense, GateMatchesPlainLoops) {
         ASSERT_TRUE(program.valid());
         for (int64_t tokens : {0, 1, 7, 64, 300}) {
           Tensor x(element, {tokens, c.length}),
-              w(element, {c.columns, c.length});
+              w(c.weights(), {c.columns, c.length});
           Tensor bias(Element::F32, {c.columns});
           Tensor y(Element::F32, {tokens, c.columns});
           x.fill(random, 1.0);
@@ -218,4 +222,46 @@ TEST(CPUDense, MergeRoundsToNearestEven) {
           EXPECT_EQ(y.get(i), expected.get(i));
         EXPECT_TRUE(y.intact());
       }
+}
+
+// y[t] += scale * x[t] * the weights of the token's zero experts.
+TEST(CPUDense, MergeAddsZeroExperts) {
+  constexpr int64_t kExperts = 6, kChosen = 3, kHidden = 45, kTokens = 20;
+  Program program(Target::host(),
+                  {{Element::F32, {-1, kHidden}},
+                   {Element::BF16, {-1, kHidden}},
+                   {Element::I32, {-1, kChosen}},
+                   {Element::F32, {-1, kChosen}},
+                   {Element::F32, {-1, kHidden}}},
+                  [](const Emission &emission, mlir::ValueRange all) {
+                    MergeOperands merge{all[0], {}, all[4]};
+                    merge.x = all[1];
+                    merge.ids = all[2];
+                    merge.weights = all[3];
+                    merge.firstZeroExpert = kExperts;
+                    merge.zeroScale = 6.0;
+                    return lowerMerge(emission, merge);
+                  });
+  ASSERT_TRUE(program.valid());
+  std::mt19937 random(6);
+  Tensor routed(Element::F32, {kTokens, kHidden});
+  Tensor x(Element::BF16, {kTokens, kHidden});
+  Tensor ids(Element::I32, {kTokens, kChosen});
+  Tensor weights(Element::F32, {kTokens, kChosen});
+  Tensor y(Element::F32, {kTokens, kHidden});
+  routed.fill(random, 1.0);
+  x.fill(random, 1.0);
+  weights.fill(random, 1.0);
+  for (int64_t i = 0; i < ids.size(); ++i)
+    ids.set(i, static_cast<int64_t>(random() % 10) - 1);
+  program.run({&routed, &x, &ids, &weights, &y});
+  for (int64_t t = 0; t < kTokens; ++t) {
+    double weight = 0;
+    for (int64_t j = 0; j < kChosen; ++j)
+      weight += ids.get(t, j) >= kExperts ? weights.get(t, j) : 0.0;
+    for (int64_t i = 0; i < kHidden; ++i)
+      EXPECT_NEAR(y.get(t, i), routed.get(t, i) + 6.0 * weight * x.get(t, i),
+                  1e-4);
+  }
+  EXPECT_TRUE(y.intact());
 }

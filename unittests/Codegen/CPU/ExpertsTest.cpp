@@ -172,13 +172,14 @@ static void fillIds(Tensor &ids, int64_t experts, std::mt19937 &random) {
   }
 }
 
-static void expectMatch(const Target &target, const Case &c) {
+static void expectMatch(const Target &target, const Case &c,
+                        std::vector<int64_t> batches = {0, 1, 7, 64, 300}) {
   SCOPED_TRACE(target.cpu + " " + name(c.element) + " H=" +
                std::to_string(c.hidden) + " I=" + std::to_string(c.width));
   Program program = makeExperts(target, c);
   ASSERT_TRUE(program.valid());
   std::mt19937 random(5);
-  for (int64_t tokens : {0, 1, 7, 64, 300}) {
+  for (int64_t tokens : batches) {
     Layer layer(c, tokens);
     layer.fill(random);
     fillIds(layer.ids, c.experts, random);
@@ -212,7 +213,8 @@ TEST(CPUExperts, EveryActivation) {
         params.activation = activation;
         params.gated = gated;
         params.interleaved = activation == Activation::SwiGLUOAI;
-        expectMatch(target, {Element::F32, 4, 2, 48, 37, params, true});
+        expectMatch(target, {Element::F32, 4, 2, 48, 37, params, true},
+                    {1, 64});
       }
 }
 
@@ -228,7 +230,7 @@ TEST(CPUExperts, BiasesInputWeightAndScale) {
 // K is split into blocks where rows are longer than a block.
 TEST(CPUExperts, LongRows) {
   for (Element element : {Element::F32, Element::F16})
-    expectMatch(Target::host(), {element, 3, 2, 2500, 64, {}});
+    expectMatch(Target::host(), {element, 3, 2, 2500, 64, {}}, {1, 7});
 }
 
 // Rows of tokens are bitwise the same whether they come alone, among others, in
@@ -271,6 +273,72 @@ TEST(CPUExperts, RowsDoNotDependOnTheBatch) {
         std::swap(part.w2, all.w2);
       }
     }
+}
+
+// Experts that are elsewhere are left out; the map may send ids anywhere.
+TEST(CPUDispatchPlan, ExpertMap) {
+  constexpr int64_t kChosen = 4, kTokens = 50;
+  Program program(Target::host(),
+                  {{Element::I32, {-1, kChosen}},
+                   {Element::I32, {8}},
+                   {Element::I32, {4}},
+                   {Element::I32, {-1}},
+                   {Element::I32, {-1, kChosen}}},
+                  [](const Emission &emission, mlir::ValueRange all) {
+                    DispatchPlanOperands plan{all[0], all[2], all[3], all[4]};
+                    plan.expertMap = all[1];
+                    return lowerDispatchPlan(emission, plan);
+                  });
+  ASSERT_TRUE(program.valid());
+  Case c{Element::F32, 3, kChosen, 16, 16, {}};
+  Layer layer(c, kTokens);
+  std::mt19937 random(10);
+  Tensor map(Element::I32, {8});
+  const int64_t places[8] = {-1, 2, -1, 0, 1, 3, -7, -1};
+  for (int64_t i = 0; i < 8; ++i)
+    map.set(i, places[i]);
+  for (int64_t i = 0; i < layer.ids.size(); ++i)
+    layer.ids.set(i, static_cast<int64_t>(random() % 12) - 2);
+  program.run(
+      {&layer.ids, &map, &layer.offsets, &layer.sources, &layer.pairRows});
+  // The plan is the one of the mapped ids.
+  for (int64_t i = 0; i < layer.ids.size(); ++i) {
+    int64_t id = layer.ids.get(i);
+    layer.ids.set(i, id >= 0 && id < 8 ? places[id] : -1);
+  }
+  expectPlan(layer, c.experts);
+}
+
+// Without weights all are 1; the sums of narrow results are rounded once.
+TEST(CPUCombine, NarrowResultWithoutWeights) {
+  constexpr int64_t kPairs = 12, kHidden = 45;
+  Program program(Target::host(),
+                  {{Element::BF16, {-1, kHidden}},
+                   {Element::I32, {-1, 3}},
+                   {Element::BF16, {-1, kHidden}}},
+                  [](const Emission &emission, mlir::ValueRange all) {
+                    return lowerCombine(emission, {all[0], all[1], {}, all[2]},
+                                        0.5);
+                  });
+  ASSERT_TRUE(program.valid());
+  Tensor out(Element::BF16, {kPairs, kHidden}), rows(Element::I32, {4, 3});
+  Tensor routed(Element::BF16, {4, kHidden}), expected(routed);
+  for (int64_t i = 0; i < out.size(); ++i)
+    out.set(i, (i * 7 % 101 - 50) / 8.0);
+  for (int64_t i = 0; i < rows.size(); ++i)
+    rows.set(i, i % 5 == 0 ? -1 : kPairs - 1 - i);
+  program.run({&out, &rows, &routed});
+  for (int64_t t = 0; t < 4; ++t)
+    for (int64_t i = 0; i < kHidden; ++i) {
+      double sum = 0;
+      for (int64_t j = 0; j < 3; ++j)
+        if (rows.get(t, j) >= 0)
+          sum += 0.5 * out.get(rows.get(t, j), i);
+      // Exact in f32 and in double.
+      expected.set(t * kHidden + i, sum);
+      EXPECT_EQ(routed.get(t, i), expected.get(t, i));
+    }
+  EXPECT_TRUE(routed.intact());
 }
 
 // One expert gets every pair, then none does.

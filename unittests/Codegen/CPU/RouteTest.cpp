@@ -17,6 +17,9 @@ using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 
 static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// The choice score of experts outside the chosen groups: even below -infinity
+/// in sortedIds().
+static const double kExcluded = std::numeric_limits<double>::quiet_NaN();
 
 namespace {
 struct Case {
@@ -82,13 +85,15 @@ static std::vector<int64_t> sortedIds(const std::vector<double> &values) {
   std::vector<int64_t> ids(values.size());
   for (size_t i = 0; i < ids.size(); ++i)
     ids[i] = i;
-  std::stable_sort(ids.begin(), ids.end(),
-                   [&](int64_t a, int64_t b) { return values[a] > values[b]; });
+  std::stable_sort(ids.begin(), ids.end(), [&](int64_t a, int64_t b) {
+    if (std::isnan(values[a]) || std::isnan(values[b]))
+      return !std::isnan(values[a]) && std::isnan(values[b]);
+    return values[a] > values[b];
+  });
   return ids;
 }
 
-/// The scores that decide the choice: with bias, and -infinity outside the
-/// chosen groups.
+/// The scores that decide the choice, with bias.
 static std::vector<double>
 plainChoice(const Case &c, std::vector<double> scores, const Tensor &bias) {
   for (int64_t e = 0; e < c.experts; ++e) {
@@ -107,7 +112,7 @@ plainChoice(const Case &c, std::vector<double> scores, const Tensor &bias) {
   }
   std::vector<int64_t> order = sortedIds(groups);
   for (int64_t place = c.params.chosenGroups; place < c.params.groups; ++place)
-    std::fill_n(scores.begin() + order[place] * size, size, -kInfinity);
+    std::fill_n(scores.begin() + order[place] * size, size, kExcluded);
   return scores;
 }
 
@@ -150,7 +155,8 @@ static void expectToken(const Case &c, const Tensor &logits, const Tensor &bias,
     if (id != expected[j]) {
       EXPECT_NEAR(choice[id], choice[expected[j]], 1e-6);
     }
-    chosen.push_back(scores[id]);
+    bool isScore = c.params.weights == ChosenWeights::Scores;
+    chosen.push_back(isScore ? scores[id] : logits.get(t, id));
   }
   std::vector<double> plain = plainWeights(c, chosen);
   for (int64_t j = 0; j < c.chosen; ++j)
@@ -189,7 +195,10 @@ static std::vector<Case> allCases() {
   gptOss.weights = ChosenWeights::Softmax;
   RoutingParams llama4 = gptOss;
   llama4.weights = ChosenWeights::Sigmoid;
+  RoutingParams mixed = deepseekV3;
+  mixed.weights = ChosenWeights::Softmax;
   return {{"qwen2", 60, 4, false, softmax},
+          {"mixed", 64, 5, true, mixed},
           {"mixtral", 8, 2, false, renormalized},
           {"deepseek_v2", 160, 6, false, maxGroups},
           {"ernie", 64, 6, true, minimum},
@@ -275,6 +284,7 @@ TEST(CPURoute, SurvivesNaNsAndInfinities) {
         ASSERT_TRUE(id >= 0 && id < c.experts && !seen[id]) << id;
         seen[id] = true;
       }
+      // One NaN makes every softmax score NaN, and groups may hide numbers.
       if (c.params.scores == Scores::Softmax || c.params.groups > 1)
         continue;
       auto isNumber = [&](int64_t e) { return !std::isnan(logits.get(t, e)); };
@@ -303,4 +313,47 @@ TEST(CPURoute, AbsentExpertsArePadding) {
     EXPECT_EQ(ids.get(j), expected[j]);
   EXPECT_EQ(weights.get(3), 0.0);
   EXPECT_EQ(weights.get(4), 0.0);
+}
+
+// Ids become those of replicas, spread by the row's hash; counts and maps that
+// make no sense do not lead out of the map.
+TEST(CPURoute, ReplicasOfExperts) {
+  constexpr int64_t kExperts = 8, kChosen = 2, kTokens = 40;
+  Program program(Target::host(),
+                  {{Element::F32, {-1, kExperts}},
+                   {Element::I32, {kExperts, 3}},
+                   {Element::I32, {kExperts}},
+                   {Element::I32, {-1, kChosen}},
+                   {Element::F32, {-1, kChosen}}},
+                  [](const Emission &emission, mlir::ValueRange all) {
+                    RouteOperands route{all[0], {}, all[3], all[4]};
+                    route.logicalToPhysical = all[1];
+                    route.replicaCount = all[2];
+                    return lowerRoute(emission, route, {});
+                  });
+  ASSERT_TRUE(program.valid());
+  std::mt19937 random(5);
+  Tensor logits(Element::F32, {kTokens, kExperts});
+  Tensor map(Element::I32, {kExperts, 3}), count(Element::I32, {kExperts});
+  Tensor ids(Element::I32, {kTokens, kChosen});
+  Tensor weights(Element::F32, {kTokens, kChosen});
+  logits.fill(random, 2.0);
+  // Expert e has the physical ids 10 e, 10 e + 1, ... of its replicas.
+  const int64_t counts[kExperts] = {1, 2, 3, 1, 2, 3, 0, 99};
+  const int64_t used[kExperts] = {1, 2, 3, 1, 2, 3, 1, 3};
+  for (int64_t e = 0; e < kExperts; ++e) {
+    count.set(e, counts[e]);
+    for (int64_t r = 0; r < 3; ++r)
+      map.set(e * 3 + r, r < used[e] ? 10 * e + r : -1);
+  }
+  program.run({&logits, &map, &count, &ids, &weights});
+  Case c{"", kExperts, kChosen, false, {}};
+  for (int64_t t = 0; t < kTokens; ++t) {
+    std::vector<int64_t> expected = sortedIds(plainScores(c, logits, t));
+    uint32_t hash = static_cast<uint32_t>(t) * 2654435769u;
+    for (int64_t j = 0; j < kChosen; ++j) {
+      int64_t e = expected[j];
+      EXPECT_EQ(ids.get(t, j), 10 * e + hash % used[e]);
+    }
+  }
 }

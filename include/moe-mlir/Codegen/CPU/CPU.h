@@ -20,8 +20,10 @@
 // Shapes: T tokens, H hidden width, E experts, k experts per token, I
 // intermediate width, P = T * k pairs of token and expert. T, and E where
 // noted, may be dynamic; all other dimensions are static. All memrefs have the
-// identity layout. `dt` is f32, bf16 or f16: sums are taken in f32 and rounded
-// to dt once, where they are stored.
+// identity layout. Elements are f32, bf16 or f16, for each operand its own,
+// where no type is named: sums are taken in f32 and rounded once, where they
+// are stored. Operands of the structs below that are marked optional may be
+// null.
 //
 // Numerics: the value of an output element depends on its operands' values
 // alone, never on T, on the block or on the number of rows that were computed
@@ -73,8 +75,8 @@ using Launches = llvm::FailureOr<llvm::SmallVector<Launch>>;
 // Router
 //===----------------------------------------------------------------------===//
 
-/// logits [T, E] f32 = x [T, H] dt * weight [E, H] dt^T (+ bias [E] dt or f32).
-/// E may be dynamic.
+/// logits [T, E] f32 = x [T, H] * weight [E, H]^T (+ bias [E]). E may be
+/// dynamic.
 struct GateOperands {
   mlir::Value x, weight;
   mlir::Value bias; ///< Optional.
@@ -86,11 +88,12 @@ Launches lowerGate(const Emission &emission, const GateOperands &operands);
 enum class Scores { Softmax, Sigmoid, SqrtSoftplus, Logits };
 /// What the score of a group of experts is.
 enum class GroupScore { Max, TopTwoSum };
-/// What is done to the scores of the chosen experts to make them weights.
+/// Where weights come from: the scores of the chosen experts, or a softmax over
+/// their logits, or the sigmoid of each.
 enum class ChosenWeights { Scores, Softmax, Sigmoid };
 
-/// How experts are chosen and weighted (facts: the routing modes of
-/// transformers' families).
+/// How experts are chosen and weighted: what the routers of the known model
+/// families do.
 struct RoutingParams {
   Scores scores = Scores::Softmax;
   /// Experts are chosen among the `chosenGroups` best of `groups` groups of
@@ -111,12 +114,17 @@ struct RoutingParams {
 /// `correctionBias` [E] f32, experts and groups are chosen by score + bias, and
 /// weights come from the scores alone. The k experts are in falling order of
 /// their choice scores; ties go to the smaller id, and NaN compares as -inf.
-/// Experts outside the chosen groups compare as -inf. With k > E the remaining
-/// slots get id -1 and weight 0.
+/// Experts outside the chosen groups are not chosen. Where fewer than k experts
+/// are left, the remaining slots get id -1 and weight 0. E may be dynamic.
+///
+/// With EPLB's maps `logicalToPhysical` [E, R + 1] i32 and `replicaCount` [E]
+/// i32, ids are physical: the replica of expert e for the token in row t is
+/// number ((t * 2654435769) mod 2^32) mod replicaCount[e].
 struct RouteOperands {
   mlir::Value logits;
   mlir::Value correctionBias; ///< Optional.
   mlir::Value ids, weights;
+  mlir::Value logicalToPhysical = {}, replicaCount = {}; ///< Optional.
 };
 Launches lowerRoute(const Emission &emission, const RouteOperands &operands,
                     const RoutingParams &params);
@@ -130,10 +138,14 @@ Launches lowerRoute(const Emission &emission, const RouteOperands &operands,
 ///   expertOffsets [E + 1] i32: rows of expert e are [offsets[e], offsets[e+1])
 ///   sourceRows [P] i32: the token of each sorted pair; -1 after the last
 ///   pairRows [T, k] i32: where each pair was sorted to; -1 if left out
-/// E + 1 may be dynamic. T * k is below 2^31.
+/// E + 1 may be dynamic. P is below 2^31.
+///
+/// With `expertMap` [N] i32, ids are those of N experts of which E are here:
+/// expert i is number expertMap[i] here, or nowhere if that is negative.
 struct DispatchPlanOperands {
   mlir::Value ids;
   mlir::Value expertOffsets, sourceRows, pairRows;
+  mlir::Value expertMap = {}; ///< Optional.
 };
 Launches lowerDispatchPlan(const Emission &emission,
                            const DispatchPlanOperands &operands);
@@ -159,13 +171,14 @@ struct ActivationParams {
 };
 
 /// The MLPs of the routed experts on the rows of a dispatch plan:
-///   rows [R, H] dt; sorted pair p reads row sourceRows[p]
-///   w13 [E, 2I, H] dt ([E, I, H] if not gated), w2 [E, H, I] dt
-///   b13 [E, 2I], b2 [E, H]: optional, dt or f32
+///   rows [R, H]; sorted pair p reads row sourceRows[p]
+///   w13 [E, 2I, H] ([E, I, H] if not gated), w2 [E, H, I]
+///   b13 [E, 2I] ([E, I]) and b2 [E, H], optional
 ///   inputWeight [R, 1] f32: optional, multiplies a row before the first GEMM
-///   out [P, H] dt: row p is sorted pair p; rows after the last are not written
+///   out [P, H]: row p is sorted pair p; rows after the last are not written
 /// E may be dynamic. Two launches; a block of an expert without rows returns at
-/// once, so only experts that are hit are read. Scratch: [P, I] dt.
+/// once, so only experts that are hit are read. Scratch: [P, I] of the rows'
+/// type.
 struct ExpertsOperands {
   mlir::Value rows, expertOffsets, sourceRows, w13, w2;
   mlir::Value b13, b2, inputWeight; ///< Optional.
@@ -174,11 +187,13 @@ struct ExpertsOperands {
 Launches lowerExperts(const Emission &emission, const ExpertsOperands &operands,
                       const ActivationParams &params);
 
-/// routed [T, H] f32: token t gets scale * sum over its slots j, in order, of
+/// routed [T, H]: token t gets scale * sum over its slots j, in order, of
 /// weights[t, j] * expertOut[pairRows[t, j]]; slots with row -1 add nothing.
-/// expertOut [P, H] dt, pairRows [T, k] i32, weights [T, k] f32.
+/// expertOut [P, H], pairRows [T, k] i32, weights [T, k] f32; without weights
+/// all are 1.
 struct CombineOperands {
-  mlir::Value expertOut, pairRows, weights;
+  mlir::Value expertOut, pairRows;
+  mlir::Value weights; ///< Optional.
   mlir::Value routed;
 };
 Launches lowerCombine(const Emission &emission, const CombineOperands &operands,
@@ -188,10 +203,10 @@ Launches lowerCombine(const Emission &emission, const CombineOperands &operands,
 // Dense phases
 //===----------------------------------------------------------------------===//
 
-/// shared [T, H] f32: the MLP that every token passes through.
-///   x [T, H] dt, w13 [2S, H] dt ([S, H] if not gated), w2 [H, S] dt
-///   gate [1, H] dt: optional, scales a token's result by sigmoid(x * gate^T)
-/// Two launches (three with a gate). Scratch: [T, S] dt and [T, 1] f32.
+/// shared [T, H]: the MLP that every token passes through.
+///   x [T, H], w13 [2S, H] ([S, H] if not gated), w2 [H, S]
+///   gate [1, H]: optional, scales a token's result by sigmoid(x * gate^T)
+/// Two launches (three with a gate). Scratch: [T, S] of x's type, [T, 1] f32.
 struct SharedExpertsOperands {
   mlir::Value x, w13, w2;
   mlir::Value gate; ///< Optional.
@@ -201,7 +216,7 @@ Launches lowerSharedExperts(const Emission &emission,
                             const SharedExpertsOperands &operands,
                             const ActivationParams &params);
 
-/// y [T, B] dt or f32 = x [T, A] dt * weight [B, A] dt^T.
+/// y [T, B] = x [T, A] * weight [B, A]^T.
 struct ProjectOperands {
   mlir::Value x, weight;
   mlir::Value y;
@@ -209,11 +224,17 @@ struct ProjectOperands {
 Launches lowerProject(const Emission &emission,
                       const ProjectOperands &operands);
 
-/// y [T, H] dt = routed [T, H] f32 (+ shared [T, H] f32).
+/// y [T, H] = routed [T, H] (+ shared [T, H]). With x [T, H], ids [T, k] i32
+/// and weights [T, k] f32, zero experts contribute the token itself: x[t] times
+/// zeroScale times the weights of the slots whose id is at least
+/// firstZeroExpert, added in the order of slots.
 struct MergeOperands {
   mlir::Value routed;
   mlir::Value shared; ///< Optional.
   mlir::Value y;
+  mlir::Value x = {}, ids = {}, weights = {}; ///< Optional, together.
+  int64_t firstZeroExpert = 0;
+  double zeroScale = 1.0;
 };
 Launches lowerMerge(const Emission &emission, const MergeOperands &operands);
 
