@@ -136,7 +136,8 @@ moe::compileAndExplain(ModuleOp module, Form form,
   FailureOr<std::string> text = makeDescriptor(function, descriptor);
   if (failed(text))
     return failure();
-  module->setAttr("moe.descriptor", StringAttr::get(module.getContext(), *text));
+  module->setAttr("moe.descriptor",
+                  StringAttr::get(module.getContext(), *text));
   std::string error;
   if (failed(run([&](OpPassManager &pm) {
         if (llvm::Error failure = buildRuntimePipeline(pm, pipeline))

@@ -9,6 +9,7 @@
 #include "Descriptor.h"
 
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 #include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Schedule.h"
@@ -36,17 +37,18 @@ static llvm::json::Object describeArgument(func::FuncOp function,
   auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
   llvm::json::Array shape;
   for (int64_t size : type.getShape())
-    shape.push_back(ShapedType::isDynamic(size)
-                        ? (type.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS
-                                               : MOERT_DIM_TOKENS)
-                        : size);
+    shape.push_back(
+        ShapedType::isDynamic(size)
+            ? (type.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS : MOERT_DIM_TOKENS)
+            : size);
   return llvm::json::Object{
       {"name", name ? name.str() : ("argument " + Twine(index)).str()},
       {"dtype", getDTypeName(type.getElementType())},
       {"shape", std::move(shape)}};
 }
 
-static llvm::json::Object describeParallel(const policy::ParallelConfig &config) {
+static llvm::json::Object
+describeParallel(const policy::ParallelConfig &config) {
   auto text = [](std::string_view view) { return std::string(view); };
   return llvm::json::Object{
       {"tensor_parallel_size", config.tensorParallelSize},
@@ -93,8 +95,8 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
   }
 
   schedule::SlotAttr::Bytes bytes = {0, 0, 0};
-  if (auto size = function->getAttrOfType<AffineMapAttr>(
-          "schedule.workspace_size")) {
+  if (auto size =
+          function->getAttrOfType<AffineMapAttr>("schedule.workspace_size")) {
     auto zero =
         AffineMap::get(2, 0, getAffineConstantExpr(0, function.getContext()));
     bytes = schedule::SlotAttr::get(function.getContext(),
@@ -119,6 +121,7 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
       {"max_num_tokens", orNull(input.maxTokens)},
       {"static_num_tokens", orNull(input.staticTokens)},
       {"decision", parseText(policy::explainJson(*explanation))},
+      {"schedule", schedule::toJson(function)},
       {"workspace", llvm::json::Object{{"bytes", bytes[0]},
                                        {"bytes_per_token", bytes[1]},
                                        {"bytes_per_total_token", bytes[2]}}}};

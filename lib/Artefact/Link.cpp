@@ -33,8 +33,9 @@ static Expected<std::string> findLinker() {
   for (StringRef name : {"ld.lld-22", "ld.lld", "ld"})
     if (ErrorOr<std::string> program = sys::findProgramByName(name))
       return *program;
-  return makeError("expected a linker (ld.lld-22, ld.lld or ld) on the PATH but "
-                   "found none");
+  return makeError(
+      "expected a linker (ld.lld-22, ld.lld or ld) on the PATH but "
+      "found none");
 }
 
 Error moe::linkShared(ArrayRef<char> object, StringRef path,
@@ -62,8 +63,8 @@ Error moe::linkShared(ArrayRef<char> object, StringRef path,
     return makeError("cannot write '" + path + "': " + code.message());
   auto removeLinked = make_scope_exit([&] { sys::fs::remove(linked); });
 
-  SmallVector<StringRef> arguments = {*linker, "-shared",  "-z",   "relro",
-                                      "-o",    linked,     objectPath};
+  SmallVector<StringRef> arguments = {*linker, "-shared", "-z",      "relro",
+                                      "-o",    linked,    objectPath};
   // The artefact finds the runtime that is loaded already, lies beside it, or
   // is the one that it was linked with.
   SmallString<128> runtimeFolder = sys::path::parent_path(runtime);
@@ -73,8 +74,8 @@ Error moe::linkShared(ArrayRef<char> object, StringRef path,
   std::optional<StringRef> redirects[] = {StringRef(""), errorPath.str(),
                                           errorPath.str()};
   std::string problem;
-  int code = sys::ExecuteAndWait(*linker, arguments, std::nullopt,
-                                 redirects, 0, 0, &problem);
+  int code = sys::ExecuteAndWait(*linker, arguments, std::nullopt, redirects, 0,
+                                 0, &problem);
   if (code != 0) {
     if (auto text = MemoryBuffer::getFile(errorPath))
       problem += (*text)->getBuffer().rtrim();

@@ -195,8 +195,11 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
   LogicalResult lowerRun(schedule::RunOp run, const cpu::Target &cpuTarget) {
     Block &body = run.getBody().front();
     for (Operation &op : llvm::make_early_inc_range(body)) {
-      if (!isa<PhaseOpInterface>(op))
-        continue;
+      if (!isa<PhaseOpInterface>(op)) {
+        if (isPure(&op) || isa<schedule::LaunchOp, memref::DimOp>(op))
+          continue;
+        return op.emitOpError("has no kernel on target 'cpu'");
+      }
       auto function = run->getParentOfType<func::FuncOp>();
       // Scratch is set up at the entry, before any work is issued. Sizes of
       // blocks are part of the run.

@@ -228,9 +228,9 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   runtime.emitSignature(loc, signature, function.getName(), inputs, outputs,
                         maxTokens, numRanks, sizeName());
 
-  auto entry =
-      func::FuncOp::create(b, loc, runName(), b.getFunctionType({ptr}, {i32}));
-  Block *begin = entry.addEntryBlock();
+  auto entry = LLVM::LLVMFuncOp::create(
+      b, loc, runName(), LLVM::LLVMFunctionType::get(i32, {ptr}));
+  Block *begin = entry.addEntryBlock(b);
   call = begin->getArgument(0);
   // The old body follows; its arguments become buffers taken from the call.
   Region &region = entry.getBody();
@@ -248,7 +248,7 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   cf::CondBranchOp::create(b, loc, accepted, body, ValueRange(), refused,
                            ValueRange());
   b.setInsertionPointToStart(refused);
-  func::ReturnOp::create(b, loc, status);
+  LLVM::ReturnOp::create(b, loc, status);
 
   b.setInsertionPointToStart(body);
   Value inputTensors = loadField(fields, call, kInputs);
@@ -275,6 +275,8 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
     if (isa_and_nonnull<ScheduleDialect>(op->getDialect()) ||
         isa<func::ReturnOp>(op))
       ops.push_back(op);
+    // A run's launches are converted with it.
+    return isa<RunOp>(op) ? WalkResult::skip() : WalkResult::advance();
   });
   for (Operation *op : ops)
     if (failed(convert(op)))
@@ -298,11 +300,14 @@ LogicalResult EntryBuilder::convert(Operation *op) {
     mark.erase();
   } else if (auto slice = dyn_cast<SliceOp>(op)) {
     convertSlice(slice);
+  } else if (auto total = dyn_cast<TotalTokensOp>(op)) {
+    Value count = runtime.call(b, loc, "moert_call_total_tokens", {call});
+    total.getTokens().replaceAllUsesWith(
+        arith::IndexCastOp::create(b, loc, b.getIndexType(), count));
+    total.erase();
   } else if (auto ret = dyn_cast<func::ReturnOp>(op)) {
-    if (ret.getNumOperands() != 0)
-      return success(); // the refusal's
     Value status = runtime.call(b, loc, "moert_call_end", {call});
-    func::ReturnOp::create(b, loc, status);
+    LLVM::ReturnOp::create(b, loc, status);
     ret.erase();
   }
   return success();

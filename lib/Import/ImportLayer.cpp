@@ -129,7 +129,7 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
                         const policy::ParallelConfig &config,
                         bool sequenceParallelFamily) {
   MLIRContext *context = module.getContext();
-  Location loc = NameLoc::get(StringAttr::get(context, spec.name));
+  Location loc = UnknownLoc::get(context);
   policy::DerivedParallelism derived =
       policy::derive(config, getLayerTraits(spec, sequenceParallelFamily));
   for (const std::string &warning : derived.warnings)
@@ -183,11 +183,11 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   auto layer = LayerOp::create(
       b, loc, result, input("hidden_states"), input("router_weight"),
       input("router_bias"), input("correction_bias"), input("topk_ids"),
-      input("topk_weights"), input(gated ? "w13" : "w1"),
-      input("w2"), input(gated ? "b13" : "b1"), input("b2"), /*w13_scale=*/Value(),
-      /*w2_scale=*/Value(), input(gated ? "shared_w13" : "shared_w1"), input("shared_w2"),
-      input("shared_gate"), input("latent_in"), input("latent_out"),
-      input("logical_to_physical"), input("replica_count"),
+      input("topk_weights"), input(gated ? "w13" : "w1"), input("w2"),
+      input(gated ? "b13" : "b1"), input("b2"), /*w13_scale=*/Value(),
+      /*w2_scale=*/Value(), input(gated ? "shared_w13" : "shared_w1"),
+      input("shared_w2"), input("shared_gate"), input("latent_in"),
+      input("latent_out"), input("logical_to_physical"), input("replica_count"),
       getRouting(context, spec), getActivation(context, spec.activation),
       QuantAttr(), ParallelAttr(),
       spec.routing.source == RoutingSpec::Source::Given

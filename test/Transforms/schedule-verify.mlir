@@ -2,7 +2,7 @@
 
 // The four runs of a layer with a forked and joined branch: everything that
 // conflicts is ordered.
-// CHECK-LABEL: func @fork_and_join
+// CHECK-LABEL: func.func @fork_and_join
 func.func @fork_and_join(%x: memref<?x64xf32>, %shared: memref<?x64xf32>,
                          %y: memref<?x64xf32> {bufferize.result}) {
   %c0 = arith.constant 0 : index
@@ -25,7 +25,7 @@ func.func @fork_and_join(%x: memref<?x64xf32>, %shared: memref<?x64xf32>,
 }
 
 // Three streams: aux is ordered before compute through comm alone.
-// CHECK-LABEL: func @through_a_third_stream
+// CHECK-LABEL: func.func @through_a_third_stream
 func.func @through_a_third_stream(%x: memref<8xf32>,
                                   %y: memref<8xf32> {bufferize.result}) {
   %a = memref.alloc() : memref<8xf32>

@@ -15,8 +15,8 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/Parser/Parser.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 
@@ -84,12 +84,12 @@ static void printDiagnostic(mlir::Diagnostic &diagnostic) {
     break;
   }
   std::string where;
-  if (auto loc = diagnostic.getLocation()
-                     ->findInstanceOf<mlir::FileLineColLoc>())
+  if (auto loc =
+          diagnostic.getLocation()->findInstanceOf<mlir::FileLineColLoc>())
     where = loc.getFilename().str() + ":" + std::to_string(loc.getLine()) +
             ":" + std::to_string(loc.getColumn()) + ": ";
-  std::cerr << "moe-compile: " << where << severity << ": "
-            << diagnostic.str() << "\n";
+  std::cerr << "moe-compile: " << where << severity << ": " << diagnostic.str()
+            << "\n";
   for (mlir::Diagnostic &note : diagnostic.getNotes())
     printDiagnostic(note);
 }
@@ -145,8 +145,8 @@ static int run(Options &options) {
     if (!module)
       return BadUsage;
   } else {
-    Result<ModelLayer> parsed = readModelConfig(
-        options.input, flags.getModelConfigOptions());
+    Result<ModelLayer> parsed =
+        readModelConfig(options.input, flags.getModelConfigOptions());
     if (!parsed)
       return fail(parsed.error(), BadUsage);
     model = std::move(*parsed);
@@ -174,13 +174,12 @@ static int run(Options &options) {
   std::string name = function->getName().str();
 
   if (!options.explain.empty()) {
-    mlir::FailureOr<policy::Explanation> explanation = compileAndExplain(
-        *module, Form::Schedule, compile, options.numTokens);
+    mlir::FailureOr<policy::Explanation> explanation =
+        compileAndExplain(*module, Form::Schedule, compile, options.numTokens);
     if (mlir::failed(explanation))
       return Failed;
-    std::cout << (options.explain == "json"
-                      ? policy::explainJson(*explanation)
-                      : policy::explainText(*explanation))
+    std::cout << (options.explain == "json" ? policy::explainJson(*explanation)
+                                            : policy::explainText(*explanation))
               << "\n";
     return Done;
   }

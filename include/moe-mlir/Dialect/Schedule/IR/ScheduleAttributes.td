@@ -50,7 +50,7 @@ def Schedule_StreamAttr : Schedule_Attr<"Stream", "stream"> {
     /// "compute", "aux" or "comm ep".
     std::string getDisplayName() const;
   }];
-  let assemblyFormat = "`<` $kind ($communicator^)? `>`";
+  let assemblyFormat = "`<` $kind (`,` $communicator^)? `>`";
   let genVerifyDecl = 1;
 }
 

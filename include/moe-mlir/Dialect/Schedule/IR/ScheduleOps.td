@@ -178,7 +178,7 @@ def Schedule_SliceOp : Schedule_Op<"slice", [Pure]> {
   );
   let results = (outs AnyMemRef:$buffer);
   let assemblyFormat = [{
-    $workspace `[` $slot `]` `(` ($sizes^)? `)` attr-dict `:` type($buffer)
+    $workspace `[` $slot `]` `` `(` ($sizes^)? `)` attr-dict `:` type($buffer)
   }];
   let extraClassDeclaration = [{
     /// The slot that the op names.

@@ -1,0 +1,186 @@
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+
+// schedule.run C1: work is issued by the host, not by work.
+func.func @nested() {
+  // expected-error @below {{'schedule.run' op expected a body without nested issue but got 'schedule.mark'}}
+  schedule.run on(compute) {
+    %a = schedule.mark on(compute)
+  }
+  return
+}
+
+// -----
+
+// schedule.run C2: an allocation would live at issue time.
+func.func @allocates() {
+  // expected-error @below {{'schedule.run' op expected a body that allocates and frees nothing but got 'memref.alloc'}}
+  schedule.run on(compute) {
+    %a = memref.alloc() : memref<4xf32>
+  }
+  return
+}
+
+// -----
+
+// schedule.run C3: one stream needs no event of its own.
+func.func @own_event() {
+  %a = schedule.mark on(aux)
+  // expected-error @below {{'schedule.run' op expected events of other streams but waits for one of its own stream 'aux'}}
+  schedule.run on(aux) after(%a) {}
+  return
+}
+
+// -----
+
+// A communicator has a name.
+func.func @no_communicator() {
+  // expected-error @below {{expected stream 'compute', 'aux' or 'comm' but got 'copy'}}
+  schedule.run on(copy) {}
+  return
+}
+
+// -----
+
+// schedule.launch C1: the stream is that of the run.
+func.func private @kernel(index, memref<4xf32>)
+func.func @outside(%x: memref<4xf32>, %g: index) {
+  // expected-error @below {{'schedule.launch' op expected to lie in a 'schedule.run'}}
+  schedule.launch @kernel grid(%g) reads(%x : memref<4xf32>)
+  return
+}
+
+// -----
+
+// schedule.launch C2: the kernel exists.
+func.func @no_kernel(%x: memref<4xf32>, %g: index) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.launch' op expected a kernel named @kernel}}
+    schedule.launch @kernel grid(%g) reads(%x : memref<4xf32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.launch C2: the kernel takes a block number and the operands.
+// expected-note @below {{kernel defined here}}
+func.func private @kernel(index, memref<8xf32>)
+func.func @wrong_kernel(%x: memref<4xf32>, %g: index) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.launch' op expected kernel @kernel of arguments ('index', 'memref<4xf32>') but got ('index', 'memref<8xf32>')}}
+    schedule.launch @kernel grid(%g) reads(%x : memref<4xf32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.workspace C1: a slot is found by its name.
+func.func @twice(%b: memref<?xi8>, %t: index) {
+  // expected-error @below {{'schedule.workspace' op expected unique slot names but got "a" twice}}
+  %w = schedule.workspace %b(%t, %t) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (256)>,
+    #schedule.slot<"a", offset = (t, n) -> (256), size = (t, n) -> (256)>
+  ] : memref<?xi8>
+  return
+}
+
+// -----
+
+// schedule.workspace C2: bytes that may be any number.
+func.func @bytes(%b: memref<64xi8>, %t: index) {
+  // expected-error @below {{'schedule.workspace' op expected bytes of type 'memref<?xi8>' but got 'memref<64xi8>'}}
+  %w = schedule.workspace %b(%t, %t) slots [] : memref<64xi8>
+  return
+}
+
+// -----
+
+// A slot is aligned whatever the tokens.
+// expected-error @below {{expected coefficients of the size of slot "a" that are multiples of 256 and not negative but got 100}}
+func.func private @slot() attributes {slot = #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (t * 100)>}
+
+// -----
+
+// A slot is linear, so that disjointness can be read off the table.
+// expected-error @below {{expected the offset of slot "a" to be linear in (tokens, total tokens) but got affine_map<(d0, d1) -> (d0 ceildiv 256)>}}
+func.func private @slot() attributes {slot = #schedule.slot<"a", offset = (t, n) -> (t ceildiv 256), size = (t, n) -> (256)>}
+
+// -----
+
+// schedule.slice C1: the slot is in the table.
+func.func @no_slot(%b: memref<?xi8>, %t: index) {
+  // expected-note @below {{slots are listed here}}
+  %w = schedule.workspace %b(%t, %t) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (256)>
+  ] : memref<?xi8>
+  // expected-error @below {{'schedule.slice' op expected a slot of the workspace but got "b"}}
+  %s = schedule.slice %w["b"]() : memref<64xf32>
+  return
+}
+
+// -----
+
+// schedule.slice C2: a size per dynamic dimension.
+func.func @sizes(%b: memref<?xi8>, %t: index) {
+  %w = schedule.workspace %b(%t, %t) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (256)>
+  ] : memref<?xi8>
+  // expected-error @below {{'schedule.slice' op expected 1 sizes but got 0}}
+  %s = schedule.slice %w["a"]() : memref<?xf32>
+  return
+}
+
+// -----
+
+// schedule.slice C3: rows of 256 bytes do not fit 256 bytes of the slot.
+func.func @too_small(%b: memref<?xi8>, %t: index, %n: index) {
+  // expected-note @below {{slots are listed here}}
+  %w = schedule.workspace %b(%t, %n) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (n * 256 + 256)>
+  ] : memref<?xi8>
+  // expected-error @below {{'schedule.slice' op expected a buffer that fits slot "a" of affine_map<(d0, d1) -> (d1 * 256 + 256)> bytes whatever the tokens but got 256 bytes per token}}
+  %s = schedule.slice %w["a"](%t) : memref<?x64xf32>
+  return
+}
+
+// -----
+
+// schedule.slice C3: no slot is large enough for tokens times tokens.
+func.func @square(%b: memref<?xi8>, %t: index, %n: index) {
+  // expected-note @below {{slots are listed here}}
+  %w = schedule.workspace %b(%t, %n) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (t * 256)>
+  ] : memref<?xi8>
+  // expected-error @below {{but got a size that is not linear in them}}
+  %s = schedule.slice %w["a"](%t, %t) : memref<?x?xi8>
+  return
+}
+
+// -----
+
+// schedule.slice C4: slots hold contiguous buffers.
+func.func @strided(%b: memref<?xi8>, %t: index) {
+  %w = schedule.workspace %b(%t, %t) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (256)>
+  ] : memref<?xi8>
+  // expected-error @below {{'schedule.slice' op expected a contiguous buffer but got 'memref<4xf32, strided<[2]>>'}}
+  %s = schedule.slice %w["a"]() : memref<4xf32, strided<[2]>>
+  return
+}
+
+// -----
+
+// Attributes of arguments and functions have the types that are promised.
+// expected-error @below {{expected 'schedule.inout' of argument #0 to be a unit attribute but got 1 : i64}}
+func.func private @inout(memref<4xf32> {schedule.inout = 1})
+
+// -----
+
+// expected-error @below {{expected 'schedule.max_shape' of argument #0 to be 2 bounds but got 1}}
+func.func private @max_shape(memref<?x4xf32> {schedule.max_shape = array<i64: 4>})
+
+// -----
+
+// expected-error @below {{expected 'schedule.workspace_size' to be an affine map from (tokens, total tokens) to bytes on a function but got affine_map<(d0) -> (d0)>}}
+func.func private @size() attributes {schedule.workspace_size = affine_map<(t) -> (t)>}

@@ -1,0 +1,68 @@
+// RUN: moe-opt %s | moe-opt | FileCheck %s
+// RUN: moe-opt %s --mlir-print-op-generic | moe-opt | FileCheck %s
+
+// All ops print and parse, in both forms.
+
+// CHECK-LABEL: func.func private @gate
+func.func private @gate(index, memref<?x64xf32>, memref<?x8xf32>, i32)
+
+// CHECK-LABEL: func.func @ops
+// CHECK-SAME:    {schedule.tokens}
+// CHECK-SAME:    {schedule.inout, schedule.max_shape = array<i64: 8, -1>}
+// CHECK-SAME:    {schedule.workspace}
+func.func @ops(%x: memref<?x64xf32> {schedule.tokens},
+               %state: memref<?x4xf32> {schedule.inout, schedule.max_shape = array<i64: 8, -1>},
+               %bytes: memref<?xi8> {schedule.workspace})
+    attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256 + n * 512)>} {
+  %c0 = arith.constant 0 : index
+  %seed = arith.constant 7 : i32
+  // CHECK: %[[T:.*]] = memref.dim
+  %t = memref.dim %x, %c0 : memref<?x64xf32>
+  // CHECK: %[[N:.*]] = schedule.total_tokens : index
+  %n = schedule.total_tokens : index
+  // CHECK: %[[WS:.*]] = schedule.workspace %{{.*}}(%[[T]], %[[N]]) slots
+  // CHECK-SAME: #schedule.slot<"logits", offset = (d0, d1) -> (0), size = (d0, d1) -> (d0 * 256)>
+  // CHECK-SAME: #schedule.slot<"rows", offset = (d0, d1) -> (d0 * 256), size = (d0, d1) -> (d1 * 512)>
+  %ws = schedule.workspace %bytes(%t, %n) slots [
+    #schedule.slot<"logits", offset = (t, n) -> (0), size = (t, n) -> (t * 256)>,
+    #schedule.slot<"rows", offset = (t, n) -> (t * 256), size = (t, n) -> (n * 512)>
+  ] : memref<?xi8>
+  // CHECK: schedule.slice %[[WS]]["logits"](%[[T]]) : memref<?x8xf32>
+  %logits = schedule.slice %ws["logits"](%t) : memref<?x8xf32>
+  // CHECK: schedule.slice %[[WS]]["rows"](%[[N]]) : memref<?x128xf32>
+  %rows = schedule.slice %ws["rows"](%n) : memref<?x128xf32>
+  // CHECK: %[[FORK:.*]] = schedule.mark on(compute)
+  %fork = schedule.mark on(compute)
+  // CHECK: %[[AUX:.*]] = schedule.run on(aux) after(%[[FORK]]) label("gate") {
+  // CHECK:   schedule.launch @gate grid(%[[T]]) label("gate kernel") reads(%{{.*}} : memref<?x64xf32>) writes(%{{.*}} : memref<?x8xf32>) scalars(%{{.*}} : i32)
+  // CHECK: } -> !schedule.event
+  %aux = schedule.run on(aux) after(%fork) label("gate") {
+    schedule.launch @gate grid(%t) label("gate kernel")
+      reads(%x : memref<?x64xf32>) writes(%logits : memref<?x8xf32>)
+      scalars(%seed : i32)
+  } -> !schedule.event
+  // CHECK: %[[COMM:.*]] = schedule.run on(comm "ep") after(%[[FORK]], %[[AUX]]) {
+  %comm = schedule.run on(comm "ep") after(%fork, %aux) {
+  } -> !schedule.event
+  // CHECK: schedule.run on(compute) after(%[[COMM]]) {
+  schedule.run on(compute) after(%comm) {
+  }
+  return
+}
+
+// Issue is an effect: CSE keeps two equal marks and drops no run.
+// RUN: moe-opt %s --cse --canonicalize | FileCheck %s --check-prefix=CSE
+// CSE-LABEL: func.func @effects
+// CSE:         schedule.mark
+// CSE-NEXT:    schedule.run on(compute)
+// CSE:         schedule.mark
+// CSE-NEXT:    schedule.run on(compute)
+func.func @effects(%x: memref<4xf32>) {
+  %a = schedule.mark on(aux)
+  schedule.run on(compute) after(%a) {
+  }
+  %b = schedule.mark on(aux)
+  schedule.run on(compute) after(%b) {
+  }
+  return
+}
