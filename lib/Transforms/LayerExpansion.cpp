@@ -16,7 +16,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "LayerExpansion.h"
-#include "moe-mlir/Transforms/Parallel.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
@@ -65,10 +64,10 @@ private:
   OpFoldResult constant(int64_t value) { return b.getIndexAttr(value); }
   OpFoldResult dim(Value tensor, int64_t index, StringRef name = "dim");
   template <typename ArithOp>
-  OpFoldResult compute(OpFoldResult lhs, OpFoldResult rhs,
+  OpFoldResult compute(StringRef name, OpFoldResult lhs, OpFoldResult rhs,
                        int64_t (*fold)(int64_t, int64_t));
-  OpFoldResult multiply(OpFoldResult lhs, OpFoldResult rhs);
-  OpFoldResult add(OpFoldResult lhs, OpFoldResult rhs);
+  OpFoldResult multiply(StringRef name, OpFoldResult lhs, OpFoldResult rhs);
+  OpFoldResult add(StringRef name, OpFoldResult lhs, OpFoldResult rhs);
 
   /// A new buffer, which printed IR calls `name` once it is one.
   Value alloc(StringRef name, Type elementType, ArrayRef<OpFoldResult> sizes);
@@ -80,12 +79,13 @@ private:
   LogicalResult decideExchange();
   /// True if tokens are gathered over the pcp ranks before the dispatch.
   bool gathersOverPcp() const;
-  FailureOr<OpFoldResult> getReceivedRows(OpFoldResult rows, Value x);
+  /// R, for tokens in `rows` rows that come by the exchange or stay here.
+  OpFoldResult getReceivedRows(OpFoldResult rows);
 
   /// Gate and route, on the tokens of all pcp ranks where they are gathered;
   /// `local` are this rank's.
   LogicalResult chooseExperts(Tokens &local, Tokens &routed);
-  FailureOr<Received> dispatch(const Tokens &tokens);
+  Received dispatch(const Tokens &tokens);
   Value runExperts(const Received &received);
   Value combine(const Received &received, const Tokens &tokens,
                 Value expertOut);
@@ -101,6 +101,7 @@ private:
   Type dtype;
   ExchangeAttr exchange;
   OpFoldResult numTokens;
+  OpFoldResult numLocalExperts;
 };
 } // namespace
 
@@ -118,28 +119,32 @@ OpFoldResult LayerExpansion::dim(Value tensor, int64_t index, StringRef name) {
 }
 
 template <typename ArithOp>
-OpFoldResult LayerExpansion::compute(OpFoldResult lhs, OpFoldResult rhs,
+OpFoldResult LayerExpansion::compute(StringRef name, OpFoldResult lhs,
+                                     OpFoldResult rhs,
                                      int64_t (*fold)(int64_t, int64_t)) {
   std::optional<int64_t> left = getConstantIntValue(lhs);
   std::optional<int64_t> right = getConstantIntValue(rhs);
   if (left && right)
     return constant(fold(*left, *right));
-  return ArithOp::create(b, loc, getValueOrCreateConstantIndexOp(b, loc, lhs),
+  return ArithOp::create(b, getNamedLoc(name),
+                         getValueOrCreateConstantIndexOp(b, loc, lhs),
                          getValueOrCreateConstantIndexOp(b, loc, rhs))
       .getResult();
 }
 
-OpFoldResult LayerExpansion::multiply(OpFoldResult lhs, OpFoldResult rhs) {
+OpFoldResult LayerExpansion::multiply(StringRef name, OpFoldResult lhs,
+                                      OpFoldResult rhs) {
   if (isConstantIntValue(lhs, 1))
     return rhs;
   if (isConstantIntValue(rhs, 1))
     return lhs;
-  return compute<arith::MulIOp>(lhs, rhs,
+  return compute<arith::MulIOp>(name, lhs, rhs,
                                 [](int64_t a, int64_t b) { return a * b; });
 }
 
-OpFoldResult LayerExpansion::add(OpFoldResult lhs, OpFoldResult rhs) {
-  return compute<arith::AddIOp>(lhs, rhs,
+OpFoldResult LayerExpansion::add(StringRef name, OpFoldResult lhs,
+                                 OpFoldResult rhs) {
+  return compute<arith::AddIOp>(name, lhs, rhs,
                                 [](int64_t a, int64_t b) { return a + b; });
 }
 
@@ -211,24 +216,22 @@ bool LayerExpansion::gathersOverPcp() const {
          !(exchange && exchange.getCommunicator().strref() == "ep");
 }
 
-FailureOr<OpFoldResult> LayerExpansion::getReceivedRows(OpFoldResult rows,
-                                                        Value x) {
+OpFoldResult LayerExpansion::getReceivedRows(OpFoldResult rows) {
   if (!exchange)
     return rows;
-  if (exchange.getTransport() == Transport::batched) {
-    OpFoldResult capacity = constant(exchange.getRanks() * *maxNumTokens);
-    return multiply(capacity, dim(layer.getW13(), 0));
-  }
+  if (exchange.getTransport() == Transport::batched)
+    return multiply("num_rows", numLocalExperts,
+                    constant(exchange.getRanks() * *maxNumTokens));
   Value total = schedule::TotalTokensOp::create(b, getNamedLoc("total_tokens"),
                                                 b.getIndexType());
   // Tensor-parallel ranks outside the exchange hold the same tokens, and the
   // total counts them once each.
   if (exchange.getCommunicator().strref() == "ep" || parallel.outerTp.size == 1)
-    return OpFoldResult(total);
+    return total;
   Value replicas =
       arith::ConstantIndexOp::create(b, loc, parallel.outerTp.size);
-  return OpFoldResult(
-      arith::DivUIOp::create(b, loc, total, replicas).getResult());
+  return arith::DivUIOp::create(b, getNamedLoc("num_rows"), total, replicas)
+      .getResult();
 }
 
 //===----------------------------------------------------------------------===//
@@ -240,7 +243,8 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   int64_t pcp = parallel.pcp.size;
   Value hidden = layer.getHiddenStates();
   OpFoldResult routedRows =
-      gathersOverPcp() ? multiply(numTokens, constant(pcp)) : numTokens;
+      gathersOverPcp() ? multiply("pcp_tokens", numTokens, constant(pcp))
+                       : numTokens;
   routed.rows = routedRows;
   local.rows = numTokens;
   local.x = hidden;
@@ -299,43 +303,48 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   return success();
 }
 
-FailureOr<LayerExpansion::Received>
-LayerExpansion::dispatch(const Tokens &tokens) {
+/// `parallel` with the placement of experts that is really used.
+static ParallelAttr withPlacement(ParallelAttr parallel,
+                                  policy::ExpertPlacementStrategy placement) {
+  MLIRContext *context = parallel.getContext();
+  std::string_view name = policy::stringify(placement);
+  return ParallelAttr::get(
+      context, parallel.getTensor(), parallel.getData(),
+      parallel.getPrefillContext(), parallel.getRank(),
+      parallel.getExpertParallel(), parallel.getAll2allBackend(),
+      parallel.getEplb(), parallel.getRedundantExperts(),
+      StringAttr::get(context, StringRef(name.data(), name.size())),
+      parallel.getSequenceParallel(), parallel.getSequenceParallelFamily(),
+      parallel.getShardSharedExperts());
+}
+
+LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
   bool batched = exchange && exchange.getTransport() == Transport::batched;
-  FailureOr<OpFoldResult> rows = getReceivedRows(tokens.rows, tokens.x);
-  if (failed(rows))
-    return failure();
+  OpFoldResult rows = getReceivedRows(tokens.rows);
   // With fixed capacity a row arrives once per choice.
   OpFoldResult choices = constant(batched ? 1 : layer.getRouting().getTopK());
   Received received;
-  received.numPairs = multiply(*rows, choices);
+  received.numPairs = multiply("num_pairs", rows, choices);
 
   Type i32 = b.getI32Type();
-  Value offsets =
-      alloc("expert_offsets", i32, {add(dim(layer.getW13(), 0), constant(1))});
+  Value offsets = alloc("expert_offsets", i32,
+                        {add("num_offsets", numLocalExperts, constant(1))});
   Value sourceRows = alloc("source_rows", i32, {received.numPairs});
-  Value pairRows = alloc("pair_rows", i32, {*rows, choices});
+  Value pairRows = alloc("pair_rows", i32, {rows, choices});
   SmallVector<Value> inits = {offsets, sourceRows, pairRows};
   Value x, weights, rowsInit, rowWeightsInit;
   if (exchange) {
     x = tokens.x;
     weights = tokens.weights;
-    rowsInit = alloc("rows", dtype, {*rows, dim(x, 1)});
-    rowWeightsInit = alloc("row_weights", b.getF32Type(), {*rows, choices});
+    rowsInit = alloc("rows", dtype, {rows, dim(x, 1)});
+    rowWeightsInit = alloc("row_weights", b.getF32Type(), {rows, choices});
     inits.append({rowsInit, rowWeightsInit});
   }
   // The attribute says which experts are this rank's.
   ParallelAttr owners;
-  if (parallel.ep.size > 1) {
-    FailureOr<policy::ParallelConfig> config = getParallelConfig(
-        layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
-    if (failed(config))
-      return failure();
-    config->expertPlacementStrategy = parallel.expertPlacement;
-    owners = getParallelAttr(
-        layer.getContext(), *config,
-        layer.getEffectiveParallel().getSequenceParallelFamily());
-  }
+  if (parallel.ep.size > 1)
+    owners =
+        withPlacement(layer.getEffectiveParallel(), parallel.expertPlacement);
   auto op = DispatchOp::create(
       b, loc, TypeRange(ValueRange(inits)), tokens.ids, x, weights, offsets,
       sourceRows, pairRows, rowsInit, rowWeightsInit,
@@ -400,7 +409,7 @@ Value LayerExpansion::runSharedExperts() {
   // Sharded over sequence-parallel ranks, each computes its share for the
   // tokens of all of them. Their slices are equally long.
   if (parallel.sharedExpertsSharded) {
-    rows = multiply(numTokens, constant(tp));
+    rows = multiply("tp_tokens", numTokens, constant(tp));
     x = gather("shared_rows", x, rows, "tp", tp);
   }
   bool isReduced = parallel.reduction == policy::Reduction::SharedOnly;
@@ -453,11 +462,10 @@ FailureOr<Value> LayerExpansion::expand() {
   Tokens local, routed;
   if (failed(decideExchange()) || failed(chooseExperts(local, routed)))
     return failure();
-  FailureOr<Received> received = dispatch(routed);
-  if (failed(received))
-    return failure();
-  Value expertOut = runExperts(*received);
-  Value routedOut = combine(*received, routed, expertOut);
+  numLocalExperts = dim(layer.getW13(), 0, "num_local_experts");
+  Received received = dispatch(routed);
+  Value expertOut = runExperts(received);
+  Value routedOut = combine(received, routed, expertOut);
   Value shared = runSharedExperts();
   return merge(routedOut, shared, local);
 }

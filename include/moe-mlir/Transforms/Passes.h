@@ -12,10 +12,10 @@
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/Pass.h"
 
 namespace mlir {
@@ -30,9 +30,10 @@ namespace moe {
 #define GEN_PASS_REGISTRATION
 #include "moe-mlir/Transforms/Passes.h.inc"
 
-/// Level 2 to level 3: takes a module of phases on tensors to phases on buffers.
-/// Every buffer is one allocation at the function's entry, tensor results are
-/// trailing arguments that carry `bufferize.result`, and nothing is copied.
+/// Level 2 to level 3: takes a module of phases on tensors to phases on
+/// buffers. Every buffer is one allocation at the function's entry, tensor
+/// results are trailing arguments that carry `bufferize.result`, and nothing is
+/// copied.
 void buildBufferizePipeline(mlir::OpPassManager &pm);
 
 /// Registers the pipelines above with MLIR's command line.

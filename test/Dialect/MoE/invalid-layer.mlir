@@ -48,7 +48,7 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8
 
 // moe.layer C2: the router reads other rows than there are.
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x32xf32>, %w13: tensor<8x64x64xf32>, %w2: tensor<8x64x32xf32>) -> tensor<?x64xf32> {
-  // expected-error @+1 {{expected 'router_weight' of shape [8, 64] but got [8, 32]}}
+  // expected-error @+1 {{expected 'router_weight' of shape [?, 64] but got [8, 32]}}
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x32xf32>)
     experts(%w13, %w2 : tensor<8x64x64xf32>, tensor<8x64x32xf32>)
     routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
@@ -257,7 +257,7 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8
 
 // moe.layer C7: weights in another dtype.
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8x64x64xf32>, %w2: tensor<8x64x32xbf16>) -> tensor<?x64xf32> {
-  // expected-error @+1 {{expected 'w2' of element type f32 but got bf16}}
+  // expected-error @+1 {{expected 'w2' of element type 'f32' but got 'bf16'}}
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
     experts(%w13, %w2 : tensor<8x64x64xf32>, tensor<8x64x32xbf16>)
     routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
@@ -268,7 +268,7 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8
 
 // moe.layer C7: the router may be f32 beside a narrower layer, not the reverse.
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xbf16>, %w13: tensor<8x64x64xf32>, %w2: tensor<8x64x32xf32>) -> tensor<?x64xf32> {
-  // expected-error @+1 {{expected 'router_weight' of element type f32 but got bf16}}
+  // expected-error @+1 {{expected 'router_weight' of element type 'f32' but got 'bf16'}}
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<8x64x64xf32>, tensor<8x64x32xf32>)
     routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>

@@ -22,7 +22,7 @@ func.func @gate(%x: memref<4x64xf32>, %w: memref<8x64xf32>, %b: memref<1xf32>, %
 
 // moe.gate C2: a weight narrower than the tokens.
 func.func @gate(%x: memref<4x64xf32>, %w: memref<8x64xbf16>, %l: memref<4x8xf32>) {
-  // expected-error @+1 {{expected 'weight' of element type f32 but got bf16}}
+  // expected-error @+1 {{expected 'weight' of element type 'f32' but got 'bf16'}}
   moe.gate ins(%x, %w : memref<4x64xf32>, memref<8x64xbf16>) outs(%l : memref<4x8xf32>)
   return
 }
@@ -112,7 +112,7 @@ func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf3
 
 // moe.dispatch C3: in the same dtype.
 func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf32>, %o: memref<9xi32>, %s: memref<16xi32>, %p: memref<8x2xi32>, %r: memref<8x64xbf16>, %q: memref<8x2xf32>) {
-  // expected-error @+1 {{expected 'rows' of element type f32 but got bf16}}
+  // expected-error @+1 {{expected 'rows' of element type 'f32' but got 'bf16'}}
   moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x64xbf16>, memref<8x2xf32>) num_experts(8) exchange(<all_gather, "dp", 2>)
   return
 }
@@ -193,7 +193,7 @@ func.func @experts(%x: memref<4x64xf32>, %o: memref<9xi32>, %s: memref<?xi32>, %
 
 // moe.experts C3: in their dtype.
 func.func @experts(%x: memref<4x64xf32>, %o: memref<9xi32>, %s: memref<?xi32>, %w13: memref<8x64x64xf32>, %w2: memref<8x64x32xf32>, %out: memref<?x64xf16>) {
-  // expected-error @+1 {{expected 'expert_out' of element type f32 but got f16}}
+  // expected-error @+1 {{expected 'expert_out' of element type 'f32' but got 'f16'}}
   moe.experts ins(%x, %o, %s, %w13, %w2 : memref<4x64xf32>, memref<9xi32>, memref<?xi32>, memref<8x64x64xf32>, memref<8x64x32xf32>) outs(%out : memref<?x64xf16>) activation(<swiglu>)
   return
 }
@@ -211,7 +211,7 @@ func.func @experts(%x: memref<4x64xf32>, %o: memref<9xi32>, %s: memref<?xi32>, %
 
 // moe.experts C4: bytes without a scheme.
 func.func @experts(%x: memref<4x64xf32>, %o: memref<9xi32>, %s: memref<?xi32>, %w13: memref<8x64x64xi8>, %w2: memref<8x64x32xi8>, %out: memref<?x64xf32>) {
-  // expected-error @+1 {{expected 'w13' of element type f32 but got i8}}
+  // expected-error @+1 {{expected 'w13' of element type 'f32' but got 'i8'}}
   moe.experts ins(%x, %o, %s, %w13, %w2 : memref<4x64xf32>, memref<9xi32>, memref<?xi32>, memref<8x64x64xi8>, memref<8x64x32xi8>) outs(%out : memref<?x64xf32>) activation(<swiglu>)
   return
 }
@@ -321,7 +321,7 @@ func.func @all_reduce(%x: memref<4x64xf32>, %y: memref<8x64xf32>) {
 
 // moe.all_reduce C1: one dtype.
 func.func @all_reduce(%x: memref<4x64xf32>, %y: memref<4x64xbf16>) {
-  // expected-error @+1 {{expected 'reduced' of element type f32 but got bf16}}
+  // expected-error @+1 {{expected 'reduced' of element type 'f32' but got 'bf16'}}
   moe.all_reduce ins(%x : memref<4x64xf32>) outs(%y : memref<4x64xbf16>) over("tp", 2)
   return
 }
@@ -357,7 +357,7 @@ func.func @all_gather(%x: memref<4x64xf32>, %y: memref<8x64xf32>) {
 
 // moe.reduce_scatter C1: one dtype.
 func.func @reduce_scatter(%x: memref<8x64xf32>, %y: memref<4x64xf16>) {
-  // expected-error @+1 {{expected 'scattered' of element type f32 but got f16}}
+  // expected-error @+1 {{expected 'scattered' of element type 'f32' but got 'f16'}}
   moe.reduce_scatter ins(%x : memref<8x64xf32>) outs(%y : memref<4x64xf16>) over("pcp", 2)
   return
 }
