@@ -113,13 +113,12 @@ static cpu::Launches lowerPhase(Operation *op, const cpu::Emission &emission) {
         return cpu::lowerGate(emission, {gate.getX(), gate.getWeight(),
                                          gate.getBias(), gate.getInit()});
       })
-      .Case([&](RouteOp route) -> Result {
-        if (route.getLogicalToPhysical())
-          return route.emitOpError("needs physical experts: target 'cpu' has "
-                                   "no EPLB maps");
+      .Case([&](RouteOp route) {
         return cpu::lowerRoute(emission,
                                {route.getLogits(), route.getCorrectionBias(),
-                                route.getIdsInit(), route.getWeightsInit()},
+                                route.getIdsInit(), route.getWeightsInit(),
+                                route.getLogicalToPhysical(),
+                                route.getReplicaCount()},
                                getRoutingParams(route.getRouting()));
       })
       .Case([&](DispatchOp dispatch) -> Result {
@@ -130,7 +129,10 @@ static cpu::Launches lowerPhase(Operation *op, const cpu::Emission &emission) {
                                                  dispatch.getSourceRowsInit(),
                                                  dispatch.getPairRowsInit()});
       })
-      .Case([&](ExpertsOp experts) {
+      .Case([&](ExpertsOp experts) -> Result {
+        if (experts.getQuantAttr())
+          return experts.emitOpError("has quantized weights, which target "
+                                     "'cpu' cannot multiply");
         return cpu::lowerExperts(
             emission,
             {experts.getRows(), experts.getOffsets(), experts.getSourceRows(),
@@ -157,9 +159,17 @@ static cpu::Launches lowerPhase(Operation *op, const cpu::Emission &emission) {
         return cpu::lowerProject(
             emission, {project.getX(), project.getWeight(), project.getInit()});
       })
-      .Case([&](MergeOp merge) {
-        return cpu::lowerMerge(
-            emission, {merge.getRouted(), merge.getShared(), merge.getInit()});
+      .Case([&](MergeOp merge) -> Result {
+        if (merge.getCommunicator())
+          return needsRanks(merge, merge.getCommunicatorName());
+        cpu::MergeOperands operands = {merge.getRouted(), merge.getShared(),
+                                       merge.getInit(),   merge.getX(),
+                                       merge.getIds(),    merge.getWeights()};
+        if (operands.x) {
+          operands.firstZeroExpert = *merge.getFirstZeroExpert();
+          operands.zeroScale = merge.getZeroScale()->convertToDouble();
+        }
+        return cpu::lowerMerge(emission, operands);
       })
       .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>(
           [&](auto collective) -> Result {

@@ -89,20 +89,44 @@ collectLayers(FunctionOpInterface function) {
 // What each order means
 //===----------------------------------------------------------------------===//
 
+/// Phases that only prepare the input of the shared experts, such as a gather
+/// of the rows that sharded weights need: they come with them.
+static SmallVector<Operation *> getPreparation(const LayerPhases &layer) {
+  SmallVector<Operation *> preparation;
+  SharedExpertsOp shared = layer.shared;
+  Value input = shared.getX();
+  for (Operation *op : llvm::reverse(layer.phases)) {
+    auto phase = dyn_cast<DestinationStyleOpInterface>(op);
+    if (!phase || !phase->isBeforeInBlock(shared) ||
+        !llvm::is_contained(phase.getDpsInits(), input))
+      continue;
+    preparation.insert(preparation.begin(), op);
+    input = phase.getDpsInputs().front();
+  }
+  return preparation;
+}
+
 /// The work of a layer in the order of `order`, each on its stream.
 static SmallVector<IssuedWork> arrange(const LayerPhases &layer, Order order) {
   MLIRContext *context = layer.phases.front()->getContext();
   auto compute = StreamAttr::get(context);
   auto aux = StreamAttr::get(context, StreamKind::aux);
+  SmallVector<Operation *> preparation;
+  if (layer.shared)
+    preparation = getPreparation(layer);
   SmallVector<IssuedWork> work;
   for (Operation *op : layer.phases)
-    if (op != layer.shared)
+    if (op != layer.shared && !llvm::is_contained(preparation, op))
       work.push_back({op, compute, getLabel(op)});
   if (!layer.shared)
     return work;
 
   IssuedWork shared = {layer.shared, compute, getLabel(layer.shared)};
-  auto insertBefore = [&](auto position) { work.insert(position, shared); };
+  auto insertBefore = [&](auto position) {
+    position = work.insert(position, shared);
+    for (Operation *op : llvm::reverse(preparation))
+      position = work.insert(position, {op, compute, getLabel(op)});
+  };
   switch (order) {
   case Order::None:
   case Order::NoOverlap: {
@@ -299,9 +323,8 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
     traits.optsIntoSequenceParallel = parallelAttr.getSequenceParallelFamily();
     policy::DecisionOptions decisionOptions = options.decision;
     if (info && layer.shared)
-      decisionOptions.cost =
-          policy::CostInputs{readLayerShape(info, layer.shared),
-                             options.machine};
+      decisionOptions.cost = policy::CostInputs{
+          readLayerShape(info, layer.shared), options.machine};
     policy::Decision decision = policy::decideOrder(
         *config, traits, options.kernel, options.platform, options.staticTokens,
         *options.ruleSet, decisionOptions);
