@@ -43,8 +43,27 @@ static void printStream(OpAsmPrinter &printer, Operation *, StreamAttr stream) {
 #include "moe-mlir/Dialect/Schedule/IR/ScheduleOps.cpp.inc"
 
 //===----------------------------------------------------------------------===//
+// schedule.mark
+//===----------------------------------------------------------------------===//
+
+void MarkOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
+  setName(getEvent(), "fork");
+}
+
+//===----------------------------------------------------------------------===//
 // schedule.run
 //===----------------------------------------------------------------------===//
+
+/// Events print with the name of the work that they follow.
+void RunOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
+  if (!getDone())
+    return;
+  std::string name = getLabel().value_or("work").str();
+  for (char &c : name)
+    if (!llvm::isAlnum(c))
+      c = '_';
+  setName(getDone(), name + "_done");
+}
 
 LogicalResult RunOp::verify() {
   WalkResult result = getBody().walk([&](Operation *op) {

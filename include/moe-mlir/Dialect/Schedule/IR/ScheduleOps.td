@@ -9,6 +9,7 @@
 #ifndef MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD
 #define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD
 
+include "mlir/IR/OpAsmInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/ViewLikeInterface.td"
@@ -23,6 +24,7 @@ class Schedule_Op<string mnemonic, list<Trait> traits = []>
     : Op<Schedule_Dialect, mnemonic, traits>;
 
 def Schedule_MarkOp : Schedule_Op<"mark", [
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>,
     MemoryEffects<[MemWrite<Schedule_StreamResource>]>]> {
   let summary = "an event after all work issued to a stream so far";
   let description = [{
@@ -39,6 +41,7 @@ def Schedule_MarkOp : Schedule_Op<"mark", [
 }
 
 def Schedule_RunOp : Schedule_Op<"run", [
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>,
     SingleBlock, NoTerminator, RecursiveMemoryEffects,
     MemoryEffects<[MemWrite<Schedule_StreamResource>]>]> {
   let summary = "hands its body to a stream";
