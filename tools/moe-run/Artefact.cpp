@@ -59,6 +59,16 @@ static Outcome findCompiler(const RunOptions &options, std::string &compiler) {
   return {};
 }
 
+/// A compiler that fails has said why, and its kind of failure is ours.
+static Outcome judgeExit(const std::string &compiler, int code) {
+  if (code == Done)
+    return {};
+  if (code > 128)
+    return Outcome::failed(
+        format("'%s' was ended by signal %d", compiler.c_str(), code - 128));
+  return Outcome::passedOn(code == BadUsage ? BadUsage : Failed);
+}
+
 Outcome moe::tools::compileArtefact(const RunOptions &options,
                                     const std::string &schedule,
                                     Artefact &artefact) {
@@ -81,11 +91,8 @@ Outcome moe::tools::compileArtefact(const RunOptions &options,
   }
   if (!code)
     return Outcome::failed(error);
-  if (*code > 128)
-    return Outcome::failed(
-        format("'%s' was ended by signal %d", compiler.c_str(), *code - 128));
-  if (*code != Done)
-    return Outcome::passedOn(*code == BadUsage ? BadUsage : Failed);
+  if (Outcome outcome = judgeExit(compiler, *code); !outcome)
+    return outcome;
   if (!std::filesystem::exists(path))
     return Outcome::failed("'" + compiler + "' wrote no artefact for '" +
                            options.source + "'");
@@ -110,10 +117,7 @@ Outcome moe::tools::passThrough(const RunOptions &options) {
       runProgram(compiler, arguments, /*outputToStderr=*/false, error);
   if (!code)
     return Outcome::failed(error);
-  if (*code > 128)
-    return Outcome::failed(
-        format("'%s' was ended by signal %d", compiler.c_str(), *code - 128));
-  return *code ? Outcome::passedOn(*code) : Outcome();
+  return judgeExit(compiler, *code);
 }
 
 Outcome moe::tools::checkRunnable(const Descriptor &descriptor,

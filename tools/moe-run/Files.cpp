@@ -58,7 +58,7 @@ static std::vector<TensorSpec> rowInputs(const LayerSpec &layer) {
 
 Outcome RowFile::checkTensor(const moert::TensorView &tensor,
                              const TensorSpec &spec, bool convertDType) {
-  const std::string name = path + ": expected '" + spec.name + "' of ";
+  const std::string name = "'" + path + "': expected '" + spec.name + "' of ";
   if (tensor.shape.size() != 2 || tensor.shape[1] != spec.shape[1])
     return Outcome::badInput(name + "shape " + shapeText(spec.shape) +
                              " but got " + shapeText(tensor.shape));
@@ -97,7 +97,7 @@ Outcome RowFile::open(const std::string &file, const LayerSpec &spec,
   for (const TensorSpec &input : inputs) {
     const moert::TensorView *tensor = this->file->find(input.name);
     if (!tensor)
-      return Outcome::badInput(path + ": missing tensor '" + input.name +
+      return Outcome::badInput("'" + path + "': missing tensor '" + input.name +
                                "': expected shape " + shapeText(input.shape));
     if (Outcome outcome = checkTensor(*tensor, input, convertDType); !outcome)
       return outcome;
@@ -109,10 +109,10 @@ Outcome RowFile::open(const std::string &file, const LayerSpec &spec,
       continue;
     if (!given && (tensor.name == "topk_ids" || tensor.name == "topk_weights"))
       return Outcome::badInput(
-          path + ": '" + tensor.name + "' cannot be used: '" + layer->name +
-          "' has a router, which chooses the experts itself");
-    return Outcome::badInput(path + ": unexpected tensor '" + tensor.name +
-                             "'");
+          "'" + path + "': '" + tensor.name + "' cannot be used: '" +
+          layer->name + "' has a router, which chooses the experts itself");
+    return Outcome::badInput("'" + path + "': unexpected tensor '" +
+                             tensor.name + "'");
   }
   return {};
 }
@@ -131,10 +131,10 @@ static Outcome readIds(const moert::TensorView &tensor, const std::string &path,
       id = narrow;
     }
     if (id < -1 || id >= numRouted)
-      return Outcome::badInput(path + ": expected 'topk_ids' within -1 .. " +
-                               std::to_string(numRouted - 1) + " but row " +
-                               std::to_string(i / ids.shape()[1]) + " has " +
-                               std::to_string(id));
+      return Outcome::badInput(
+          "'" + path + "': expected 'topk_ids' within -1 .. " +
+          std::to_string(numRouted - 1) + " but row " +
+          std::to_string(i / ids.shape()[1]) + " has " + std::to_string(id));
     ids.as<int32_t>()[i] = static_cast<int32_t>(id);
   }
   return {};
@@ -229,7 +229,7 @@ Outcome moe::tools::readWeights(const std::string &path,
       loadWeights(layer, byInput ? mapByInput(layer) : *descriptor.weights,
                   source, options);
   if (!loaded)
-    return Outcome::badInput(path + ": " + loaded.error());
+    return Outcome::badInput("'" + path + "': " + loaded.error());
   for (HostTensor &tensor : loaded->tensors)
     tensors.push_back(std::move(tensor));
   notes.insert(notes.end(), loaded->notes.begin(), loaded->notes.end());

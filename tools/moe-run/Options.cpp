@@ -24,9 +24,9 @@ static bool endsWith(const std::string &text, const std::string &end) {
 
 /// Names decide, and for other names the magic of ELF files does.
 static Outcome classify(const std::string &path, SourceKind &kind) {
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
   char magic[4] = {};
-  errno = 0;
   if (!file || (!file.read(magic, sizeof(magic)) && file.bad()))
     return Outcome::badInput("cannot read '" + path +
                              "': " + std::strerror(errno ? errno : EIO));

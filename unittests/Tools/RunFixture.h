@@ -29,11 +29,16 @@ struct Finished {
   std::string out, err;
 };
 
+/// For EXPECT_PRED2, which shows both texts.
+inline bool contains(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
+
 /// Runs moe-run's binary in a folder of the test's own.
 class RunTest : public testing::Test {
 protected:
   void SetUp() override {
-    std::string pattern = testing::TempDir() + "/moe-toolsXXXXXX";
+    std::string pattern = testing::TempDir() + "moe-toolsXXXXXX";
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder = pattern;
   }

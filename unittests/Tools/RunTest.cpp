@@ -17,10 +17,6 @@ using namespace moe::test;
 
 namespace {
 
-bool contains(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST_F(RunTest, RunsAnArtefact) {
   Finished run = this->run(artefact("tiny"));
   EXPECT_EQ(run.code, 0) << run.err;
@@ -149,9 +145,9 @@ TEST_F(RunTest, TimelineAlone) {
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_PRED2(contains, run.out, "  aux      |");
   // Without a terminal, 100 columns.
-  for (size_t begin = run.out.find("  compute  |"); begin < run.out.size();
-       begin = std::string::npos)
-    EXPECT_EQ(run.out.find('\n', begin) - begin, 100u);
+  const size_t lane = run.out.find("  compute  |");
+  ASSERT_NE(lane, std::string::npos);
+  EXPECT_EQ(run.out.find('\n', lane) - lane, 100u);
 }
 
 TEST_F(RunTest, Explains) {

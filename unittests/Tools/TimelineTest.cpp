@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-run/Bench.h"
 #include "moe-run/Timeline.h"
+#include "moe-run/Bench.h"
 
 #include <gtest/gtest.h>
 
@@ -28,7 +28,7 @@ TEST(Timeline, DrawsStreamsOverOneAxis) {
                                   width);
   EXPECT_EQ(text, "timeline    20.000 ms, 1.000 ms in a column\n"
                   "  compute  |.b[c: experts]....[d|\n"
-                  "  aux      |[a: shar-]..........|\n"
+                  "  aux      |[a: share]..........|\n"
                   "\n"
                   "  compute busy  15.000 ms\n"
                   "  aux busy      10.000 ms\n"
@@ -45,16 +45,14 @@ TEST(Timeline, DrawsStreamsOverOneAxis) {
 TEST(Timeline, ListsWhatIsTooShortToDraw) {
   std::string text = drawTimeline(
       {{"long", 0, 0, 20 * ms}, {"short", 1, 0, 1}, {"next", 1, 1, ms}}, width);
-  EXPECT_NE(text.find("  aux      |c...................|\n"),
-            std::string::npos)
+  EXPECT_NE(text.find("  aux      |c...................|\n"), std::string::npos)
       << text;
   EXPECT_NE(text.find("  b  aux      short"), std::string::npos) << text;
 }
 
 TEST(Timeline, NarrowTerminalsKeepAPicture) {
   std::string text = drawTimeline({{"x", 0, 0, ms}}, 1);
-  EXPECT_NE(text.find("  compute  |[-------a: x-------]|\n"),
-            std::string::npos)
+  EXPECT_NE(text.find("  compute  |[-------a: x-------]|\n"), std::string::npos)
       << text;
 }
 

@@ -104,64 +104,171 @@ static const char descriptor[] =
     "\"" LAYER_KEY "\": {\"name\": \"tiny\", \"hidden_size\": 16,"
     "\"intermediate_size\": 12, \"num_experts\": " VALUE_TEXT(
         DESCRIBED_EXPERTS) ","
-    "\"top_k\": 2, \"dtype\": \"" SHORT_DTYPE "\", \"routing\": {"
+                           "\"top_k\": 2, \"dtype\": \"" SHORT_DTYPE
+                           "\", \"routing\": {"
 #ifdef GIVEN
-    "\"source\": \"given\","
+                           "\"source\": \"given\","
 #else
-    "\"source\": \"router\","
+                           "\"source\": \"router\","
 #endif
-    "\"score\": \"softmax\", \"weight\": \"score\","
-    "\"has_router_bias\": false, \"has_correction_bias\": false,"
-    "\"n_group\": 1, \"topk_group\": 1, \"group_score\": \"max\","
-    "\"renormalize\": false, \"renormalize_epsilon\": 0,"
-    "\"renormalize_minimum\": 0, \"scale\": 1, \"weight_on_input\": false,"
-    "\"zero_experts\": 0}, \"activation\": {\"kind\": \"swiglu\","
-    "\"limit\": 0, \"alpha\": 0}, \"has_expert_bias\": false,"
-    "\"shared\": {\"intermediate_size\": 20, \"count\": 1,"
-    "\"gate\": \"none\"}, \"latent_size\": 0},"
+                           "\"score\": \"softmax\", \"weight\": \"score\","
+                           "\"has_router_bias\": false, "
+                           "\"has_correction_bias\": false,"
+                           "\"n_group\": 1, \"topk_group\": 1, "
+                           "\"group_score\": \"max\","
+                           "\"renormalize\": false, \"renormalize_epsilon\": 0,"
+                           "\"renormalize_minimum\": 0, \"scale\": 1, "
+                           "\"weight_on_input\": false,"
+                           "\"zero_experts\": 0}, \"activation\": {\"kind\": "
+                           "\"swiglu\","
+                           "\"limit\": 0, \"alpha\": 0}, \"has_expert_bias\": "
+                           "false,"
+                           "\"shared\": {\"intermediate_size\": 20, \"count\": "
+                           "1,"
+                           "\"gate\": \"none\"}, \"latent_size\": 0},"
 #ifdef GIVEN
-    "\"weights\": null,"
+                           "\"weights\": null,"
 #else
-    "\"weights\": {\"layer\": 1, \"modules\": [\"mlp\"],"
-    "\"quantization\": \"\", \"sources\": ["
-    "{\"input\": \"router_weight\", \"alternatives\": [{\"names\":"
-    "[\"gate.weight\"], \"layout\": \"rows\"}]},"
-    "{\"input\": \"w13\", \"alternatives\": [{\"names\":"
-    "[\"experts.{e}.gate_proj.weight\", \"experts.{e}.up_proj.weight\"],"
-    "\"layout\": \"rows\"}]},"
-    "{\"input\": \"w2\", \"alternatives\": [{\"names\":"
-    "[\"experts.{e}.down_proj.weight\"], \"layout\": \"rows\"}]},"
-    "{\"input\": \"shared_w13\", \"alternatives\": [{\"names\":"
-    "[\"shared_experts.gate_proj.weight\", \"shared_experts.up_proj.weight\"],"
-    "\"layout\": \"rows\"}]},"
-    "{\"input\": \"shared_w2\", \"alternatives\": [{\"names\":"
-    "[\"shared_experts.down_proj.weight\"], \"layout\": \"rows\"}]}]},"
+                           "\"weights\": {\"layer\": 1, \"modules\": [\"mlp\"],"
+                           "\"quantization\": \"\", \"sources\": ["
+                           "{\"input\": \"router_weight\", \"alternatives\": "
+                           "[{\"names\":"
+                           "[\"gate.weight\"], \"layout\": \"rows\"}]},"
+                           "{\"input\": \"w13\", \"alternatives\": [{\"names\":"
+                           "[\"experts.{e}.gate_proj.weight\", "
+                           "\"experts.{e}.up_proj.weight\"],"
+                           "\"layout\": \"rows\"}]},"
+                           "{\"input\": \"w2\", \"alternatives\": [{\"names\":"
+                           "[\"experts.{e}.down_proj.weight\"], \"layout\": "
+                           "\"rows\"}]},"
+                           "{\"input\": \"shared_w13\", \"alternatives\": "
+                           "[{\"names\":"
+                           "[\"shared_experts.gate_proj.weight\", "
+                           "\"shared_experts.up_proj.weight\"],"
+                           "\"layout\": \"rows\"}]},"
+                           "{\"input\": \"shared_w2\", \"alternatives\": "
+                           "[{\"names\":"
+                           "[\"shared_experts.down_proj.weight\"], \"layout\": "
+                           "\"rows\"}]}]},"
 #endif
-    "\"inputs\": [" TENSOR("shared_w13", DTYPE, "[40, 16]") ","
-    TENSOR("shared_w2", DTYPE, "[16, 20]") ","
-    TENSOR("hidden_states", DTYPE, "[-1, 16]") ","
+                           "\"inputs\": [" TENSOR(
+                               "shared_w13", DTYPE,
+                               "[40, 16]") "," TENSOR("shared_w2", DTYPE,
+                                                      "[16, 20]") "," TENSOR("h"
+                                                                             "i"
+                                                                             "d"
+                                                                             "d"
+                                                                             "e"
+                                                                             "n"
+                                                                             "_"
+                                                                             "s"
+                                                                             "t"
+                                                                             "a"
+                                                                             "t"
+                                                                             "e"
+                                                                             "s",
+                                                                             DTYPE,
+                                                                             "["
+                                                                             "-"
+                                                                             "1"
+                                                                             ","
+                                                                             " "
+                                                                             "1"
+                                                                             "6"
+                                                                             "]") ","
 #ifdef GIVEN
-    TENSOR("topk_ids", "int32", "[-1, 2]") ","
-    TENSOR("topk_weights", "float32", "[-1, 2]") ","
+    TENSOR("topk_ids", "int32", "[-1, 2]") "," TENSOR("topk_weights", "float32",
+                                                      "[-1, 2]") ","
 #else
-    TENSOR("router_weight", DTYPE, "[" VALUE_TEXT(DESCRIBED_EXPERTS) ", 16]") ","
+    TENSOR("router_weight", DTYPE,
+           "[" VALUE_TEXT(DESCRIBED_EXPERTS) ", 16]") ","
 #endif
-    TENSOR("w13", DTYPE, "[-2, 24, 16]") ","
-    TENSOR("w2", DTYPE, "[-2, 16, 12]") EXTRA_INPUT "],"
-    "\"outputs\": [" TENSOR("output", DTYPE, "[-1, 16]") "],"
-    "\"parallel\": {\"tensor_parallel_size\": 1},"
-    "\"num_ranks\": " VALUE_TEXT(NUM_RANKS) ","
-    "\"max_num_tokens\": " VALUE_TEXT(MAX_TOKENS) ","
-    "\"static_num_tokens\": " VALUE_TEXT(STATIC_TOKENS) ","
-    "\"decision\": {\"layer\": \"tiny\","
-    "\"order_at_or_below_threshold\": \"MULTI_STREAM_OVERLAPPED\","
-    "\"order_above_threshold\": \"NO_OVERLAP\", \"threshold\": 256,"
-    "\"rule\": \"3\", \"reason\": \"few tokens\","
-    "\"parallel\": {\"tp_size\": 1, \"use_ep\": false},"
-    "\"streams\": [\"compute\", \"aux\"], \"events\": 2,"
-    "\"workspace_bytes\": null, \"capturable\": true},"
-    "\"schedule\": {}, \"workspace\": {\"bytes\": 0, \"bytes_per_token\": 144,"
-    "\"bytes_per_total_token\": 0}}";
+    TENSOR("w13", DTYPE, "[-2, 24, 16]") "," TENSOR("w2", DTYPE, "[-2, 16, 12]")
+        EXTRA_INPUT
+    "],"
+    "\"outputs\": [" TENSOR(
+        "output", DTYPE,
+        "[-1, 16]") "],"
+                    "\"parallel\": {\"tensor_parallel_size\": 1},"
+                    "\"num_ranks\": " VALUE_TEXT(
+                        NUM_RANKS) ","
+                                   "\"max_num_tokens\": " VALUE_TEXT(
+                                       MAX_TOKENS) ","
+                                                   "\"static_num_tokens\":"
+                                                   " " VALUE_TEXT(
+                                                       STATIC_TOKENS) ","
+                                                                      "\"decisi"
+                                                                      "on\": "
+                                                                      "{\"layer"
+                                                                      "\": "
+                                                                      "\"tiny\""
+                                                                      ","
+                                                                      "\"order_"
+                                                                      "at_or_"
+                                                                      "below_"
+                                                                      "threshol"
+                                                                      "d\": "
+                                                                      "\"MULTI_"
+                                                                      "STREAM_"
+                                                                      "OVERLAPP"
+                                                                      "ED\","
+                                                                      "\"order_"
+                                                                      "above_"
+                                                                      "threshol"
+                                                                      "d\": "
+                                                                      "\"NO_"
+                                                                      "OVERLAP"
+                                                                      "\", "
+                                                                      "\"thresh"
+                                                                      "old\": "
+                                                                      "256,"
+                                                                      "\"rule\""
+                                                                      ": "
+                                                                      "\"3\", "
+                                                                      "\"reason"
+                                                                      "\": "
+                                                                      "\"few "
+                                                                      "tokens\""
+                                                                      ","
+                                                                      "\"parall"
+                                                                      "el\": "
+                                                                      "{\"tp_"
+                                                                      "size\": "
+                                                                      "1, "
+                                                                      "\"use_"
+                                                                      "ep\": "
+                                                                      "false},"
+                                                                      "\"stream"
+                                                                      "s\": "
+                                                                      "[\"compu"
+                                                                      "te\", "
+                                                                      "\"aux\"]"
+                                                                      ", "
+                                                                      "\"events"
+                                                                      "\": 2,"
+                                                                      "\"worksp"
+                                                                      "ace_"
+                                                                      "bytes\":"
+                                                                      " null, "
+                                                                      "\"captur"
+                                                                      "able\": "
+                                                                      "true},"
+                                                                      "\"schedu"
+                                                                      "le\": "
+                                                                      "{}, "
+                                                                      "\"worksp"
+                                                                      "ace\": "
+                                                                      "{\"bytes"
+                                                                      "\": 0, "
+                                                                      "\"bytes_"
+                                                                      "per_"
+                                                                      "token\":"
+                                                                      " 144,"
+                                                                      "\"bytes_"
+                                                                      "per_"
+                                                                      "total_"
+                                                                      "token\":"
+                                                                      " 0}}";
 
 /* ---- Kernels -------------------------------------------------------------*/
 
@@ -194,8 +301,8 @@ static void route(const void *given, int64_t row) {
   for (int e = 0; e < E; ++e) {
     scores[e] = 0;
     for (int h = 0; h < H; ++h)
-      scores[e] += load(a->inputs[X][row * H + h]) *
-                   load(a->inputs[ROUTER][e * H + h]);
+      scores[e] +=
+          load(a->inputs[X][row * H + h]) * load(a->inputs[ROUTER][e * H + h]);
     largest = fmaxf(largest, scores[e]);
   }
   for (int e = 0; e < E; ++e)
@@ -275,16 +382,9 @@ static void merge(const void *given, int64_t row) {
 
 /* ---- The call ------------------------------------------------------------*/
 
-static const moert_signature signature = {MOERT_ABI_VERSION,
-                                          kDLCPU,
-                                          "tiny",
-                                          NUM_INPUTS,
-                                          inputs,
-                                          1,
-                                          &output,
-                                          -1,
-                                          1,
-                                          workspace_size};
+static const moert_signature signature = {
+    MOERT_ABI_VERSION, kDLCPU, "tiny", NUM_INPUTS,    inputs, 1,
+    &output,           -1,     1,      workspace_size};
 
 static void *data_of(const DLTensor *tensor) {
   return (char *)tensor->data + tensor->byte_offset;
@@ -318,6 +418,6 @@ static moert_status run(const moert_call *call) {
   return moert_call_end(call);
 }
 
-MOERT_API const moert_artefact moert_artefact_symbol __asm__(
-    "moert_artefact") = {MOERT_ABI_VERSION, "tiny", descriptor, run,
-                         workspace_size};
+MOERT_API const
+    moert_artefact moert_artefact_symbol __asm__("moert_artefact") = {
+        MOERT_ABI_VERSION, "tiny", descriptor, run, workspace_size};
