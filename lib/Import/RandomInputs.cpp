@@ -87,30 +87,35 @@ static void fillWeights(HostTensor &weights, uint64_t key) {
   }
 }
 
+HostTensor moe::randomInput(const LayerSpec &spec, const TensorSpec &input,
+                            int64_t T, uint64_t seed) {
+  std::vector<int64_t> shape = input.shape;
+  for (int64_t &dim : shape)
+    if (dim == -1)
+      dim = T;
+  const std::string &name = input.name;
+  const uint64_t key = keyOf(seed, name);
+  const int64_t fanIn = shape.back();
+  HostTensor tensor(name, input.dtype, std::move(shape));
+  ThreadPool pool;
+  if (name == "topk_ids")
+    fillIds(tensor, key, spec.numRouted());
+  else if (name == "topk_weights")
+    fillWeights(tensor, key);
+  else if (name == "hidden_states")
+    fillNormal(pool, tensor, key, 1.0);
+  else if (name == "router_bias" || name == "correction_bias" ||
+           name == "b13" || name == "b1" || name == "b2")
+    fillNormal(pool, tensor, key, 0.1);
+  else
+    fillNormal(pool, tensor, key, 1 / std::sqrt(double(fanIn)));
+  return tensor;
+}
+
 std::vector<HostTensor> moe::randomInputs(const LayerSpec &spec, int64_t T,
                                           uint64_t seed) {
-  ThreadPool pool;
   std::vector<HostTensor> tensors;
-  for (TensorSpec input : layerInputs(spec)) {
-    for (int64_t &dim : input.shape)
-      if (dim == -1)
-        dim = T;
-    const uint64_t key = keyOf(seed, input.name);
-    const int64_t fanIn = input.shape.back();
-    HostTensor tensor(input.name, input.dtype, std::move(input.shape));
-    const std::string &name = tensor.name();
-    if (name == "topk_ids")
-      fillIds(tensor, key, spec.numRouted());
-    else if (name == "topk_weights")
-      fillWeights(tensor, key);
-    else if (name == "hidden_states")
-      fillNormal(pool, tensor, key, 1.0);
-    else if (name == "router_bias" || name == "correction_bias" ||
-             name == "b13" || name == "b1" || name == "b2")
-      fillNormal(pool, tensor, key, 0.1);
-    else
-      fillNormal(pool, tensor, key, 1 / std::sqrt(double(fanIn)));
-    tensors.push_back(std::move(tensor));
-  }
+  for (const TensorSpec &input : layerInputs(spec))
+    tensors.push_back(randomInput(spec, input, T, seed));
   return tensors;
 }

@@ -25,6 +25,10 @@ namespace moe {
 std::vector<HostTensor> randomInputs(const LayerSpec &spec, int64_t T,
                                      uint64_t seed);
 
+/// One of them: `input` is of `layerInputs(spec)`.
+HostTensor randomInput(const LayerSpec &spec, const TensorSpec &input,
+                       int64_t T, uint64_t seed);
+
 } // namespace moe
 
 #endif // MOE_MLIR_IMPORT_RANDOMINPUTS_H

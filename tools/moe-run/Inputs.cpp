@@ -1,0 +1,215 @@
+//===- Inputs.cpp - The tensors of a run ----------------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Inputs.h"
+
+#include "Files.h"
+#include "Memory.h"
+#include "Support/Format.h"
+#include "Support/Progress.h"
+#include "moe-mlir/Import/RandomInputs.h"
+
+#include <algorithm>
+
+using namespace moe;
+using namespace moe::tools;
+
+const HostTensor *Inputs::find(const std::string &name) const {
+  for (const HostTensor &tensor : tensors)
+    if (tensor.name() == name)
+      return &tensor;
+  return nullptr;
+}
+
+std::vector<TensorView> Inputs::views() const {
+  std::vector<TensorView> views;
+  for (const HostTensor &tensor : tensors)
+    views.push_back(tensor.view());
+  return views;
+}
+
+/// Bytes of a tensor in a run of T rows; a double, as what is asked for may be
+/// beyond all integers.
+static double bytesOf(const TensorSpec &tensor, int64_t T) {
+  double bytes = static_cast<double>(dtypeBytes(tensor.dtype));
+  for (int64_t dim : tensor.shape)
+    bytes *= static_cast<double>(dim == -1 ? T : dim);
+  return bytes;
+}
+
+static bool isRowInput(const TensorSpec &tensor) {
+  return tensor.name == "hidden_states" || tensor.name == "topk_ids" ||
+         tensor.name == "topk_weights";
+}
+
+static double weightBytes(const LayerSpec &layer) {
+  double bytes = 0;
+  for (const TensorSpec &input : layerInputs(layer))
+    bytes += isRowInput(input) ? 0 : bytesOf(input, 0);
+  return bytes;
+}
+
+static Outcome checkMemory(const RunOptions &options, const Artefact &artefact,
+                           int64_t T) {
+  const LayerSpec &layer = artefact.descriptor().layer;
+  const double weights = weightBytes(layer);
+  double needed = weights + static_cast<double>(artefact.workspaceBytes(T)) +
+                  bytesOf(layerOutput(layer), T);
+  for (const TensorSpec &input : layerInputs(layer))
+    needed += isRowInput(input) ? bytesOf(input, T) : 0;
+  if (options.check) {
+    // Rows of hidden states, output and two arrays of scores in float64.
+    const double rows =
+        static_cast<double>(std::min(T, options.checkRows.value_or(T)));
+    needed += 8 * rows * 2 *
+              static_cast<double>(layer.hiddenSize + layer.numRouted());
+  }
+  std::optional<int64_t> available = getAvailableMemory();
+  if (!available || needed <= static_cast<double>(*available))
+    return {};
+  std::string smaller;
+  if (options.kind != SourceKind::Artefact)
+    smaller = "; --experts N makes a smaller layer";
+  else
+    smaller = "; compile a smaller layer with --experts N";
+  return Outcome::failed("expected " + formatBytes(needed) + " of memory for " +
+                         count(T, "row") + " of '" + layer.name + "' (" +
+                         formatBytes(weights) + " of them weights) but " +
+                         formatBytes(double(*available)) + " is available" +
+                         smaller);
+}
+
+/// T, from the flags, the file and what the artefact serves.
+static Outcome findRows(const RunOptions &options, const Descriptor &descriptor,
+                        std::optional<int64_t> fileRows, int64_t &T) {
+  constexpr int64_t defaultRows = 16, calibrationRows = 512;
+  if (fileRows && options.numTokens && *fileRows != *options.numTokens)
+    return Outcome::badInput(
+        format("--num-tokens: expected the %lld rows of '%s' but got %lld",
+               static_cast<long long>(*fileRows), options.input.c_str(),
+               static_cast<long long>(*options.numTokens)));
+  if (fileRows || options.numTokens) {
+    T = fileRows ? *fileRows : *options.numTokens;
+  } else {
+    T = options.calibrate ? calibrationRows : defaultRows;
+    if (descriptor.staticNumTokens)
+      T = *descriptor.staticNumTokens;
+    else if (descriptor.maxNumTokens)
+      T = std::min(T, *descriptor.maxNumTokens);
+  }
+  const std::string where =
+      fileRows ? "'" + options.input + "'" : "--num-tokens";
+  if (descriptor.staticNumTokens && T != *descriptor.staticNumTokens)
+    return Outcome::badInput(
+        where + ": expected " + count(*descriptor.staticNumTokens, "row") +
+        ", which '" + descriptor.name + "' was compiled for, but got " +
+        std::to_string(T));
+  if (descriptor.maxNumTokens && T > *descriptor.maxNumTokens)
+    return Outcome::badInput(
+        where + ": expected at most " + count(*descriptor.maxNumTokens, "row") +
+        ", which '" + descriptor.name + "' was compiled for, but got " +
+        std::to_string(T));
+  return {};
+}
+
+/// The artefact's inputs are those of its layer, or it cannot be fed.
+static Outcome checkSignature(const Descriptor &descriptor) {
+  const std::vector<TensorSpec> known = layerInputs(descriptor.layer);
+  for (const TensorSpec &input : descriptor.inputs) {
+    auto same = std::find_if(known.begin(), known.end(), [&](const auto &spec) {
+      return spec.name == input.name;
+    });
+    if (same == known.end())
+      return Outcome::failed("'" + descriptor.name + "' needs an input '" +
+                             input.name + "', which moe-run cannot make");
+    if (same->dtype != input.dtype)
+      return Outcome::badInput("descriptor of '" + descriptor.name +
+                               "': expected '" + input.name + "' of dtype " +
+                               dtypeName(same->dtype) + " but got " +
+                               dtypeName(input.dtype));
+    bool fits = same->shape.size() == input.shape.size();
+    for (size_t i = 0; fits && i < input.shape.size(); ++i)
+      fits = input.shape[i] == same->shape[i] || same->shape[i] == -1;
+    if (!fits)
+      return Outcome::badInput("descriptor of '" + descriptor.name +
+                               "': expected '" + input.name + "' of shape " +
+                               shapeText(same->shape) + " but got " +
+                               shapeText(input.shape));
+  }
+  const TensorSpec output = layerOutput(descriptor.layer);
+  if (descriptor.outputs.size() != 1 ||
+      descriptor.outputs[0].dtype != output.dtype ||
+      descriptor.outputs[0].shape.size() != 2 ||
+      descriptor.outputs[0].shape[1] != output.shape[1])
+    return Outcome::badInput("descriptor of '" + descriptor.name +
+                             "': expected one output of shape " +
+                             shapeText(output.shape) + " and dtype " +
+                             dtypeName(output.dtype));
+  return {};
+}
+
+Outcome moe::tools::makeInputs(const RunOptions &options,
+                               const Artefact &artefact, Inputs &inputs) {
+  const Descriptor &descriptor = artefact.descriptor();
+  const LayerSpec &layer = descriptor.layer;
+  if (Outcome outcome = checkSignature(descriptor); !outcome)
+    return outcome;
+  RowFile file;
+  if (!options.input.empty())
+    if (Outcome outcome = file.open(options.input, layer, options.convertDType);
+        !outcome)
+      return outcome;
+  if (Outcome outcome = findRows(options, descriptor, file.numRows(), inputs.T);
+      !outcome)
+    return outcome;
+  if (Outcome outcome = checkMemory(options, artefact, inputs.T); !outcome)
+    return outcome;
+
+  std::vector<HostTensor> given;
+  if (!options.input.empty()) {
+    if (Outcome outcome = file.read(given, inputs.notes); !outcome)
+      return outcome;
+    inputs.rowsFrom = options.input;
+  } else {
+    inputs.rowsFrom = "random, seed " + std::to_string(options.seed);
+  }
+  const std::string size = formatBytes(weightBytes(layer));
+  if (!options.weights.empty()) {
+    Progress progress("reading " + size + " of weights");
+    if (Outcome outcome =
+            readWeights(options.weights, descriptor, options.convertDType,
+                        given, inputs.notes);
+        !outcome)
+      return outcome;
+    inputs.weightsFrom = size + ", " + options.weights;
+  } else {
+    inputs.weightsFrom =
+        size + ", random, seed " + std::to_string(options.seed);
+  }
+
+  // What no file gave is random; the layer's inputs come in canonical order.
+  std::vector<TensorSpec> missing;
+  for (const TensorSpec &input : layerInputs(layer))
+    if (std::none_of(given.begin(), given.end(), [&](const HostTensor &tensor) {
+          return tensor.name() == input.name;
+        }))
+      missing.push_back(input);
+  if (!missing.empty()) {
+    double bytes = 0;
+    for (const TensorSpec &input : missing)
+      bytes += bytesOf(input, inputs.T);
+    Progress progress("filling " + formatBytes(bytes) + " of random inputs");
+    for (const TensorSpec &input : missing)
+      given.push_back(randomInput(layer, input, inputs.T, options.seed));
+  }
+  for (const TensorSpec &input : layerInputs(layer))
+    for (HostTensor &tensor : given)
+      if (tensor.name() == input.name)
+        inputs.tensors.push_back(std::move(tensor));
+  return {};
+}

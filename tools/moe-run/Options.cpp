@@ -1,0 +1,243 @@
+//===- Options.cpp - The command line of moe-run --------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Options.h"
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+
+using namespace moe;
+using namespace moe::tools;
+
+static bool endsWith(const std::string &text, const std::string &end) {
+  return text.size() >= end.size() &&
+         text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+/// Names decide, and for other names the magic of ELF files does.
+static Outcome classify(const std::string &path, SourceKind &kind) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  char magic[4] = {};
+  if (!file || (!file.read(magic, sizeof(magic)) && file.bad()))
+    return Outcome::badInput("cannot read '" + path +
+                             "': " + std::strerror(errno ? errno : EIO));
+  if (endsWith(path, ".json"))
+    kind = SourceKind::Config;
+  else if (endsWith(path, ".mlir"))
+    kind = SourceKind::IR;
+  else if (endsWith(path, ".so") || std::memcmp(magic, "\177ELF", 4) == 0)
+    kind = SourceKind::Artefact;
+  else
+    return Outcome::badInput("expected an artefact (.so), a model's config "
+                             "(.json) or a layer (.mlir) but got '" +
+                             path + "'");
+  return {};
+}
+
+static Outcome splitSchedules(const std::string &list,
+                              std::vector<std::string> &names) {
+  std::istringstream stream(list + ",");
+  std::string schedule, error;
+  while (std::getline(stream, schedule, ',')) {
+    if (!policy::findRuleSet(schedule, error))
+      return Outcome::badInput("--compare-schedules: " + error);
+    names.push_back(schedule);
+  }
+  if (names.size() < 2)
+    return Outcome::badInput("--compare-schedules: expected at least two rule "
+                             "sets, separated by commas, but got '" +
+                             list + "'");
+  return {};
+}
+
+int moe::tools::report(const Outcome &outcome) {
+  if (!outcome.message().empty())
+    std::cerr << "moe-run: " << outcome.message() << "\n";
+  return outcome.exitCode();
+}
+
+/// The options that say how a layer is compiled, which a compiled one refuses.
+static std::vector<CLI::Option *> addCompileFlags(CLI::App &app,
+                                                  CompileFlags &flags) {
+  std::vector<const CLI::Option *> before;
+  for (const CLI::Option *option : app.get_options())
+    before.push_back(option);
+  flags.add(app);
+  std::vector<CLI::Option *> added;
+  for (CLI::Option *option :
+       app.get_options([](CLI::Option *) { return true; }))
+    if (std::find(before.begin(), before.end(), option) == before.end())
+      added.push_back(option);
+  return added;
+}
+
+static void addRunFlags(CLI::App &app, RunOptions &options,
+                        std::string &compareSchedules) {
+  const CLI::Range counts(int64_t(1), int64_t(1) << 30);
+  const char *group = "Inputs and output";
+  app.add_option("--num-tokens", options.numTokens,
+                 "Rows of the run (default: those of --input, else 16)")
+      ->group(group)
+      ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+  app.add_option("--seed", options.seed,
+                 "Seed of what is random: all inputs that no file gives")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--weights", options.weights,
+                 "Weights: a safetensors file, a model's folder or its "
+                 "model.safetensors.index.json")
+      ->group(group);
+  app.add_option("--input", options.input,
+                 "A safetensors file with 'hidden_states' [T, H] and, where "
+                 "the routing is given, 'topk_ids' and 'topk_weights' [T, k]")
+      ->group(group);
+  app.add_option("--output", options.output,
+                 "Write 'output' [T, H] to this safetensors file")
+      ->group(group);
+  app.add_flag("--convert-dtype", options.convertDType,
+               "Convert tensors of --weights and --input from other "
+               "floating-point dtypes")
+      ->group(group);
+
+  group = "Checking";
+  app.add_flag("--check", options.check,
+               "Compare with the reference in float64; exit code 1 past the "
+               "tolerance")
+      ->group(group);
+  app.add_option("--check-rows", options.checkRows,
+                 "With --check: evaluate only this many rows, evenly spaced")
+      ->group(group)
+      ->check(counts);
+  app.add_option("--repeat", options.repeat,
+                 "Run N times and require bitwise equal outputs")
+      ->group(group)
+      ->check(counts);
+  app.add_option("--compare-schedules", compareSchedules,
+                 "Compile with each of these rule sets (a,b,...) and require "
+                 "bitwise equal outputs")
+      ->group(group);
+  app.add_flag("--poison,!--no-poison", options.poison,
+               "Fill output and workspace with NaNs before each run (default: "
+               "with --check, --repeat and --compare-schedules)")
+      ->group(group);
+
+  group = "Measuring";
+  app.add_flag("--bench", options.bench, "Measure the time of a run")
+      ->group(group);
+  app.add_option("-n", options.benchRuns, "With --bench: the number of runs")
+      ->group(group)
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(1), int64_t(1000000)));
+  app.add_option("--trace", options.trace,
+                 "Write a trace of one run, which Perfetto opens, and print "
+                 "its timeline")
+      ->group(group);
+  app.add_flag("--timeline", options.timeline,
+               "Print what ran when on every stream, in one run")
+      ->group(group);
+  app.add_flag("--calibrate", options.calibrateFile,
+               "Measure this machine's ceilings and write them as JSON, to "
+               "=FILE or to a file in $MOE_MLIR_CACHE or ~/.cache/moe-mlir")
+      ->group(group);
+
+  group = "Running";
+  app.add_option("--threads", options.threads,
+                 "Threads that work on one launch (default: one per core)")
+      ->group(group)
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--ranks", options.ranks, "Ranks that run together")
+      ->group(group)
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(1), policy::maxParallelSize));
+  app.add_flag("--explain{text}", options.explain,
+               "Print when the shared experts run and why, as =text or =json, "
+               "and end")
+      ->group(group)
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--emit", options.emit,
+                 "Hand this form of the layer out of moe-compile, and end")
+      ->group(group);
+}
+
+/// What flags demand of each other and of the source.
+static Outcome checkCombination(const CLI::App &app, const RunOptions &options,
+                                const std::vector<CLI::Option *> &compiling) {
+  auto given = [&](const char *flag) { return app.count(flag) > 0; };
+  auto needs = [&](const char *flag, const char *other) {
+    if (!given(flag) || given(other))
+      return Outcome();
+    return Outcome::badInput(std::string(flag) + ": expected " + other +
+                             " too");
+  };
+  if (Outcome outcome = needs("-n", "--bench"); !outcome)
+    return outcome;
+  if (Outcome outcome = needs("--check-rows", "--check"); !outcome)
+    return outcome;
+  if (options.kind == SourceKind::Artefact) {
+    const std::string compiled = ": '" + options.source +
+                                 "' is compiled already; give the config.json "
+                                 "or layer.mlir to compile it otherwise";
+    for (const CLI::Option *option : compiling)
+      if (option->count())
+        return Outcome::badInput(option->get_name() + compiled);
+    for (const char *flag : {"--emit", "--compare-schedules"})
+      if (given(flag))
+        return Outcome::badInput(flag + compiled);
+    return {};
+  }
+  if (given("--compare-schedules") && given("--schedule"))
+    return Outcome::badInput(
+        "expected --schedule or --compare-schedules but got both");
+  if (given("--explain") && given("--emit"))
+    return Outcome::badInput("expected --explain or --emit but got both");
+  return {};
+}
+
+std::optional<int> moe::tools::parseOptions(int argc, char **argv,
+                                            RunOptions &options) {
+  CLI::App app("Runs a Mixture-of-Experts layer: a compiled artefact, or one "
+               "that moe-compile makes of a model's config.json or a layer in "
+               "MLIR on the way.",
+               "moe-run");
+  app.add_option("source", options.source,
+                 "An artefact (.so), a model's config (.json) or a layer "
+                 "(.mlir)")
+      ->required();
+  std::string compareSchedules;
+  addRunFlags(app, options, compareSchedules);
+  std::vector<CLI::Option *> compiling = addCompileFlags(app, options.compile);
+  if (std::optional<int> code = parse(app, argc, argv))
+    return code;
+
+  auto check = [&]() -> Outcome {
+    if (std::string error = options.compile.finish(); !error.empty())
+      return Outcome::badInput(error);
+    if (Outcome outcome = classify(options.source, options.kind); !outcome)
+      return outcome;
+    if (app.count("--compare-schedules"))
+      if (Outcome outcome =
+              splitSchedules(compareSchedules, options.compareSchedules);
+          !outcome)
+        return outcome;
+    return checkCombination(app, options, compiling);
+  };
+  if (Outcome outcome = check(); !outcome)
+    return report(outcome);
+  // A flag without a value reads as "true".
+  options.calibrate = app.count("--calibrate");
+  if (options.calibrateFile == "true")
+    options.calibrateFile.clear();
+  if (!app.count("--poison"))
+    options.poison = options.check || options.repeat > 1 ||
+                     !options.compareSchedules.empty();
+  return std::nullopt;
+}

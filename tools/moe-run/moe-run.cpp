@@ -1,0 +1,207 @@
+//===- moe-run.cpp - Runs a Mixture-of-Experts layer ----------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Bench.h"
+#include "Calibrate.h"
+#include "Check.h"
+#include "Files.h"
+#include "Support/Format.h"
+#include "Timeline.h"
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+using namespace moe;
+using namespace moe::tools;
+
+/// What is known before anything is compiled or loaded.
+static Outcome checkRanks(const RunOptions &options) {
+  int64_t ranks = options.ranks;
+  if (options.kind != SourceKind::Artefact) {
+    // A factor may be as large as it likes: the product stops past 1.
+    const policy::ParallelConfig &parallel = options.compile.parallel;
+    for (int64_t size : {parallel.tensorParallelSize, parallel.dataParallelSize,
+                         parallel.prefillContextParallelSize})
+      if (ranks == 1)
+        ranks = size;
+  }
+  if (ranks == 1)
+    return {};
+  return Outcome::failed("more than one rank needs communicators between "
+                         "ranks, which this moe-run does not have: expected 1 "
+                         "rank but got " +
+                         std::to_string(ranks) + " or more");
+}
+
+static void printHeader(const RunOptions &options, const Artefact &artefact,
+                        const Inputs &inputs, const Execution &execution) {
+  const Descriptor &descriptor = artefact.descriptor();
+  std::string text = formatField(
+      "layer", descriptor.name + ", " + dtypeName(descriptor.layer.dtype) +
+                   ", target " + descriptor.target + " (" +
+                   descriptor.instructionSet + ")");
+  text +=
+      formatField("rows", count(inputs.T, "token") + ", " + inputs.rowsFrom);
+  text += formatField("weights", inputs.weightsFrom);
+  for (const std::string &note : inputs.notes)
+    text += formatField("  note", note);
+  text += formatField("order", artefact.orderAt(inputs.T));
+  text +=
+      formatField("workspace", formatBytes(double(execution.workspaceBytes())));
+  text +=
+      formatField("run", formatMilliseconds(double(execution.nanoseconds())) +
+                             " ms (first run)");
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// Runs the artefacts of the other rule sets on the same inputs.
+static Outcome compareSchedules(const RunOptions &options, Context &context,
+                                const Inputs &inputs, const Artefact &artefact,
+                                const Execution &execution) {
+  Table table("lll");
+  table.add({"schedule", "order", "output"});
+  table.add({options.compareSchedules[0], artefact.orderAt(inputs.T), "first"});
+  std::vector<std::string> different;
+  for (size_t i = 1; i < options.compareSchedules.size(); ++i) {
+    Artefact other;
+    if (Outcome outcome =
+            compileArtefact(options, options.compareSchedules[i], other);
+        !outcome)
+      return outcome;
+    if (Outcome outcome = checkRunnable(other.descriptor(), options.source);
+        !outcome)
+      return outcome;
+    Execution otherExecution(context, other, inputs);
+    otherExecution.setPoison(options.poison);
+    if (Outcome outcome = otherExecution.run(); !outcome)
+      return outcome;
+    std::string verdict = "bitwise equal", difference;
+    if (!isBitwiseEqual(execution.output(), otherExecution.output(),
+                        difference)) {
+      verdict = difference;
+      different.push_back(options.compareSchedules[i]);
+    }
+    table.add({options.compareSchedules[i], other.orderAt(inputs.T), verdict});
+  }
+  std::printf("\n%s", table.print(2).c_str());
+  if (different.empty())
+    return {};
+  std::string names;
+  for (const std::string &name : different)
+    names += (names.empty() ? "'" : ", '") + name + "'";
+  return Outcome::failed(
+      "expected bitwise equal outputs of all schedules but " + names +
+      " differ from '" + options.compareSchedules[0] + "'");
+}
+
+static Outcome traceOnce(const RunOptions &options, Context &context,
+                         Execution &execution) {
+  if (Outcome outcome = context.startTrace(); !outcome)
+    return outcome;
+  if (Outcome outcome = execution.run(); !outcome)
+    return outcome;
+  std::vector<Span> spans;
+  if (Outcome outcome = context.takeTrace(spans); !outcome)
+    return outcome;
+  std::printf("\n%s", drawTimeline(spans, getWidth()).c_str());
+  if (options.trace.empty())
+    return {};
+  if (moert_trace_write(context.get(), options.trace.c_str()) != MOERT_SUCCESS)
+    return context.error();
+  std::printf("\n%s", formatField("trace", options.trace).c_str());
+  return {};
+}
+
+/// All that is asked of a loaded artefact.
+static Outcome runArtefact(const RunOptions &options,
+                           const Artefact &artefact) {
+  Inputs inputs;
+  if (Outcome outcome = makeInputs(options, artefact, inputs); !outcome)
+    return outcome;
+  Context context;
+  if (Outcome outcome = context.create(options.threads); !outcome)
+    return outcome;
+  Execution execution(context, artefact, inputs);
+  execution.setPoison(options.poison);
+  if (Outcome outcome = execution.run(); !outcome)
+    return outcome;
+  printHeader(options, artefact, inputs, execution);
+  if (!options.output.empty())
+    if (Outcome outcome = writeOutput(options.output, execution.output());
+        !outcome)
+      return outcome;
+  if (options.check)
+    if (Outcome outcome = checkOutput(options, artefact.descriptor().layer,
+                                      inputs, execution.output());
+        !outcome)
+      return outcome;
+  if (options.repeat > 1)
+    if (Outcome outcome = checkRepeats(execution, options.repeat - 1); !outcome)
+      return outcome;
+  if (!options.compareSchedules.empty())
+    if (Outcome outcome =
+            compareSchedules(options, context, inputs, artefact, execution);
+        !outcome)
+      return outcome;
+  // Filling memory before a run is for finding faults, not for measuring.
+  execution.setPoison(false);
+  if (options.bench)
+    if (Outcome outcome = bench(options, artefact, inputs, context, execution);
+        !outcome)
+      return outcome;
+  if (!options.trace.empty() || options.timeline)
+    if (Outcome outcome = traceOnce(options, context, execution); !outcome)
+      return outcome;
+  if (options.calibrate)
+    return calibrate(options, artefact, inputs, context, execution);
+  return {};
+}
+
+static Outcome run(const RunOptions &options) {
+  const bool compiles = options.kind != SourceKind::Artefact;
+  if (compiles && (!options.explain.empty() || !options.emit.empty()))
+    return passThrough(options);
+  Artefact artefact;
+  if (!compiles && !options.explain.empty()) {
+    if (Outcome outcome = artefact.load(options.source, options.source);
+        !outcome)
+      return outcome;
+    explain(artefact, options);
+    return {};
+  }
+  if (Outcome outcome = checkRanks(options); !outcome)
+    return outcome;
+  const std::string schedule = options.compareSchedules.empty()
+                                   ? options.compile.schedule
+                                   : options.compareSchedules[0];
+  Outcome loaded = compiles ? compileArtefact(options, schedule, artefact)
+                            : artefact.load(options.source, options.source);
+  if (!loaded)
+    return loaded;
+  if (Outcome outcome = checkRunnable(artefact.descriptor(), options.source);
+      !outcome)
+    return outcome;
+  return runArtefact(options, artefact);
+}
+
+int main(int argc, char **argv) {
+  RunOptions options;
+  if (std::optional<int> code = parseOptions(argc, argv, options))
+    return *code;
+  try {
+    Outcome outcome = run(options);
+    std::fflush(stdout);
+    return report(outcome);
+  } catch (const std::bad_alloc &) {
+    return report(Outcome::failed("out of memory"));
+  } catch (const std::exception &error) {
+    return report(Outcome::failed(error.what()));
+  }
+}
