@@ -345,10 +345,7 @@ void EntryBuilder::convertRun(RunOp run) {
         codegen::cpu::packArguments(b, loc, types, descriptors);
     Value kernel = LLVM::AddressOfOp::create(
         b, loc, ptr, launch.getKernel().getLeafReference());
-    std::string label = launch.getLabel().value_or("").str();
-    if (run.getLabel() && *run.getLabel() != label)
-      label = label.empty() ? run.getLabel()->str()
-                            : (*run.getLabel() + ": " + label).str();
+    StringRef label = launch.getLabel().value_or(run.getLabel().value_or(""));
     Value bytes =
         LLVM::ConstantOp::create(b, loc, b.getI64Type(), packed.bytes);
     Value grid =
