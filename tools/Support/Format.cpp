@@ -38,7 +38,7 @@ std::string moe::tools::formatBytes(double bytes) {
 }
 
 std::string moe::tools::formatMilliseconds(double nanoseconds) {
-  return format("%.3f", nanoseconds / 1e6);
+  return format("%.4f", nanoseconds / 1e6);
 }
 
 std::string moe::tools::count(int64_t number, const std::string &noun) {

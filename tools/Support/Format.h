@@ -22,7 +22,7 @@ std::string format(const char *pattern, ...)
 /// A size in powers of 1000, such as "1.1 GB" or "512 bytes".
 std::string formatBytes(double bytes);
 
-/// Nanoseconds as milliseconds with three decimals, without the unit.
+/// Nanoseconds as milliseconds with four decimals, without the unit.
 std::string formatMilliseconds(double nanoseconds);
 
 /// "1 row", "2 rows".

@@ -14,8 +14,9 @@
 
 using namespace moe::tools;
 
-Progress::Progress(std::string what)
-    : line(std::move(what) + " ..."), terminal(isatty(STDERR_FILENO)) {
+Progress::Progress(std::string what, bool shared)
+    : line(std::move(what) + " ..."),
+      terminal(!shared && isatty(STDERR_FILENO)) {
   if (terminal) {
     std::fprintf(stderr, "%s", line.c_str());
     std::fflush(stderr);

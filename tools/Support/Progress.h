@@ -21,8 +21,9 @@ namespace moe::tools {
 /// written where the work takes longer than two seconds, and stays.
 class Progress {
 public:
-  /// `what` is such as "filling 1.1 GB of random weights".
-  explicit Progress(std::string what);
+  /// `what` is such as "filling 1.1 GB of random weights". Where a child writes
+  /// to standard error too, `shared`, a terminal is treated as a log.
+  explicit Progress(std::string what, bool shared = false);
   ~Progress();
   Progress(const Progress &) = delete;
   Progress &operator=(const Progress &) = delete;

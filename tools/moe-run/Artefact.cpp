@@ -86,7 +86,7 @@ Outcome moe::tools::compileArtefact(const RunOptions &options,
     arguments.push_back(std::move(argument));
   std::optional<int> code;
   {
-    Progress progress("compiling " + options.source);
+    Progress progress("compiling " + options.source, /*shared=*/true);
     code = runProgram(compiler, arguments, /*outputToStderr=*/true, error);
   }
   if (!code)

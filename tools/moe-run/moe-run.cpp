@@ -101,8 +101,13 @@ static Outcome compareSchedules(const RunOptions &options, Context &context,
       " differ from '" + options.compareSchedules[0] + "'");
 }
 
+/// Traces one run of a warm layer: a first run after a pause shows threads that
+/// wake up.
 static Outcome traceOnce(const RunOptions &options, Context &context,
                          Execution &execution) {
+  for (int i = 0; i < 3; ++i)
+    if (Outcome outcome = execution.run(); !outcome)
+      return outcome;
   if (Outcome outcome = context.startTrace(); !outcome)
     return outcome;
   if (Outcome outcome = execution.run(); !outcome)

@@ -26,19 +26,19 @@ TEST(Timeline, DrawsStreamsOverOneAxis) {
                                    {"experts", 0, 2 * ms, 14 * ms},
                                    {"merge", 0, 18 * ms, 20 * ms}},
                                   width);
-  EXPECT_EQ(text, "timeline    20.000 ms, 1.000 ms in a column\n"
+  EXPECT_EQ(text, "timeline    20.0000 ms, 1.0000 ms in a column\n"
                   "  compute  |.b[c: experts]....[d|\n"
                   "  aux      |[a: share]..........|\n"
                   "\n"
-                  "  compute busy  15.000 ms\n"
-                  "  aux busy      10.000 ms\n"
-                  "  overlap        9.000 ms\n"
+                  "  compute busy  15.0000 ms\n"
+                  "  aux busy      10.0000 ms\n"
+                  "  overlap        9.0000 ms\n"
                   "\n"
-                  "     stream   launch    begin     end      ms\n"
-                  "  a  aux      shared    0.000  10.000  10.000\n"
-                  "  b  compute  gate      1.000   2.000   1.000\n"
-                  "  c  compute  experts   2.000  14.000  12.000\n"
-                  "  d  compute  merge    18.000  20.000   2.000\n");
+                  "     stream   launch     begin      end       ms\n"
+                  "  a  aux      shared    0.0000  10.0000  10.0000\n"
+                  "  b  compute  gate      1.0000   2.0000   1.0000\n"
+                  "  c  compute  experts   2.0000  14.0000  12.0000\n"
+                  "  d  compute  merge    18.0000  20.0000   2.0000\n");
 }
 
 /// A column shows the launch that took most of it; what it hides is listed.
