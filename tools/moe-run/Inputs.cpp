@@ -70,7 +70,10 @@ static Outcome checkMemory(const RunOptions &options, const Artefact &artefact,
               static_cast<double>(layer.hiddenSize + layer.numRouted());
   }
   std::optional<int64_t> available = getAvailableMemory();
-  if (!available || needed <= static_cast<double>(*available))
+  // A machine without any room left is of no use to its other users.
+  constexpr double share = 0.95;
+  const double usable = share * static_cast<double>(available.value_or(0));
+  if (!available || needed <= usable)
     return {};
   std::string smaller;
   if (options.kind != SourceKind::Artefact)
@@ -80,8 +83,8 @@ static Outcome checkMemory(const RunOptions &options, const Artefact &artefact,
   return Outcome::failed("expected " + formatBytes(needed) + " of memory for " +
                          count(T, "row") + " of '" + layer.name + "' (" +
                          formatBytes(weights) + " of them weights) but " +
-                         formatBytes(double(*available)) + " is available" +
-                         smaller);
+                         formatBytes(usable) +
+                         " can be used (95 % of what is available)" + smaller);
 }
 
 /// T, from the flags, the file and what the artefact serves.

@@ -197,6 +197,47 @@ TEST_F(FilesTest, WeightsByTheNamesOfTheInputs) {
                  "'w.safetensors': missing tensor for 'router_weight'");
 }
 
+/// Rows whose scores are equal may go to other experts than the reference's.
+TEST_F(FilesTest, NearTiesAreReportedApart) {
+  HostTensor router = random("router_weight", 0), w13 = random("w13", 0),
+             w2 = random("w2", 0), shared13 = random("shared_w13", 0),
+             shared2 = random("shared_w2", 0), x = random("hidden_states", 4);
+  // Only the first element of a row counts, and row 2 has none.
+  for (int64_t e = 0; e < 8; ++e)
+    for (int64_t h = 0; h < 16; ++h)
+      router.as<float>()[e * 16 + h] = h ? 0.0f : static_cast<float>(e + 1);
+  for (int64_t row = 0; row < 4; ++row)
+    x.as<float>()[row * 16] = row == 2 ? 0.0f : 1.0f;
+  writeTensors(file("w.safetensors"), {{"router_weight", viewOf(router)},
+                                       {"w13", viewOf(w13)},
+                                       {"w2", viewOf(w2)},
+                                       {"shared_w13", viewOf(shared13)},
+                                       {"shared_w2", viewOf(shared2)}});
+  writeTensors(file("x.safetensors"), {{"hidden_states", viewOf(x)}});
+  const std::string flags =
+      " --weights w.safetensors --input x.safetensors --check";
+  Finished run = this->run(artefact("tiny") + flags);
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_PRED2(contains, run.out, "3 of 4 compared");
+  EXPECT_PRED2(contains, run.out,
+               "1 row (2) whose experts' scores are equal in float32: they "
+               "agree");
+  run = this->run(artefact("last_of_ties") + flags);
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_PRED2(contains, run.out, "experts may have been chosen otherwise");
+
+  // With ties in all rows, nothing is left that must agree.
+  for (int64_t row = 0; row < 4; ++row)
+    x.as<float>()[row * 16] = 0.0f;
+  writeTensors(file("x.safetensors"), {{"hidden_states", viewOf(x)}});
+  EXPECT_EQ(this->run(artefact("tiny") + flags).code, 0);
+  run = this->run(artefact("last_of_ties") + flags);
+  EXPECT_EQ(run.code, 1);
+  EXPECT_PRED2(contains, run.err,
+               "moe-run: 'output' could not be checked: the choice of experts "
+               "is a near tie in every row");
+}
+
 TEST_F(FilesTest, OtherDTypesAreConvertedWhenAsked) {
   LayerSpec layer = tinyLayer();
   layer.dtype = DType::BF16;

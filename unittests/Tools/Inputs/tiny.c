@@ -310,7 +310,11 @@ static void route(const void *given, int64_t row) {
   for (int slot = 0; slot < K; ++slot) {
     int best = 0;
     for (int e = 1; e < E; ++e)
+#ifdef LAST_OF_TIES
+      if (scores[e] >= scores[best])
+#else
       if (scores[e] > scores[best])
+#endif
         best = e;
     ids[slot] = best;
     weights[slot] = scores[best] / sum;
