@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Support/CompileFlags.h"
+#include "Support/MachineFile.h"
 #include "moe-mlir/Artefact/Compile.h"
 #include "moe-mlir/Import/ImportLayer.h"
 
@@ -34,6 +35,7 @@ struct Options {
   std::string emit;
   std::string explain;
   std::optional<int64_t> numTokens;
+  bool quiet = false;
 };
 } // namespace
 
@@ -58,12 +60,18 @@ static void addOptions(CLI::App &app, Options &options) {
   app.add_option("--num-tokens", options.numTokens,
                  "The number of tokens that --explain explains")
       ->check(CLI::Range(int64_t(0), int64_t(1) << 40));
+  app.add_flag("-q,--quiet", options.quiet, "Do not say what was written");
   options.flags.add(app);
 }
 
 static int fail(const std::string &message, int code) {
   std::cerr << "moe-compile: " << message << "\n";
   return code;
+}
+
+static void report(const Options &options, const std::string &output) {
+  if (!options.quiet)
+    std::cerr << "moe-compile: wrote " << output << "\n";
 }
 
 /// Diagnostics of the compiler as a user reads them: no IR, no stack of notes
@@ -166,6 +174,11 @@ static int run(Options &options) {
   compile.monolithicKernel = flags.monolithicKernel;
   compile.staticTokens = flags.staticNumTokens;
   compile.maxTokens = flags.maxNumTokens;
+  // Rule set auto works with what `moe-run --calibrate` measured here, if it
+  // did.
+  std::string machine = getMachineFile("cpu");
+  if (llvm::sys::fs::exists(machine))
+    compile.machine = machine;
   compile.weights = model ? &model->weights : nullptr;
 
   mlir::FailureOr<mlir::func::FuncOp> function = findLayerFunction(*module);
@@ -209,14 +222,14 @@ static int run(Options &options) {
     if (form == Form::Shared) {
       if (llvm::Error error = linkShared(object, output, findRuntime()))
         return fail(llvm::toString(std::move(error)), Failed);
-      std::cerr << "moe-compile: wrote " << output << "\n";
+      report(options, output);
       return Done;
     }
     bytes.assign(object.begin(), object.end());
   }
   if (llvm::Error error = writeFile(output, bytes))
     return fail(llvm::toString(std::move(error)), Failed);
-  std::cerr << "moe-compile: wrote " << output << "\n";
+  report(options, output);
   return Done;
 }
 

@@ -81,7 +81,7 @@ Outcome moe::tools::compileArtefact(const RunOptions &options,
   const std::string path = folder.file("layer.moe.so");
   CompileFlags flags = options.compile;
   flags.schedule = schedule;
-  std::vector<std::string> arguments = {options.source, "-o", path};
+  std::vector<std::string> arguments = {options.source, "--quiet", "-o", path};
   for (std::string &argument : flags.toArguments())
     arguments.push_back(std::move(argument));
   std::optional<int> code;

@@ -83,7 +83,8 @@ TEST_F(CompileTest, HandsOnTheCompileFlags) {
       "--enable-expert-parallel --shared-experts-stream-token-threshold 9");
   EXPECT_EQ(run.code, 0) << run.err;
   std::string arguments = read(file("arguments"));
-  EXPECT_EQ(arguments.find("config.json -o " + file("tmp") + "/moe-run-"), 0u)
+  EXPECT_EQ(
+      arguments.find("config.json --quiet -o " + file("tmp") + "/moe-run-"), 0u)
       << arguments;
   for (const char *flag : {"--layer 2", "--dtype float32", "--experts 8",
                            "--target cpu", "--schedule vllm-2026-09",
