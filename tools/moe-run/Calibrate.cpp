@@ -190,11 +190,11 @@ Outcome moe::tools::calibrate(const RunOptions &options,
                       format("%.1f GFLOP/s, of the layer with %lld rows",
                              machine.flops / 1e9,
                              static_cast<long long>(inputs.T)));
-  text +=
-      formatField("  launch gap", format("%.2f us", machine.launchGap * 1e6));
+  text += formatField("  launches",
+                      format("%.2f us apart", machine.launchGap * 1e6));
   text += formatField("  event", format("%.2f us", machine.eventCost * 1e6));
-  text += formatField("  not measured", "cold reads, overlap of streams, links "
-                                        "(built-in values)");
+  text += formatField("  built-in",
+                      "cold reads, overlap of streams, links: not measured");
   std::fputs(text.c_str(), stdout);
   return {};
 }
