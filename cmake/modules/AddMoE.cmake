@@ -1,5 +1,7 @@
 # Thin wrappers that keep the folders' CMake files to names and sources.
 
+include(GoogleTest)
+
 if(MOE_SANITIZE)
   # UBSan would print and go on, and the tests pass.
   add_compile_options(-fsanitize=${MOE_SANITIZE} -fno-sanitize-recover=all
@@ -110,7 +112,8 @@ function(moe_add_unittest name)
     target_link_libraries(${name} PRIVATE MoEMLIR ${MOE_MLIR_LIBS})
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gtest GTest::gtest_main)
-  add_test(NAME ${name} COMMAND ${name})
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+                       PROPERTIES TIMEOUT 600)
 endfunction()
 
 # moe_add_dialect(Name dialect): the TableGen of a dialect whose files are

@@ -47,9 +47,8 @@ public:
   void emitSignature(mlir::Location loc, llvm::StringRef symbol,
                      llvm::StringRef name,
                      llvm::ArrayRef<InterfaceTensor> inputs,
-                     llvm::ArrayRef<InterfaceTensor> outputs,
-                     int64_t maxTokens, int64_t numRanks,
-                     llvm::StringRef workspaceSize);
+                     llvm::ArrayRef<InterfaceTensor> outputs, int64_t maxTokens,
+                     int64_t numRanks, llvm::StringRef workspaceSize);
 
   /// Emits the exported `moert_artefact`.
   void emitArtefact(mlir::Location loc, llvm::StringRef name,

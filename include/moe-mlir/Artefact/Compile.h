@@ -65,8 +65,7 @@ mlir::LogicalResult compileTo(mlir::ModuleOp module, Form form,
 /// bytes of the workspace where the form has one.
 mlir::FailureOr<policy::Explanation>
 compileAndExplain(mlir::ModuleOp module, Form form,
-                  const CompileOptions &options,
-                  std::optional<int64_t> tokens);
+                  const CompileOptions &options, std::optional<int64_t> tokens);
 
 /// Appends the object file of a module that `compileTo(Form::Object)` made.
 mlir::LogicalResult emitObject(mlir::ModuleOp module,
