@@ -147,9 +147,8 @@ Expr SortKernel::advanceCursor(Expr expert) {
   Expr peers = k.matchLanes(expert);
   Expr rank = k.countBits(peers & k.lanesBefore());
   Expr isThere = expert < numExperts;
-  Expr cursor = k.choose(
-      isThere, [&] { return k.load(cursors, {own, expert}); },
-      [&] { return k.i32(0); });
+  // Without an expert the lane reads another's cursor, for nothing.
+  Expr cursor = k.load(cursors, {own, min(expert, numExperts - 1)});
   k.syncWarp();
   k.ifThen(isThere & (rank == 0), [&] {
     k.store(cursor + k.countBits(peers), cursors, {own, expert});
