@@ -1,0 +1,39 @@
+"""Checks that links of pages lead somewhere and that flags they name exist.
+
+Usage: check-pages.py source-folder help.txt...
+"""
+
+import pathlib
+import re
+import sys
+
+# Flags of other programs.
+FOREIGN = {"--build", "--install", "--prefix", "--preset", "--target", "--fast"}
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    known = set(FOREIGN)
+    for path in sys.argv[2:]:
+        known.update(re.findall(r"--[a-z][\w-]*", pathlib.Path(path).read_text()))
+    wrong = []
+    links = flags = 0
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if "://" in target:
+                continue
+            links += 1
+            if not (page.parent / target).exists():
+                wrong.append(f"{page.name}: link to '{target}' leads nowhere")
+        for flag in re.findall(r"(?<![\w\[-])--[a-z][\w-]*", text):
+            flags += 1
+            if flag not in known:
+                wrong.append(f"{page.name}: no tool has the flag '{flag}'")
+    print("\n".join(wrong))
+    print(f"{links} links, {flags} flags")
+    sys.exit(1 if wrong or not links or not flags else 0)
+
+
+if __name__ == "__main__":
+    main()
