@@ -9,6 +9,7 @@ Features, for REQUIRES:
   gpu-sm90     ... whose compute capability is 9.0
   cuda-toolkit ptxas is on PATH or below CUDA_PATH
   plugin       libMoEMLIR is a shared library
+  static       MLIR and LLVM are linked statically
   moe-compile, moe-run, moe-translate    the tool is built
 """
 
@@ -59,8 +60,7 @@ config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%moe_source", config.moe_source_dir))
 config.substitutions.append(("%moe_build", config.moe_binary_dir))
 config.substitutions.append(("%cmake", config.cmake))
-if not config.moe_static:
-    config.available_features.add("plugin")
+config.available_features.add("static" if config.moe_static else "plugin")
 
 
 def compute_capabilities():

@@ -45,11 +45,10 @@ static void addOptions(CLI::App &app, Options &options) {
                  "cubin, object or shared (default: shared)")
       ->check(CLI::IsMember({"layer", "phases", "schedule", "kernels", "llvm",
                              "ptx", "cubin", "object", "shared"}));
-  app.add_option("--explain", options.explain,
-                 "Print which order was chosen, by which rule and why, instead "
-                 "of compiling: text (default) or json")
-      ->expected(0, 1)
-      ->default_str("text")
+  // With a value only after "=", so that an input may follow.
+  app.add_flag("--explain{text}", options.explain,
+               "Print which order was chosen, by which rule and why, as =text "
+               "or =json, instead of compiling")
       ->check(CLI::IsMember({"text", "json"}));
   app.add_option("--num-tokens", options.numTokens,
                  "The number of tokens that --explain explains")

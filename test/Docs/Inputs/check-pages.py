@@ -1,6 +1,7 @@
-"""Checks that links of pages lead somewhere and that flags they name exist.
+"""Checks that links of pages lead somewhere, that flags they name exist, and that
+they name all flags of the project's own tools.
 
-Usage: check-pages.py source-folder help.txt...
+Usage: check-pages.py source-folder opt-help.txt help.txt...
 """
 
 import pathlib
@@ -13,9 +14,13 @@ FOREIGN = {"--build", "--install", "--prefix", "--preset", "--target", "--fast"}
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    known = set(FOREIGN)
-    for path in sys.argv[2:]:
-        known.update(re.findall(r"--[a-z][\w-]*", pathlib.Path(path).read_text()))
+    upstream, *own = [
+        set(re.findall(r"--[a-z][\w-]*", pathlib.Path(path).read_text()))
+        for path in sys.argv[2:]
+    ]
+    own = set().union(*own)
+    known = FOREIGN | upstream | own
+    unnamed = own - {"--help"}
     wrong = []
     links = flags = 0
     for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
@@ -28,8 +33,10 @@ def main():
                 wrong.append(f"{page.name}: link to '{target}' leads nowhere")
         for flag in re.findall(r"(?<![\w\[-])--[a-z][\w-]*", text):
             flags += 1
+            unnamed.discard(flag)
             if flag not in known:
                 wrong.append(f"{page.name}: no tool has the flag '{flag}'")
+    wrong.extend(f"no page names the flag '{flag}'" for flag in sorted(unnamed))
     print("\n".join(wrong))
     print(f"{links} links, {flags} flags")
     sys.exit(1 if wrong or not links or not flags else 0)
