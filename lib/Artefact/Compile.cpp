@@ -90,6 +90,8 @@ moe::compileAndExplain(ModuleOp module, Form form,
   policy::Explanation explanation;
   if (form == Form::Layer)
     return explanation;
+  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  nameLayerArguments(layer);
   CompilePipelineOptions pipeline;
   setOptions(pipeline, options);
   auto run = [&](function_ref<void(OpPassManager &)> build) {
@@ -116,7 +118,6 @@ moe::compileAndExplain(ModuleOp module, Form form,
   }
 
   // The description of the layer is read while it is one op.
-  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
   DescriptorInput descriptor;
   descriptor.weights = options.weights;
   if (form > Form::Cubin) {
