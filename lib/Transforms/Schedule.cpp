@@ -274,8 +274,9 @@ static void remarkOn(Location loc, StringRef function,
                   .function(function);
   auto say = [&](const policy::Outcome &outcome, const std::string &when) {
     auto finish = [&](remark::detail::InFlightRemark &&out) {
-      out << policy::stringify(outcome.order).data() << when << ": "
-          << outcome.rule
+      // In one piece: every piece is shown as a remark of its own.
+      out << (std::string(policy::stringify(outcome.order)) + when + ": " +
+              outcome.rule)
           << remark::metric("order",
                             StringRef(policy::stringify(outcome.order).data()))
           << remark::metric("rule", StringRef(outcome.rule))
