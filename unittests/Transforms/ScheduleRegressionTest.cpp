@@ -159,9 +159,9 @@ TEST_F(ScheduleRegressionTest, AsynchronousBackendInUse) {
   EXPECT_EQ(then.decision.low.rule, "vllm without rule 1 rule 2");
   EXPECT_EQ(then.steps, "compute gate\n"
                         "compute route\n"
-                        "comm(ep) dispatch\n"
+                        "comm ep dispatch\n"
                         "compute experts\n"
-                        "comm(ep) combine\n"
+                        "comm ep combine\n"
                         "compute shared experts\n"
                         "compute merge\n");
   EXPECT_TRUE(then.isFreeOfRaces);
