@@ -145,6 +145,8 @@ function(moe_add_unittest name)
   cmake_parse_arguments(ARG "MLIR" "" "DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/unittests)
+  # Compiling the tests takes longer than running them.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
   if(ARG_MLIR)
     moe_use_mlir(${name})

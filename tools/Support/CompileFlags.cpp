@@ -8,6 +8,8 @@
 
 #include "Support/CompileFlags.h"
 
+#include "Support/Device.h"
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -166,6 +168,12 @@ std::string CompileFlags::finish() {
            std::to_string(*maxNumTokens) + " but got " +
            std::to_string(*staticNumTokens);
   return "";
+}
+
+std::string CompileFlags::getTarget() const {
+  if (target.empty())
+    return hasGPU() ? "cuda" : "cpu";
+  return target.substr(0, target.find(':'));
 }
 
 ModelConfigOptions CompileFlags::getModelConfigOptions() const {

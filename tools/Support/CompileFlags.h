@@ -59,6 +59,9 @@ struct CompileFlags {
   /// call it after parsing. A message, or "".
   std::string finish();
 
+  /// "cpu" or "cuda": what `target` says, or what this machine has.
+  std::string getTarget() const;
+
   /// What the importer needs of them.
   ModelConfigOptions getModelConfigOptions() const;
 

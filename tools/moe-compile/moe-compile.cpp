@@ -87,11 +87,8 @@ static int run(Options &options) {
   if (std::string error = options.flags.finish(); !error.empty())
     return fail(error, BadUsage);
   const CompileFlags &flags = options.flags;
-  if (flags.target.rfind("cuda", 0) == 0)
-    return fail("--target " + flags.target +
-                    " needs the CUDA back end, which this build does not have",
-                Failed);
-  if (options.emit == "ptx" || options.emit == "cubin")
+  const std::string target = flags.getTarget();
+  if (target == "cpu" && (options.emit == "ptx" || options.emit == "cubin"))
     return fail("--emit " + options.emit +
                     ": needs --target cuda; target cpu has layer, phases, "
                     "schedule, kernels, llvm, object and shared",
@@ -119,6 +116,7 @@ static int run(Options &options) {
   }
 
   CompileOptions compile;
+  compile.target = target;
   compile.cpu = flags.cpu;
   compile.ruleSet = flags.schedule;
   compile.threshold = flags.threshold;
@@ -128,7 +126,7 @@ static int run(Options &options) {
   compile.maxTokens = flags.maxNumTokens;
   // Rule set auto works with what `moe-run --calibrate` measured here, if it
   // did.
-  std::string machine = getMachineFile("cpu");
+  std::string machine = getMachineFile(target);
   if (llvm::sys::fs::exists(machine))
     compile.machine = machine;
   compile.weights = model ? &model->weights : nullptr;
@@ -155,19 +153,18 @@ static int run(Options &options) {
 
   std::string bytes;
   std::string output = options.output;
-  if (form < Form::Object) {
+  if (form == Form::PTX || form == Form::Cubin) {
+    if (mlir::failed(emitGPUKernels(*module, bytes)))
+      return Failed;
+  } else if (form < Form::Object) {
     bytes = printModule(*module);
-    if (output.empty() || output == "-") {
-      std::cout << bytes;
-      return Done;
-    }
   } else {
     llvm::SmallVector<char> object;
     if (mlir::failed(emitObject(*module, compile, object)))
       return Failed;
-    if (output.empty())
-      output = name + (form == Form::Object ? ".moe.o" : ".moe.so");
     if (form == Form::Shared) {
+      if (output.empty())
+        output = name + ".moe.so";
       if (llvm::Error error = linkShared(object, output, findRuntime()))
         return fail(llvm::toString(std::move(error)), Failed);
       report(options, output);
@@ -175,6 +172,13 @@ static int run(Options &options) {
     }
     bytes.assign(object.begin(), object.end());
   }
+  const bool isText = form != Form::Cubin && form != Form::Object;
+  if (isText && (output.empty() || output == "-")) {
+    std::cout << bytes;
+    return Done;
+  }
+  if (output.empty())
+    output = name + (form == Form::Cubin ? ".moe.cubin" : ".moe.o");
   if (llvm::Error error = writeFile(output, bytes))
     return fail(llvm::toString(std::move(error)), Failed);
   report(options, output);
