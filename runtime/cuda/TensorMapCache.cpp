@@ -132,9 +132,10 @@ static moert_status encode(const Driver &driver,
   if (!address && isEmpty)
     address = reinterpret_cast<void *>(uintptr_t(256));
   if (!address || reinterpret_cast<uintptr_t>(address) % unit != 0)
-    return refuse(format("the buffer is at %p, expected an address that is "
+    return refuse(format("the buffer is at 0x%llx, expected an address that is "
                          "aligned to %llu bytes",
-                         address, static_cast<unsigned long long>(unit)));
+                         reinterpret_cast<unsigned long long>(address),
+                         static_cast<unsigned long long>(unit)));
   if (CUresult result = driver.cuTensorMapEncodeTiled(
           &map, *dtype, cuuint32_t(rank), address, extents, strides, box, steps,
           CU_TENSOR_MAP_INTERLEAVE_NONE, *swizzle,
