@@ -50,6 +50,7 @@ static void printDiagnostic(Diagnostic &diagnostic, const std::string &tool) {
 
 void moe::tools::printDiagnostics(MLIRContext &context,
                                   const std::string &tool) {
+  context.printOpOnDiagnostic(false);
   context.getDiagEngine().registerHandler(
       [tool](Diagnostic &diagnostic) { printDiagnostic(diagnostic, tool); });
 }
