@@ -4,7 +4,7 @@
 // RUN: not moe-opt %s --split-input-file --moe-lower-to-kernels=cpu=host,+warp9 2>&1 | FileCheck %s --check-prefix=FEATURE
 
 // Options that name what does not exist.
-// TARGET:  error: expected target 'cpu' but got 'tpu'
+// TARGET:  error: expected target 'cpu' or 'cuda' but got 'tpu'
 // CPU:     error: expected 'host' or a CPU of {{.*}} such as 'x86-64-v3' but got 'i960'
 // FEATURE: error: expected a feature of {{.*}} such as '+avx2' but got '+warp9'
 

@@ -5,7 +5,7 @@
 // RUN: not moe-opt %s --moe-compile-pipeline=target=tpu 2>&1 | FileCheck %s --check-prefix=TARGET
 // RUN: not moe-opt %s --moe-compile-pipeline=cpu=i960 2>&1 | FileCheck %s --check-prefix=CPU
 
-// TARGET: error: expected target 'cpu' but got 'tpu'
+// TARGET: error: expected target 'cpu' or 'cuda' but got 'tpu'
 // CPU:    expected 'host' or a CPU of {{.*}} such as 'x86-64-v3' but got 'i960'
 
 // Nothing but the LLVM dialect is left.
