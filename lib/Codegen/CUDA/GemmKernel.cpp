@@ -357,8 +357,8 @@ void GemmKernel::emit(KernelBuilder &k) {
   constexpr int64_t kRegisters = 64 * 1024, kRegisterUnit = 8, kMost = 240;
   int64_t ofProducer = sourceRows ? 56 : 40;
   int64_t left = kRegisters / (kWarpgroup * shape.residentBlocks) - ofProducer;
-  int64_t ofConsumer =
-      std::min(llvm::alignDown(left / shape.consumers, kRegisterUnit), kMost);
+  int64_t ofConsumer = std::min<int64_t>(
+      llvm::alignDown(left / shape.consumers, kRegisterUnit), kMost);
   k.ifElse(
       k.thread() < kWarpgroup,
       [&] {
