@@ -32,8 +32,8 @@ struct ByteRange {
 class Checker {
 public:
   Checker(const moert_call &call, const moert_signature &signature,
-          std::string &error)
-      : call(call), signature(signature), error(error) {}
+          DLDevice device, std::string &error)
+      : call(call), signature(signature), device(device), error(error) {}
 
   bool checkLists() const;
   bool checkTensors();
@@ -75,6 +75,7 @@ private:
 
   const moert_call &call;
   const moert_signature &signature;
+  const DLDevice device;
   std::string &error;
 
   // What the tensors so far agree on; -1: none has said.
@@ -193,21 +194,22 @@ bool Checker::checkTensor(const char *kind, const DLTensor *tensor,
 bool Checker::checkType(const char *kind, const DLTensor &tensor,
                         const moert_tensor_signature &expected) const {
   // The caller's value may be none of the enumeration that we build with.
-  int32_t device;
-  static_assert(sizeof(device) == sizeof(tensor.device.device_type));
-  std::memcpy(&device, &tensor.device.device_type, sizeof(device));
-  if (device != signature.device_type)
-    return refuse(
-        kind, expected,
-        "is on device " + deviceName(device, tensor.device.device_id) +
-            ", expected " +
-            deviceName(signature.device_type, tensor.device.device_id));
-  const DLDataType &found = tensor.dtype;
-  if (found.code != expected.dtype_code || found.bits != expected.dtype_bits ||
-      found.lanes != expected.dtype_lanes)
+  int32_t found;
+  static_assert(sizeof(found) == sizeof(tensor.device.device_type));
+  std::memcpy(&found, &tensor.device.device_type, sizeof(found));
+  // There is one CPU, whatever number it is given.
+  if (found != device.device_type ||
+      (found != kDLCPU && tensor.device.device_id != device.device_id))
+    return refuse(kind, expected,
+                  "is on device " + deviceName(found, tensor.device.device_id) +
+                      ", expected " +
+                      deviceName(device.device_type, device.device_id));
+  const DLDataType &dtype = tensor.dtype;
+  if (dtype.code != expected.dtype_code || dtype.bits != expected.dtype_bits ||
+      dtype.lanes != expected.dtype_lanes)
     return refuse(kind, expected,
                   "has dtype " +
-                      dtypeName(found.code, found.bits, found.lanes) +
+                      dtypeName(dtype.code, dtype.bits, dtype.lanes) +
                       ", expected " +
                       dtypeName(expected.dtype_code, expected.dtype_bits,
                                 expected.dtype_lanes));
@@ -283,7 +285,9 @@ bool Checker::checkMemory(const char *kind, const DLTensor &tensor,
     return refuse(kind, expected,
                   format("has null data, expected %llu bytes",
                          static_cast<unsigned long long>(bytes)));
-  unsigned alignment = std::max(1, expected.dtype_bits / 8);
+  // Kernels of a GPU move 16 bytes at once.
+  unsigned alignment =
+      std::max(device.device_type == kDLCPU ? 1 : 16, expected.dtype_bits / 8);
   unsigned past = begin % alignment;
   if (past)
     return refuse(kind, expected,
@@ -386,16 +390,17 @@ bool Checker::checkOverlaps() const {
 }
 
 moert_status moert::checkCall(const moert_call &call,
-                              const moert_signature &signature, int32_t rank,
-                              int32_t numRanks, CallSizes &sizes,
+                              const moert_signature &signature, DLDevice device,
+                              int32_t rank, int32_t numRanks, CallSizes &sizes,
                               std::string &error) {
-  if (signature.device_type != kDLCPU)
-    return fail(error, MOERT_UNSUPPORTED,
-                format("%s: was compiled for device %s, expected cpu, where "
-                       "this context runs",
-                       signature.name,
-                       deviceName(signature.device_type, 0).c_str()));
-  if (call.stream)
+  if (signature.device_type != device.device_type)
+    return fail(
+        error, MOERT_UNSUPPORTED,
+        format("%s: was compiled for device %s, expected %s, where "
+               "this context runs",
+               signature.name, deviceName(signature.device_type, 0).c_str(),
+               deviceName(device.device_type, device.device_id).c_str()));
+  if (call.stream && device.device_type == kDLCPU)
     return fail(error, MOERT_INVALID_ARGUMENT,
                 format("%s: the stream is not null, expected null on the cpu",
                        signature.name));
@@ -404,7 +409,7 @@ moert_status moert::checkCall(const moert_call &call,
                 format("%s: the context has %d ranks, expected %lld",
                        signature.name, numRanks,
                        printable(signature.num_ranks)));
-  Checker checker(call, signature, error);
+  Checker checker(call, signature, device, error);
   if (!checker.checkLists() || !checker.checkTensors() ||
       !checker.checkTokens(rank, numRanks) || !checker.checkWorkspace() ||
       !checker.checkOverlaps())

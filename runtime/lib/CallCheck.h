@@ -21,12 +21,12 @@ struct CallSizes {
   int64_t totalTokens = 0; // Rows over all ranks.
 };
 
-/// Checks all of `call` but its ABI and context, and finds its sizes. On
-/// failure `error` names the layer, the argument, what was found and what was
-/// expected. Allocates nothing unless it fails.
+/// Checks all of `call` but its ABI and context, which runs on `device`, and
+/// finds its sizes. On failure `error` names the layer, the argument, what was
+/// found and what was expected. Allocates nothing unless it fails.
 moert_status checkCall(const moert_call &call, const moert_signature &signature,
-                       int32_t rank, int32_t numRanks, CallSizes &sizes,
-                       std::string &error);
+                       DLDevice device, int32_t rank, int32_t numRanks,
+                       CallSizes &sizes, std::string &error);
 
 } // namespace moert
 

@@ -1,4 +1,4 @@
-//===- Context.cpp - A context: streams, helpers, errors ------------------===//
+//===- Context.cpp - A context: its device and its errors -----------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -8,53 +8,10 @@
 
 #include "Context.h"
 
-#include <algorithm>
-
-#if defined(__linux__)
-#include <sched.h>
-#endif
+#include "CPUDevice.h"
+#include "DeviceLibrary.h"
 
 using namespace moert;
-
-static constexpr int32_t maxThreads = 1024;
-
-/// The cores that this process may use.
-static int32_t numCores() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0)
-    return CPU_COUNT(&set);
-#endif
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
-// A launch is worked on by its stream's worker and by the helpers, so one
-// busy stream keeps exactly `numThreads` threads busy.
-moert_context::moert_context(int32_t numThreads, int32_t rank, int32_t numRanks)
-    : rank(rank), numRanks(numRanks), helpers(numThreads - 1) {
-  stream(MOERT_STREAM_COMPUTE);
-  stream(MOERT_STREAM_AUX);
-}
-
-Stream *moert_context::existingStream(int32_t number) {
-  return number >= 0 && number < maxStreams ? streams[number].get() : nullptr;
-}
-
-Stream *moert_context::stream(int32_t number) {
-  if (number < 0 || number >= maxStreams)
-    return nullptr;
-  if (!streams[number]) {
-    streams[number] = std::make_unique<Stream>(number, helpers, traceSwitch);
-    helpers.add(streams[number]->blocks());
-  }
-  return streams[number].get();
-}
-
-void moert_context::drain() {
-  for (std::unique_ptr<Stream> &stream : streams)
-    if (stream)
-      stream->awaitCompleted(stream->numEnqueued());
-}
 
 void moert_context::recordError(moert_status status, std::string message) {
   if (recordedStatus != MOERT_SUCCESS)
@@ -74,8 +31,10 @@ moert_status moert_context::takeError() {
 
 void moert_context_options_init(moert_context_options *options) {
   if (options)
-    *options = {MOERT_ABI_VERSION, /*num_threads=*/0, /*rank=*/0,
-                /*num_ranks=*/1};
+    *options = {MOERT_ABI_VERSION, /*num_threads=*/0,
+                /*rank=*/0,
+                /*num_ranks=*/1,   kDLCPU,
+                /*device_id=*/0};
 }
 
 /// Returns "" for options that a context can have.
@@ -91,6 +50,13 @@ static std::string findFault(const moert_context_options &options) {
   if (options.rank < 0 || options.rank >= options.num_ranks)
     return format("rank is %d, expected 0 to %d", options.rank,
                   options.num_ranks - 1);
+  if (options.device_type != kDLCPU && options.device_type != kDLCUDA)
+    return format("device_type is %d, expected %d (cpu) or %d (cuda)",
+                  options.device_type, kDLCPU, kDLCUDA);
+  if (options.device_id < 0 ||
+      (options.device_type == kDLCPU && options.device_id > 0))
+    return format("device_id is %d, expected 0%s", options.device_id,
+                  options.device_type == kDLCPU ? " on the cpu" : " or more");
   return "";
 }
 
@@ -109,9 +75,13 @@ moert_status moert_context_create(const moert_context_options *options,
     std::string fault = findFault(given);
     if (!fault.empty())
       return fail(error, MOERT_INVALID_ARGUMENT, std::move(fault));
-    int32_t numThreads = given.num_threads ? given.num_threads
-                                           : std::min(numCores(), maxThreads);
-    *context = new moert_context(numThreads, given.rank, given.num_ranks);
+    std::unique_ptr<Device> device;
+    if (given.device_type == kDLCPU)
+      device = std::make_unique<CPUDevice>(given.num_threads);
+    else if (moert_status status = createCUDADevice(given, device, error))
+      return status;
+    *context =
+        new moert_context(std::move(device), given.rank, given.num_ranks);
     return MOERT_SUCCESS;
   });
 }
@@ -123,11 +93,12 @@ const char *moert_last_error(const moert_context *context) {
 }
 
 moert_status moert_context_synchronize(moert_context *context) {
-  if (!context)
-    return guarded(threadError(), [] {
-      return fail(threadError(), MOERT_INVALID_ARGUMENT, "the context is null");
-    });
-  Stream *compute = context->existingStream(MOERT_STREAM_COMPUTE);
-  compute->awaitCompleted(compute->numEnqueued());
-  return context->takeError();
+  return withContext(context, [&] {
+    std::string error;
+    moert_status status = context->device->synchronize(error);
+    // What no call has returned comes first: it came first.
+    if (moert_status recorded = context->takeError())
+      return recorded;
+    return status ? fail(context->lastError, status, std::move(error)) : status;
+  });
 }

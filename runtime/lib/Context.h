@@ -1,4 +1,4 @@
-//===- Context.h - A context: streams, helpers, errors ----------*- C++ -*-===//
+//===- Context.h - A context: its device and its errors ---------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -10,33 +10,21 @@
 #define MOERT_LIB_CONTEXT_H
 
 #include "CallCheck.h"
+#include "Device.h"
 #include "Error.h"
-#include "HelperPool.h"
-#include "Stream.h"
-#include "Trace.h"
 
 #include "moert/moert.h"
 
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
 /// All state of the runtime, apart from the threads' last errors. Everything
-/// but the streams' insides belongs to the one caller.
+/// but the device's insides belongs to the one caller.
 struct moert_context {
-  moert_context(int32_t numThreads, int32_t rank, int32_t numRanks);
-  ~moert_context() { drain(); }
-
-  /// The stream of that number, which is created if it is a communicator's and
-  /// is used for the first time; null where there can be no such stream.
-  moert::Stream *stream(int32_t number);
-
-  /// As `stream`, but never creates one.
-  moert::Stream *existingStream(int32_t number);
-
-  /// Waits for all work of all streams.
-  void drain();
+  moert_context(std::unique_ptr<moert::Device> device, int32_t rank,
+                int32_t numRanks)
+      : device(std::move(device)), rank(rank), numRanks(numRanks) {}
 
   /// Keeps the first error of the current call until somebody asks.
   void recordError(moert_status status, std::string message);
@@ -44,6 +32,7 @@ struct moert_context {
   /// Hands back and forgets the recorded error.
   moert_status takeError();
 
+  const std::unique_ptr<moert::Device> device;
   const int32_t rank;
   const int32_t numRanks;
 
@@ -52,14 +41,23 @@ struct moert_context {
   moert_status recordedStatus = MOERT_SUCCESS;
   std::string recordedMessage;
 
-  moert::TraceSwitch traceSwitch;
-  int64_t traceOrigin = 0; // By `moert::traceClock`.
+  /// How many programs this process had loaded when the device heard of it.
+  uint64_t seenPrograms = 0;
   std::vector<moert_trace_span> traceSpans;
-
-private:
-  // The helpers look at the streams' blocks, so they end first.
-  std::array<std::unique_ptr<moert::Stream>, moert::maxStreams> streams;
-  moert::HelperPool helpers;
 };
+
+namespace moert {
+
+/// Runs the body of a function of the C ABI that needs a context.
+template <typename Body>
+moert_status withContext(moert_context *context, Body body) {
+  if (context)
+    return guarded(context->lastError, body);
+  return guarded(threadError(), [] {
+    return fail(threadError(), MOERT_INVALID_ARGUMENT, "the context is null");
+  });
+}
+
+} // namespace moert
 
 #endif // MOERT_LIB_CONTEXT_H

@@ -9,36 +9,33 @@
 #include "moert/GeneratedCode.h"
 
 #include "Context.h"
+#include "Program.h"
 
 using namespace moert;
-
-/// An event is the number of a stream and a count of its entries.
-static constexpr int eventCountBits = 48;
 
 static moert_context &contextOf(const void *call) {
   return *static_cast<const moert_call *>(call)->context;
 }
 
-/// Runs `body`, which may create a stream, and records what goes wrong.
+/// Runs `body(call, device, error)` and records what goes wrong.
 template <typename Body>
-static void guardedInCall(moert_context &context, Body body) noexcept {
+static void guardedInCall(const void *callPointer, Body body) noexcept {
+  const auto &call = *static_cast<const moert_call *>(callPointer);
+  moert_context &context = *call.context;
   std::string error;
-  moert_status status = guarded(error, [&] {
-    body();
-    return MOERT_SUCCESS;
-  });
+  moert_status status =
+      guarded(error, [&] { return body(call, *context.device, error); });
   if (status != MOERT_SUCCESS)
     context.recordError(status, std::move(error));
 }
 
-/// The stream of that number, or null with an error recorded.
-static Stream *findStream(moert_context &context, int32_t number) {
-  Stream *stream = context.stream(number);
-  if (!stream)
-    context.recordError(MOERT_INVALID_ARGUMENT,
-                        format("there is no stream %d, expected 0 to %d",
-                               number, maxStreams - 1));
-  return stream;
+/// After a failure, what a launch would read may not have been written.
+static bool hasFailed(const void *call) {
+  return contextOf(call).recordedStatus != MOERT_SUCCESS;
+}
+
+static const char *labelText(const void *label) {
+  return label ? static_cast<const char *>(label) : "";
 }
 
 /// Refuses a call whose context cannot take the message.
@@ -71,17 +68,26 @@ moert_status moert_call_begin(const void *callPointer,
       return fail(error, MOERT_INVALID_ARGUMENT,
                   format("the signature has ABI version %u, expected %u",
                          signature->abi, MOERT_ABI_VERSION));
-    return checkCall(*call, *signature, context.rank, context.numRanks,
-                     context.sizes, error);
+    if (moert_status status =
+            checkCall(*call, *signature, context.device->id(), context.rank,
+                      context.numRanks, context.sizes, error))
+      return status;
+    if (uint64_t programs = numProgramsLoaded();
+        programs != context.seenPrograms) {
+      context.seenPrograms = programs;
+      context.device->programsChanged();
+    }
+    return context.device->beginCall(*call, signature->name, error);
   });
 }
 
 moert_status moert_call_end(const void *call) {
-  moert_context &context = contextOf(call);
   // The caller of a failed call may free its tensors at once.
-  if (context.recordedStatus != MOERT_SUCCESS)
-    context.drain();
-  return context.takeError();
+  guardedInCall(call,
+                [](const moert_call &call, Device &device, std::string &error) {
+                  return device.endCall(call, hasFailed(&call), error);
+                });
+  return contextOf(call).takeError();
 }
 
 int64_t moert_call_total_tokens(const void *call) {
@@ -90,76 +96,83 @@ int64_t moert_call_total_tokens(const void *call) {
 
 int32_t moert_call_rank(const void *call) { return contextOf(call).rank; }
 
-int64_t moert_event_record(const void *call, int32_t number) {
-  moert_context &context = contextOf(call);
+int64_t moert_event_record(const void *call, int32_t stream) {
   int64_t event = 0;
-  guardedInCall(context, [&] {
-    if (Stream *stream = findStream(context, number))
-      event =
-          int64_t(uint64_t(number) << eventCountBits | stream->numEnqueued());
-  });
+  guardedInCall(
+      call, [&](const moert_call &call, Device &device, std::string &error) {
+        return device.recordEvent(call, stream, event, error);
+      });
   return event;
 }
 
-void moert_stream_wait(const void *call, int32_t number, int64_t event) {
-  moert_context &context = contextOf(call);
-  guardedInCall(context, [&] {
-    Stream *stream = findStream(context, number);
-    if (!stream)
-      return;
-    uint64_t count = uint64_t(event) & ((uint64_t(1) << eventCountBits) - 1);
-    Stream *other =
-        context.existingStream(int32_t(uint64_t(event) >> eventCountBits));
-    if (!other || count > other->numEnqueued())
-      return context.recordError(
-          MOERT_INVALID_ARGUMENT,
-          format("stream '%s' waits for event %#llx, expected an event that "
-                 "was recorded in this context",
-                 Stream::name(number).c_str(),
-                 static_cast<unsigned long long>(event)));
-    stream->waitFor(*other, count);
-  });
+void moert_stream_wait(const void *call, int32_t stream, int64_t event) {
+  guardedInCall(
+      call, [&](const moert_call &call, Device &device, std::string &error) {
+        return device.waitEvent(call, stream, event, error);
+      });
 }
 
-/// Returns "" for a launch that can be enqueued.
-static std::string findFault(const void *kernel, const void *arguments,
-                             int64_t argumentBytes, int64_t grid) {
-  if (!kernel)
-    return "has a null kernel";
-  if (argumentBytes < 0 || argumentBytes > MOERT_MAX_ARGUMENT_BYTES)
-    return format("has %lld bytes of arguments, expected 0 to %d",
-                  static_cast<long long>(argumentBytes),
-                  MOERT_MAX_ARGUMENT_BYTES);
-  if (argumentBytes > 0 && !arguments)
-    return format("has null arguments, expected %lld bytes",
-                  static_cast<long long>(argumentBytes));
-  if (grid < 0)
-    return format("has %lld blocks, expected 0 or more",
-                  static_cast<long long>(grid));
-  return "";
-}
-
-void moert_launch(const void *call, int32_t number, const void *kernel,
-                  const void *labelPointer, const void *arguments,
+void moert_launch(const void *call, int32_t stream, const void *kernel,
+                  const void *label, const void *arguments,
                   int64_t argumentBytes, int64_t grid) {
-  moert_context &context = contextOf(call);
-  // After a failure, what this launch would read may not have been written.
-  if (context.recordedStatus != MOERT_SUCCESS)
+  if (hasFailed(call))
     return;
-  const char *label =
-      labelPointer ? static_cast<const char *>(labelPointer) : "";
-  guardedInCall(context, [&] {
-    Stream *stream = findStream(context, number);
-    if (!stream)
-      return;
-    std::string fault = findFault(kernel, arguments, argumentBytes, grid);
-    if (!fault.empty())
-      return context.recordError(MOERT_INVALID_ARGUMENT,
-                                 format("launch '%s' on stream '%s' %s", label,
-                                        Stream::name(number).c_str(),
-                                        fault.c_str()));
-    stream->launch(
-        reinterpret_cast<Kernel>(reinterpret_cast<uintptr_t>(kernel)), label,
-        arguments, argumentBytes, grid);
-  });
+  HostLaunch launch = {kernel, labelText(label), arguments, argumentBytes,
+                       grid};
+  guardedInCall(
+      call, [&](const moert_call &call, Device &device, std::string &error) {
+        return device.launch(call, stream, launch, error);
+      });
+}
+
+const void *moert_kernel(const void *call, const void *module, int32_t index) {
+  const void *kernel = nullptr;
+  guardedInCall(
+      call, [&](const moert_call &call, Device &device, std::string &error) {
+        if (!module)
+          return fail(error, MOERT_INVALID_ARGUMENT, "the GPU module is null");
+        return device.findKernel(call,
+                                 *static_cast<const moert_gpu_module *>(module),
+                                 index, kernel, error);
+      });
+  return kernel;
+}
+
+const void *moert_tensor_map(const void *call, const void *address,
+                             int32_t dtype, int32_t rank, const void *extents,
+                             const void *box, int32_t swizzle) {
+  const void *map = nullptr;
+  TensorMapRequest request = {address,
+                              uint8_t(dtype >> 8),
+                              uint8_t(dtype),
+                              rank,
+                              static_cast<const int64_t *>(extents),
+                              static_cast<const int64_t *>(box),
+                              swizzle};
+  guardedInCall(
+      call, [&](const moert_call &call, Device &device, std::string &error) {
+        return device.findTensorMap(call, request, map, error);
+      });
+  return map;
+}
+
+void moert_launch_gpu(const void *call, int32_t stream, const void *kernel,
+                      const void *label, const void *parameters, int64_t grid,
+                      int32_t threads, int32_t shared, int32_t cluster,
+                      int32_t earlyStart) {
+  if (hasFailed(call))
+    return;
+  // The driver takes what it only reads as not constant.
+  GPULaunch launch = {kernel,
+                      labelText(label),
+                      static_cast<void **>(const_cast<void *>(parameters)),
+                      grid,
+                      threads,
+                      shared,
+                      cluster,
+                      earlyStart != 0};
+  guardedInCall(
+      call, [&](const moert_call &call, Device &device, std::string &error) {
+        return device.launch(call, stream, launch, error);
+      });
 }

@@ -9,6 +9,7 @@
 #ifndef MOERT_LIB_HELPERPOOL_H
 #define MOERT_LIB_HELPERPOOL_H
 
+#include "Device.h"
 #include "Gate.h"
 
 #include <array>
@@ -20,9 +21,6 @@
 namespace moert {
 
 class BlockQueue;
-
-/// The most streams of a context: compute, aux and communicators.
-constexpr int32_t maxStreams = 64;
 
 /// Threads that sleep until a stream has blocks to share. Progress never
 /// depends on them: each stream's worker can run all of its blocks.

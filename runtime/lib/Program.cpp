@@ -6,10 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Program.h"
+
 #include "Error.h"
 
 #include "moert/moert.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <dlfcn.h>
@@ -31,6 +34,13 @@ struct moert_program {
   const moert_artefact *artefact = nullptr;
 };
 
+/// The one thing that contexts share.
+static std::atomic<uint64_t> numLoaded{0};
+
+uint64_t moert::numProgramsLoaded() {
+  return numLoaded.load(std::memory_order_relaxed);
+}
+
 static moert_status load(const char *path, moert_program &program,
                          std::string &error) {
   // Without a slash the loader would search the library path.
@@ -42,6 +52,7 @@ static moert_status load(const char *path, moert_program &program,
   if (!program.library)
     return fail(error, MOERT_IO_ERROR,
                 format("cannot load '%s': %s", path, dlerror()));
+  numLoaded.fetch_add(1, std::memory_order_relaxed);
   const auto *artefact = static_cast<const moert_artefact *>(
       dlsym(program.library, "moert_artefact"));
   if (!artefact)

@@ -25,14 +25,6 @@ Stream::~Stream() {
   worker.join();
 }
 
-std::string Stream::name(int32_t number) {
-  if (number == MOERT_STREAM_COMPUTE)
-    return "compute";
-  if (number == MOERT_STREAM_AUX)
-    return "aux";
-  return "comm " + std::to_string(number - MOERT_STREAM_COMM);
-}
-
 Stream::Entry &Stream::nextEntry() {
   uint64_t next = enqueued.load(std::memory_order_relaxed);
   if (next >= capacity)
@@ -71,7 +63,7 @@ void Stream::awaitCompleted(uint64_t count) {
 }
 
 void Stream::work() {
-  nameThisThread(("moert " + name(number)).c_str());
+  nameThisThread(("moert " + streamName(number)).c_str());
   for (uint64_t next = 0;; ++next) {
     arrival.await([&] { return enqueued.load() != next || stopping.load(); });
     // Work that was enqueued before the end is done before the end.

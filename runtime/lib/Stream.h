@@ -17,7 +17,6 @@
 
 #include <atomic>
 #include <memory>
-#include <string>
 #include <thread>
 
 namespace moert {
@@ -48,9 +47,6 @@ public:
 
   BlockQueue &blocks() { return queue; }
   StreamTrace &trace() { return spans; }
-
-  /// "compute", "aux" or "comm N".
-  static std::string name(int32_t number);
 
 private:
   struct alignas(64) Entry {

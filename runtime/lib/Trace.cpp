@@ -49,49 +49,27 @@ int64_t StreamTrace::numDropped() const {
 }
 
 /// Collects the spans of all streams, ordered by begin.
-static void collect(moert_context &context) {
+static moert_status collect(moert_context &context) {
   std::vector<moert_trace_span> &spans = context.traceSpans;
   spans.clear();
-  for (int32_t i = 0; i < maxStreams; ++i)
-    if (Stream *stream = context.existingStream(i))
-      stream->trace().forEach([&](const StreamTrace::Span &span) {
-        // A launch that a stopped trace saw begin is no part of a later one.
-        if (span.begin >= context.traceOrigin)
-          spans.push_back({span.label, i, span.begin - context.traceOrigin,
-                           span.end - context.traceOrigin});
-      });
+  moert_status status = context.device->collectSpans(spans, context.lastError);
   std::stable_sort(spans.begin(), spans.end(),
                    [](const moert_trace_span &a, const moert_trace_span &b) {
                      return a.begin_ns < b.begin_ns;
                    });
-}
-
-/// Runs the body of a trace function, which needs a context.
-template <typename Body>
-static moert_status withContext(moert_context *context, Body body) {
-  if (context)
-    return guarded(context->lastError, body);
-  return guarded(threadError(), [] {
-    return fail(threadError(), MOERT_INVALID_ARGUMENT, "the context is null");
-  });
+  return status;
 }
 
 moert_status moert_trace_start(moert_context *context) {
   return withContext(context, [&] {
-    context->traceSwitch.set(false);
     context->traceSpans.clear();
-    for (int32_t i = 0; i < maxStreams; ++i)
-      if (Stream *stream = context->existingStream(i))
-        stream->trace().clear();
-    context->traceOrigin = traceClock();
-    context->traceSwitch.set(true);
-    return MOERT_SUCCESS;
+    return context->device->startTrace(context->lastError);
   });
 }
 
 moert_status moert_trace_stop(moert_context *context) {
   return withContext(context, [&] {
-    context->traceSwitch.set(false);
+    context->device->stopTrace();
     return MOERT_SUCCESS;
   });
 }
@@ -102,20 +80,15 @@ moert_status moert_trace_spans(moert_context *context,
     if (!spans || !count)
       return fail(context->lastError, MOERT_INVALID_ARGUMENT,
                   "the place for the spans is null");
-    collect(*context);
+    moert_status status = collect(*context);
     *spans = context->traceSpans.data();
     *count = int64_t(context->traceSpans.size());
-    return MOERT_SUCCESS;
+    return status;
   });
 }
 
 int64_t moert_trace_dropped(moert_context *context) {
-  int64_t dropped = 0;
-  if (context)
-    for (int32_t i = 0; i < maxStreams; ++i)
-      if (Stream *stream = context->existingStream(i))
-        dropped += stream->trace().numDropped();
-  return dropped;
+  return context ? context->device->numDroppedSpans() : 0;
 }
 
 /// A JSON string of ASCII, whatever bytes the text has.
@@ -143,7 +116,8 @@ moert_status moert_trace_write(moert_context *context, const char *path) {
     if (!path)
       return fail(context->lastError, MOERT_INVALID_ARGUMENT,
                   "the path of the trace is null");
-    collect(*context);
+    if (moert_status status = collect(*context))
+      return status;
     int32_t rank = context->rank;
     AtomicFile file(path);
     file.write(format(R"({"displayTimeUnit":"ns",)"
@@ -152,8 +126,8 @@ moert_status moert_trace_write(moert_context *context, const char *path) {
     file.write("\n" + nameEvent("process_name", rank, 0,
                                 "rank " + std::to_string(rank)));
     for (int32_t i = 0; i < maxStreams; ++i)
-      if (context->existingStream(i))
-        file.write(",\n" + nameEvent("thread_name", rank, i, Stream::name(i)));
+      if (context->device->hasStream(i))
+        file.write(",\n" + nameEvent("thread_name", rank, i, streamName(i)));
     for (const moert_trace_span &span : context->traceSpans)
       file.write(format(",\n"
                         R"({"ph":"X","pid":%d,"tid":%d,"cat":"launch",)"

@@ -272,3 +272,10 @@ Expr ExprBuilder::fma(Expr a, Expr b, Expr c) {
   unify(b, c);
   return wrap(LLVM::FMAOp::create(*this, a, b, c));
 }
+
+Expr ExprBuilder::dot(Expr a, Expr b, Expr sum) {
+  auto type = dyn_cast<VectorType>(a.getType());
+  for (int64_t i = 0, e = type ? type.getNumElements() : 1; i < e; ++i)
+    sum = fma(element(a, i), element(b, i), sum);
+  return sum;
+}

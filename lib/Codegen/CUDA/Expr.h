@@ -84,6 +84,8 @@ public:
 
   Expr select(Expr condition, Expr then, Expr otherwise);
   Expr fma(Expr a, Expr b, Expr c);
+  /// The scalar `sum` + a0 * b0 + a1 * b1 + ..., in this order.
+  Expr dot(Expr a, Expr b, Expr sum);
   /// Element of a vector; a scalar is its only element.
   Expr element(Expr vector, unsigned position);
   /// A vector of scalars; the scalar itself if it is only one.

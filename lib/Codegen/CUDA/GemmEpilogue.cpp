@@ -8,12 +8,56 @@
 
 #include "GemmEpilogue.h"
 #include "Activation.h"
+#include "Math.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 
 namespace moe::codegen::cuda {
+
+GemmFinish::GemmFinish(Launch &launch, const GemmOperands &operands,
+                       const Buffer &sourceRows)
+    : bias(launch.read(operands.bias)), activation(operands.activation) {
+  Buffer factors = launch.read(operands.scale);
+  if (!factors)
+    return;
+  scale = [factors, sourceRows,
+           isSigmoid = operands.sigmoidOfScale](KernelBuilder &k, Expr row) {
+    Expr source = sourceRows ? k.load(sourceRows, row) : row;
+    Expr factor = k.load(factors, {source, k.i32(0)});
+    return isSigmoid ? sigmoid(factor) : factor;
+  };
+}
+
+SmallVector<Expr, 2> GemmFinish::loadBias(KernelBuilder &k, Expr expert,
+                                          Expr column, int64_t columns) const {
+  if (!bias)
+    return {};
+  column = min(column, columns - 1);
+  SmallVector<Expr, 2> places{column};
+  if (isGated())
+    places = {gateRow(*activation, column),
+              upRow(*activation, column, columns)};
+  SmallVector<Expr, 2> values;
+  for (Expr place : places)
+    values.push_back(bias.type.getRank() == 1 ? k.load(bias, place)
+                                              : k.load(bias, {expert, place}));
+  return values;
+}
+
+Expr GemmFinish::apply(SmallVector<Expr, 2> sums, Expr scale,
+                       ArrayRef<Expr> bias) const {
+  for (auto [index, sum] : llvm::enumerate(sums)) {
+    if (scale)
+      sum = sum * scale;
+    if (!bias.empty())
+      sum = sum + bias[index];
+  }
+  if (!activation)
+    return sums[0];
+  return emitActivation(*activation, sums[0], isGated() ? sums[1] : Expr());
+}
 
 GemmEpilogue::GemmEpilogue(KernelBuilder &k, const GemmTile &shape,
                            const GemmFinish &finish, const Buffer &output,
@@ -71,36 +115,8 @@ Expr GemmEpilogue::scaleOf(const OutputTile &tile, Expr row) {
 }
 
 SmallVector<Expr, 2> GemmEpilogue::biasOf(const OutputTile &tile, Expr column) {
-  if (!finish.bias)
-    return {};
-  int64_t columns = output.type.getDimSize(1);
-  Expr here = min(tile.column + column, columns - 1);
-  SmallVector<Expr, 2> places{here};
-  if (finish.isGated())
-    places = {gateRow(*finish.activation, here),
-              upRow(*finish.activation, here, columns)};
-  SmallVector<Expr, 2> values;
-  for (Expr place : places)
-    values.push_back(finish.bias.type.getRank() == 1
-                         ? k.load(finish.bias, {place})
-                         : k.load(finish.bias, {tile.expert, place}));
-  return values;
-}
-
-/// The result of an element whose sums (of gate and up, or one) are `sums`.
-static Expr emitResult(KernelBuilder &k, const GemmFinish &finish,
-                       SmallVector<Expr, 2> sums, Expr scale,
-                       ArrayRef<Expr> bias) {
-  for (auto [index, sum] : llvm::enumerate(sums)) {
-    if (scale)
-      sum = sum * scale;
-    if (!bias.empty())
-      sum = sum + bias[index];
-  }
-  if (!finish.activation)
-    return sums[0];
-  return emitActivation(*finish.activation, sums[0],
-                        finish.isGated() ? sums[1] : Expr());
+  return finish.loadBias(k, tile.expert, tile.column + column,
+                         output.type.getDimSize(1));
 }
 
 void GemmEpilogue::finishBlocks(
@@ -140,8 +156,8 @@ void GemmEpilogue::finishBlocks(
     for (int64_t h : {0, 1})
       for (int64_t b : {0, 1})
         results[h][b] =
-            emitResult(k, finish, sumsOf(j, h, b), scale[shape.swapped ? b : h],
-                       bias[shape.swapped ? h : b]);
+            finish.apply(sumsOf(j, h, b), scale[shape.swapped ? b : h],
+                         bias[shape.swapped ? h : b]);
     take(j, results);
   }
 }

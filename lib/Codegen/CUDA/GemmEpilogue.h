@@ -9,6 +9,7 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_CUDA_GEMMEPILOGUE_H
 #define MOE_MLIR_LIB_CODEGEN_CUDA_GEMMEPILOGUE_H
 
+#include "GemmOperands.h"
 #include "GemmTile.h"
 #include "TileScheduler.h"
 
@@ -20,6 +21,20 @@ namespace moe::codegen::cuda {
 /// What becomes of the sums of an element: scale * sum + bias, and then the
 /// activation of gate and up. Null parts are left out.
 struct GemmFinish {
+  GemmFinish() = default;
+  /// Adds to the launch what the operands ask for.
+  GemmFinish(Launch &launch, const GemmOperands &operands,
+             const Buffer &sourceRows);
+
+  /// The bias of gate and up, or one, of a column of `columns` of the output;
+  /// nothing if there is none. A column out of bounds gets that of the last.
+  llvm::SmallVector<Expr, 2> loadBias(KernelBuilder &k, Expr expert,
+                                      Expr column, int64_t columns) const;
+  /// The result of an element whose sums (of gate and up, or one) are `sums`;
+  /// `scale` of its row and `bias` of its columns may be absent.
+  Expr apply(llvm::SmallVector<Expr, 2> sums, Expr scale,
+             llvm::ArrayRef<Expr> bias) const;
+
   std::function<Expr(KernelBuilder &, Expr row)> scale;
   Buffer bias; ///< [N] or [E, N]: one per row of the weights.
   const ActivationParams *activation = nullptr;

@@ -10,7 +10,6 @@
 #include "Activation.h"
 #include "GatherProducer.h"
 #include "GemmEpilogue.h"
-#include "Math.h"
 #include "MbarrierRing.h"
 #include "TmaTile.h"
 
@@ -97,8 +96,8 @@ GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
   MemRefType xType = getMemRefType(operands.x);
   element = xType.getElementType();
   depth = xType.getDimSize(1);
-  finish.activation = operands.activation;
-
+  sourceRows = launch.read(operands.sourceRows);
+  finish = GemmFinish(launch, operands, sourceRows);
   if (operands.sourceRows)
     x = launch.read(operands.x);
   else
@@ -112,27 +111,14 @@ GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
   if (operands.expertOffsets)
     box.insert(box.begin(), 1);
   weights = launch.readTiles(view, box, kPanelRowBytes);
-  sourceRows = launch.read(operands.sourceRows);
   expertOffsets = launch.read(operands.expertOffsets);
-  finish.bias = launch.read(operands.bias);
-  if (Buffer scale = launch.read(operands.scale)) {
-    finish.scale = [scale, source = sourceRows,
-                    isSigmoid = operands.sigmoidOfScale](KernelBuilder &k,
-                                                         Expr row) {
-      Expr factor =
-          k.load(scale, {source ? k.loadRaw(source, {row}) : row, k.i32(0)});
-      return isSigmoid ? sigmoid(factor) : factor;
-    };
-  }
   y = launch.write(operands.y);
 
   launch.setThreads(shape.getThreads());
   launch.setSharedBytes(memory.bytes);
   launch.setResidentBlocks(shape.residentBlocks);
   launch.setKey(shape.rows, shape.weights, shape.stages, shape.consumers,
-                shape.swapped, operands.sigmoidOfScale, !operands.sourceRows,
-                !operands.expertOffsets, !operands.bias, !operands.scale,
-                operands.activation ? describe(*operands.activation) : "");
+                shape.swapped, describe(operands));
 }
 
 Value GemmKernel::getGrid(const Emission &emission,

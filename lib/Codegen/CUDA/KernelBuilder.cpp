@@ -14,6 +14,7 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/xxhash.h"
 
@@ -24,6 +25,8 @@ using namespace moe::codegen::cuda;
 /// What the driver wants of a CUtensorMap.
 static constexpr int64_t kTensorMapBytes = 128;
 static constexpr int64_t kTensorMapAlignment = 64;
+/// Bytes; a line of the GPU's caches.
+static constexpr int64_t kScratchAlignment = 128;
 
 //===----------------------------------------------------------------------===//
 // Where a thread is
@@ -151,6 +154,11 @@ Expr KernelBuilder::loadRaw(Expr address, Type element, unsigned width) {
 
 void KernelBuilder::storeRaw(Expr value, Expr address) {
   LLVM::StoreOp::create(*this, value, address, getBytes(value.getType()));
+}
+
+void KernelBuilder::atomicAdd(Expr value, Expr address) {
+  LLVM::AtomicRMWOp::create(*this, LLVM::AtomicBinOp::add, address, value,
+                            LLVM::AtomicOrdering::monotonic);
 }
 
 //===----------------------------------------------------------------------===//
@@ -288,6 +296,23 @@ Expr KernelBuilder::sumLanes(Expr value, int64_t lanes) {
   return reduceLanes(value, [](Expr a, Expr b) { return a + b; }, lanes);
 }
 
+static Expr emitRedux(KernelBuilder &k, NVVM::ReduxKind kind, Expr value) {
+  return k.wrap(
+      NVVM::ReduxOp::create(k, k.getI32Type(), value, kind, k.i32(kAllLanes)));
+}
+
+Expr KernelBuilder::maxLanes(Expr value) {
+  if (!value.isFloat())
+    return emitRedux(*this, NVVM::ReduxKind::MAX, value);
+  return reduceLanes(value, [](Expr a, Expr b) { return max(a, b); });
+}
+
+Expr KernelBuilder::minLanes(Expr value) {
+  if (!value.isFloat())
+    return emitRedux(*this, NVVM::ReduxKind::MIN, value);
+  return reduceLanes(value, [](Expr a, Expr b) { return min(a, b); });
+}
+
 Expr KernelBuilder::scanLanes(Expr value) {
   Expr here = lane();
   for (int64_t distance = 1; distance < kWarpSize; distance *= 2) {
@@ -300,6 +325,19 @@ Expr KernelBuilder::scanLanes(Expr value) {
 Expr KernelBuilder::ballot(Expr condition) {
   return wrap(NVVM::VoteSyncOp::create(*this, getI32Type(), i32(kAllLanes),
                                        condition, NVVM::VoteSyncKind::ballot));
+}
+
+Expr KernelBuilder::matchLanes(Expr value) {
+  return wrap(NVVM::MatchSyncOp::create(*this, getI32Type(), i32(kAllLanes),
+                                        value, NVVM::MatchSyncKind::any));
+}
+
+Expr KernelBuilder::lanesBefore() {
+  return wrap(NVVM::LaneMaskLtOp::create(*this, getI32Type()));
+}
+
+Expr KernelBuilder::countBits(Expr value) {
+  return wrap(LLVM::CtPopOp::create(*this, value.getType(), value));
 }
 
 void KernelBuilder::startDependents() {
@@ -316,6 +354,7 @@ void KernelBuilder::awaitPrevious() {
 //===----------------------------------------------------------------------===//
 
 Buffer Launch::add(Value buffer, bool isWrite, Parameter parameter) {
+  presence += buffer ? '1' : '0';
   if (!buffer)
     return {};
   SmallVector<Value> &operands = isWrite ? writes : reads;
@@ -372,7 +411,7 @@ std::string Launch::getKernelName(schedule::GPULaunchAttr shape) const {
   std::string text;
   llvm::raw_string_ostream stream(text);
   stream << shape << ';' << residentBlocks << ';' << emission.target.chip << ';'
-         << emission.target.features << ';' << key;
+         << emission.target.features << ';' << presence << ';' << key;
   for (Type type : ValueRange(reads).getTypes())
     stream << ';' << type;
   for (Type type : ValueRange(writes).getTypes())
@@ -489,21 +528,48 @@ ExprBuilder moe::codegen::cuda::gridBuilder(const Emission &emission) {
   return ExprBuilder(emission.loc, emission.builder);
 }
 
-Expr moe::codegen::cuda::dimOf(ExprBuilder &grid, Value buffer,
+ExprBuilder moe::codegen::cuda::scratchBuilder(const Emission &emission) {
+  return ExprBuilder(emission.loc, emission.scratch);
+}
+
+Expr moe::codegen::cuda::dimOf(ExprBuilder &host, Value buffer,
                                int64_t position) {
   int64_t size = getMemRefType(buffer).getDimSize(position);
   if (!ShapedType::isDynamic(size))
-    return grid.index(size);
-  return grid.wrap(memref::DimOp::create(grid, buffer, position));
+    return host.index(size);
+  return host.wrap(memref::DimOp::create(host, buffer, position));
+}
+
+void moe::codegen::cuda::ifOnHost(const Emission &emission, Expr condition,
+                                  function_ref<void()> then,
+                                  function_ref<void()> otherwise) {
+  if (std::optional<int64_t> known = getConstantIntValue(Value(condition)))
+    return *known ? then() : otherwise();
+  auto branch = scf::IfOp::create(emission.builder, emission.loc, condition,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(emission.builder);
+  emission.builder.setInsertionPointToStart(branch.thenBlock());
+  then();
+  emission.builder.setInsertionPointToStart(branch.elseBlock());
+  otherwise();
+}
+
+Value moe::codegen::cuda::allocateScratch(ArrayRef<Expr> sizes, Type element) {
+  SmallVector<int64_t> shape;
+  SmallVector<Value> dynamic;
+  for (Expr size : sizes) {
+    std::optional<int64_t> known = getConstantIntValue(Value(size));
+    shape.push_back(known.value_or(ShapedType::kDynamic));
+    if (!known)
+      dynamic.push_back(size);
+  }
+  ExprBuilder &b = sizes.front().getBuilder();
+  return memref::AllocOp::create(b, MemRefType::get(shape, element), dynamic,
+                                 b.getI64IntegerAttr(kScratchAlignment));
 }
 
 Value moe::codegen::cuda::allocateScratch(const Emission &emission, Value rows,
                                           int64_t columns, Type element) {
-  ExprBuilder b(emission.loc, emission.scratch);
-  int64_t count = getMemRefType(rows).getDimSize(0);
-  auto type = MemRefType::get({count, columns}, element);
-  SmallVector<Value> sizes;
-  if (ShapedType::isDynamic(count))
-    sizes.push_back(dimOf(b, rows, 0));
-  return memref::AllocOp::create(b, type, sizes, b.getI64IntegerAttr(64));
+  ExprBuilder b = scratchBuilder(emission);
+  return allocateScratch({dimOf(b, rows, 0), b.index(columns)}, element);
 }

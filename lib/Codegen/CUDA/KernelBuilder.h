@@ -129,6 +129,13 @@ public:
     storeRaw(narrow(value, target.element), addressOf(target, indices));
   }
   void storeRaw(Expr value, Expr address);
+  /// Adds an integer to an element, atomically for the whole GPU.
+  template <typename Memory>
+  void atomicAdd(Expr value, const Memory &memory,
+                 llvm::ArrayRef<Expr> indices) {
+    atomicAdd(value, addressOf(array(memory), indices));
+  }
+  void atomicAdd(Expr value, Expr address);
 
   //===--- Control flow -----------------------------------------------------===
 
@@ -166,10 +173,19 @@ public:
   Expr reduceLanes(Expr value, llvm::function_ref<Expr(Expr, Expr)> combine,
                    int64_t lanes = kWarpSize);
   Expr sumLanes(Expr value, int64_t lanes = kWarpSize);
+  /// The largest and the smallest value of the warp, i32 or f32.
+  Expr maxLanes(Expr value);
+  Expr minLanes(Expr value);
   /// Sum of the i32 values of this lane and those before it.
   Expr scanLanes(Expr value);
   /// One bit per lane.
   Expr ballot(Expr condition);
+  /// The lanes whose i32 value is the same, one bit per lane.
+  Expr matchLanes(Expr value);
+  /// The bits of the lanes before this one.
+  Expr lanesBefore();
+  /// How many bits are set.
+  Expr countBits(Expr value);
 
   /// Lets the next launch of the stream start its blocks.
   void startDependents();
@@ -262,6 +278,8 @@ private:
   llvm::SmallVector<mlir::Value> reads, writes;
   llvm::SmallVector<Parameter> parameters;
   int64_t threads = kWarpSize, sharedBytes = 0, cluster = 1, residentBlocks = 0;
+  /// For each operand whether it is there, since types alone may not tell.
+  std::string presence;
   std::string key;
 };
 
@@ -274,11 +292,21 @@ unsigned getVectorWidth(int64_t columns, mlir::Type element);
 /// The width that suits all of these buffers.
 unsigned getVectorWidth(llvm::ArrayRef<mlir::Value> buffers);
 
-/// A builder of grids at `emission.builder`, for values of index type.
+/// Builders of the host's code, for values of index type: of grids, and of the
+/// sizes of temporaries.
 ExprBuilder gridBuilder(const Emission &emission);
+ExprBuilder scratchBuilder(const Emission &emission);
 /// The extent of a dimension on the host.
-Expr dimOf(ExprBuilder &grid, mlir::Value buffer, int64_t position);
+Expr dimOf(ExprBuilder &host, mlir::Value buffer, int64_t position);
 
+/// Emits code at `emission.builder` that decides on the host; no more than one
+/// side if the condition is a constant.
+void ifOnHost(const Emission &emission, Expr condition,
+              llvm::function_ref<void()> then,
+              llvm::function_ref<void()> otherwise);
+
+/// Allocates a temporary of these sizes, made with the builder of temporaries.
+mlir::Value allocateScratch(llvm::ArrayRef<Expr> sizes, mlir::Type element);
 /// Allocates a temporary of as many rows as `rows` has, with `columns` columns.
 mlir::Value allocateScratch(const Emission &emission, mlir::Value rows,
                             int64_t columns, mlir::Type element);

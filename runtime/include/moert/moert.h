@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Artefacts and runtimes of different ABI versions refuse each other. */
-#define MOERT_ABI_VERSION 1u
+#define MOERT_ABI_VERSION 2u
 
 /* The most bytes of kernel arguments that one launch may carry. */
 #define MOERT_MAX_ARGUMENT_BYTES 1024
@@ -69,18 +69,24 @@ typedef struct moert_context_options {
   int32_t num_threads; /* that work on one launch; 0: one per core */
   int32_t rank;        /* of this context among `num_ranks` */
   int32_t num_ranks;   /* 1: a context without communicators */
+  int32_t device_type; /* DLDeviceType: kDLCPU or kDLCUDA */
+  int32_t device_id;   /* CPU: 0 */
 } moert_context_options;
 
-/* One rank, one thread per core. */
+/* The CPU, one rank, one thread per core. */
 MOERT_API void moert_context_options_init(moert_context_options *options);
 
 /* Creates a context with its threads and streams; a communicator's stream comes
  * with its first use. Null options are the initial ones. On failure `*context`
- * is null and `moert_last_error(NULL)` holds the message for this thread. */
+ * is null and `moert_last_error(NULL)` holds the message for this thread.
+ * CUDA: the context works in the device's primary context, where the CUDA
+ * runtime and PyTorch work too. MOERT_UNSUPPORTED if this machine lacks the
+ * device, its driver or the runtime's library for it. */
 MOERT_API moert_status moert_context_create(
     const moert_context_options *options, moert_context **context);
 
-/* Waits for all work, then frees. Null is allowed. */
+/* Waits for all work, then frees. Null is allowed. CUDA: graphs that were
+ * captured from its calls must not run any more. */
 MOERT_API void moert_context_destroy(moert_context *context);
 
 /* The message of the last failed call on `context` (with null: of the last
@@ -90,7 +96,9 @@ MOERT_API const char *moert_last_error(const moert_context *context);
 
 /* Waits until all work enqueued on the compute stream is complete, and returns
  * the first error that asynchronous work met since the last synchronization and
- * that no call has returned. */
+ * that no call has returned. CUDA: the compute stream is the one that a
+ * function of this context was given last; it must still exist. After an error
+ * of a kernel the device takes no more work from this process. */
 MOERT_API moert_status moert_context_synchronize(moert_context *context);
 
 /* ---- Programs ------------------------------------------------------------*/
@@ -123,7 +131,9 @@ MOERT_API size_t moert_program_workspace_size(const moert_program *program,
 typedef struct moert_call {
   uint32_t abi; /* MOERT_ABI_VERSION */
   moert_context *context;
-  void *stream; /* CUDA: the caller's cudaStream_t. CPU: null */
+  void *stream; /* CUDA: the caller's cudaStream_t, or null for the legacy
+                 * default stream; it may be one that is being captured. CPU:
+                 * null */
   const DLTensor *const *inputs;
   DLTensor *const *outputs;
   int64_t num_inputs;
@@ -148,10 +158,79 @@ typedef struct moert_artefact {
   size_t (*workspace_size)(int64_t tokens, int64_t tokens_all_ranks);
 } moert_artefact;
 
+/* ---- Memory, streams, graphs and times -----------------------------------*/
+/* For embedders that have no library of their own for the context's device.
+ * What takes a stream is enqueued there and complete after
+ * `moert_context_synchronize`; streams are those of `moert_call`, so on the CPU
+ * null. */
+
+/* At least `bytes` bytes of the device's memory, aligned to 256. */
+MOERT_API moert_status moert_memory_allocate(moert_context *context,
+                                             size_t bytes, void **memory);
+
+/* No enqueued work may use the memory any more. Null is allowed. */
+MOERT_API moert_status moert_memory_free(moert_context *context, void *memory);
+
+typedef enum moert_copy_kind {
+  MOERT_COPY_TO_DEVICE = 0,
+  MOERT_COPY_TO_HOST = 1,
+  MOERT_COPY_ON_DEVICE = 2
+} moert_copy_kind;
+
+/* Copies `bytes` bytes; the two ranges do not overlap. */
+MOERT_API moert_status moert_memory_copy(moert_context *context, void *stream,
+                                         void *to, const void *from,
+                                         size_t bytes, moert_copy_kind kind);
+
+/* Fills memory of the device with copies of one byte. */
+MOERT_API moert_status moert_memory_fill(moert_context *context, void *stream,
+                                         void *memory, uint8_t byte,
+                                         size_t bytes);
+
+/* A stream for calls, which synchronizes with no other. CPU: null, as there is
+ * but one. */
+MOERT_API moert_status moert_stream_create(moert_context *context,
+                                           void **stream);
+
+/* Waits for the stream's work. Null is allowed. */
+MOERT_API moert_status moert_stream_destroy(moert_context *context,
+                                            void *stream);
+
+/* What was enqueued on a stream, ready to be enqueued again with one call.
+ * Needs a device with graphs: else MOERT_UNSUPPORTED. */
+typedef struct moert_graph moert_graph;
+
+/* From now until the end of the capture, what is enqueued on `stream` goes into
+ * a graph instead of to the device. The stream is not null. One capture at a
+ * time per context. */
+MOERT_API moert_status moert_capture_begin(moert_context *context,
+                                           void *stream);
+MOERT_API moert_status moert_capture_end(moert_context *context, void *stream,
+                                         moert_graph **graph);
+
+/* Enqueues what the graph holds, with the addresses of its capture. */
+MOERT_API moert_status moert_graph_launch(moert_context *context,
+                                          moert_graph *graph, void *stream);
+
+/* Before its context goes. Null is allowed. */
+MOERT_API moert_status moert_graph_destroy(moert_context *context,
+                                           moert_graph *graph);
+
+/* Notes the device's time when all work enqueued on `stream` so far is done, as
+ * mark `index` (0 to 65535). Needs a device with a clock of its own: else
+ * MOERT_UNSUPPORTED. */
+MOERT_API moert_status moert_mark(moert_context *context, void *stream,
+                                  int32_t index);
+
+/* The time between two marks. Synchronize first. */
+MOERT_API moert_status moert_mark_elapsed(moert_context *context, int32_t from,
+                                          int32_t to, int64_t *nanoseconds);
+
 /* ---- Traces --------------------------------------------------------------*/
 
 /* Starts (forgetting earlier spans) or stops recording of every launch's begin
- * and end. */
+ * and end. CUDA: launches that are captured leave no spans, and traced ones
+ * start after the end of the one before. */
 MOERT_API moert_status moert_trace_start(moert_context *context);
 MOERT_API moert_status moert_trace_stop(moert_context *context);
 
@@ -169,15 +248,15 @@ MOERT_API moert_status moert_trace_spans(moert_context *context,
                                          int64_t *count);
 
 /* The spans that were not kept since moert_trace_start, because a stream had
- * more than a million or memory was short. */
+ * more than a million or memory was short (CUDA: because there were thousands
+ * since the spans were read last). */
 MOERT_API int64_t moert_trace_dropped(moert_context *context);
 
 /* Writes the spans as a Chrome trace (JSON), which Perfetto opens. */
 MOERT_API moert_status moert_trace_write(moert_context *context,
                                          const char *path);
 
-/* ---- What generated code passes to moert_call_begin
- * ------------------------*/
+/* ---- What generated code passes to the runtime ---------------------------*/
 
 /* In `dims`: -1 stands for the rows of this rank (equal in all tensors of one
  * call), -2 for the experts of this rank. */
@@ -207,6 +286,16 @@ typedef struct moert_signature {
   int64_t num_ranks; /* that the program was compiled for */
   size_t (*workspace_size)(int64_t tokens, int64_t tokens_all_ranks);
 } moert_signature;
+
+/* Kernels of a program for CUDA, in one image. */
+typedef struct moert_gpu_module {
+  uint32_t abi;
+  int32_t num_kernels;
+  const char *const *kernel_names; /* [num_kernels] */
+  const char *chip;                /* such as "sm_90a", for messages */
+  const void *image;    /* a cubin, or PTX that is terminated by a zero */
+  uint64_t image_bytes; /* with the zero */
+} moert_gpu_module;
 
 #ifdef __cplusplus
 }

@@ -99,7 +99,7 @@ static const moert_tensor_signature output = {"output", DTYPE_SIGNATURE, 2,
   "{\"name\": \"" name "\", \"dtype\": \"" dtype "\", \"shape\": " shape "}"
 
 static const char descriptor[] =
-    "{\"abi\": 1, \"name\": \"tiny\", \"target\": \"" TARGET "\","
+    "{\"abi\": 2, \"name\": \"tiny\", \"target\": \"" TARGET "\","
     "\"instruction_set\": \"generic\","
     "\"" LAYER_KEY "\": {\"name\": \"tiny\", \"hidden_size\": 16,"
     "\"intermediate_size\": 12, \"num_experts\": " VALUE_TEXT(

@@ -1,0 +1,109 @@
+//===- CPUDevice.h - The CPU as a device: its threads -----------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOERT_LIB_CPUDEVICE_H
+#define MOERT_LIB_CPUDEVICE_H
+
+#include "Device.h"
+#include "HelperPool.h"
+#include "Stream.h"
+#include "Trace.h"
+
+#include <array>
+#include <memory>
+
+namespace moert {
+
+constexpr int32_t maxThreads = 1024;
+
+/// The CPU as a context's device: a stream is a worker thread with a ring of
+/// work, and helpers work on the launches of all streams.
+class CPUDevice final : public Device {
+public:
+  /// With 0 threads, one for every core that the process may use.
+  explicit CPUDevice(int32_t numThreads);
+  ~CPUDevice() override { drain(); }
+
+  moert_status beginCall(const moert_call &call, const char *layer,
+                         std::string &error) override;
+  moert_status endCall(const moert_call &call, bool hasFailed,
+                       std::string &error) override;
+  moert_status recordEvent(const moert_call &call, int32_t stream,
+                           int64_t &event, std::string &error) override;
+  moert_status waitEvent(const moert_call &call, int32_t stream, int64_t event,
+                         std::string &error) override;
+  moert_status launch(const moert_call &call, int32_t stream,
+                      const HostLaunch &launch, std::string &error) override;
+  moert_status launch(const moert_call &call, int32_t stream,
+                      const GPULaunch &launch, std::string &error) override;
+  moert_status findKernel(const moert_call &call,
+                          const moert_gpu_module &module, int32_t index,
+                          const void *&kernel, std::string &error) override;
+  moert_status findTensorMap(const moert_call &call,
+                             const TensorMapRequest &request, const void *&map,
+                             std::string &error) override;
+  void programsChanged() override {}
+  moert_status synchronize(std::string &error) override;
+
+  moert_status startTrace(std::string &error) override;
+  void stopTrace() override { traceSwitch.set(false); }
+  moert_status collectSpans(std::vector<moert_trace_span> &spans,
+                            std::string &error) override;
+  int64_t numDroppedSpans() const override;
+  bool hasStream(int32_t number) const override {
+    return existingStream(number);
+  }
+
+  moert_status allocate(size_t bytes, void *&memory,
+                        std::string &error) override;
+  moert_status free(void *memory, std::string &error) override;
+  moert_status copy(void *stream, void *to, const void *from, size_t bytes,
+                    moert_copy_kind kind, std::string &error) override;
+  moert_status fill(void *stream, void *memory, uint8_t byte, size_t bytes,
+                    std::string &error) override;
+  moert_status createStream(void *&stream, std::string &error) override;
+  moert_status destroyStream(void *stream, std::string &error) override;
+  moert_status beginCapture(void *stream, std::string &error) override;
+  moert_status endCapture(void *stream, moert_graph *&graph,
+                          std::string &error) override;
+  moert_status launchGraph(moert_graph &graph, void *stream,
+                           std::string &error) override;
+  moert_status destroyGraph(moert_graph &graph, std::string &error) override;
+  moert_status mark(void *stream, int32_t index, std::string &error) override;
+  moert_status elapsed(int32_t from, int32_t to, int64_t &nanoseconds,
+                       std::string &error) override;
+
+private:
+  /// The stream of that number, which is created if it is a communicator's and
+  /// is used for the first time; null, with an error, where there can be no
+  /// such stream.
+  Stream *findStream(int32_t number, std::string &error);
+
+  /// As `findStream`, but never creates one.
+  Stream *existingStream(int32_t number) const;
+
+  Stream &addStream(int32_t number);
+
+  /// Enqueues a kernel of our own, which works on `bytes` bytes piece by piece.
+  void launchPieces(Kernel kernel, const char *label, const void *arguments,
+                    size_t argumentBytes, size_t bytes);
+
+  /// Waits for all work of all streams.
+  void drain();
+
+  TraceSwitch traceSwitch;
+  int64_t traceOrigin = 0; // By `traceClock`.
+
+  // The helpers look at the streams' blocks, so they end first.
+  std::array<std::unique_ptr<Stream>, maxStreams> streams;
+  HelperPool helpers;
+};
+
+} // namespace moert
+
+#endif // MOERT_LIB_CPUDEVICE_H
