@@ -17,6 +17,7 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <iostream>
+#include <memory>
 #include <set>
 
 using namespace mlir;
