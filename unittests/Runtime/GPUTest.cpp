@@ -74,8 +74,8 @@ protected:
   };
   template <typename... Parameters>
   void launch(int32_t onStream, Kernel kernel, Config config,
-              Parameters... parameters) {
-    void *pointers[] = {&parameters...};
+              const Parameters &...parameters) {
+    const void *pointers[] = {&parameters...};
     moert_launch_gpu(&call, onStream, moert_kernel(&call, &gpuModule, kernel),
                      names[kernel], pointers, config.grid, config.threads,
                      config.shared, config.cluster, config.early);
@@ -243,51 +243,44 @@ TEST_F(GPUTest, TellsWhatIsWrongWithAnImage) {
 // Tensor maps
 //===----------------------------------------------------------------------===//
 
-/// The boxes of a matrix of 16-bit numbers, as a tensor map has them.
-struct Box {
-  int64_t rows, columns;
-  int32_t swizzle;
-};
-
-class GPUTensorMapTest : public GPUTest,
-                         public testing::WithParamInterface<Box> {};
-
-INSTANTIATE_TEST_SUITE_P(Boxes, GPUTensorMapTest,
-                         testing::Values(Box{8, 32, 0}, Box{8, 16, 32},
-                                         Box{16, 32, 64}, Box{32, 64, 128},
-                                         Box{3, 8, 128}));
-
-TEST_P(GPUTensorMapTest, CutsBoxes) {
-  const Box box = GetParam();
+TEST_F(GPUTest, CutsBoxesOutOfMatrices) {
   const int64_t rows = 40, columns = 96;
   std::vector<uint16_t> matrix(rows * columns);
   std::iota(matrix.begin(), matrix.end(), 1);
   const uint16_t *buffer = upload(matrix);
-  const int64_t extents[] = {rows, columns}, sides[] = {box.rows, box.columns};
-  const int32_t count = int32_t(box.rows * box.columns);
-  uint16_t *output = allocate<uint16_t>(count);
-  // The last box hangs over the edge.
+  const int64_t extents[] = {rows, columns};
+  struct Box {
+    int64_t rows, columns;
+    int32_t swizzle;
+  };
+  // The last corner's boxes hang over the edge.
   const std::pair<int32_t, int32_t> corners[] = {{0, 0}, {4, 16}, {36, 80}};
-  for (auto [row, column] : corners) {
-    begin();
-    const void *map = moert_tensor_map(&call, buffer, kDLBfloat << 8 | 16, 2,
-                                       extents, sides, box.swizzle);
-    ASSERT_NE(map, nullptr);
-    launch(0, Tile, {}, *static_cast<const CUtensorMap *>(map), row, column,
-           output, count * 2);
-    end();
-    std::vector<uint16_t> found = download(output, count);
-    for (int64_t i = 0; i < box.rows; ++i)
-      for (int64_t k = 0; k < box.columns; ++k) {
-        // Within each group of rows that fills eight times the swizzle, 16-byte
-        // pieces are exchanged by exclusive or.
-        int64_t byte = (i * box.columns + k) * 2;
-        byte ^= byte >> 3 & (box.swizzle ? box.swizzle - 16 : 0);
-        const bool isInside = row + i < rows && column + k < columns;
-        ASSERT_EQ(found[byte / 2],
-                  isInside ? matrix[(row + i) * columns + column + k] : 0)
-            << i << ", " << k;
-      }
+  for (Box box : {Box{8, 32, 0}, Box{8, 16, 32}, Box{16, 32, 64},
+                  Box{32, 64, 128}, Box{3, 64, 128}}) {
+    const int64_t sides[] = {box.rows, box.columns};
+    const int32_t count = int32_t(box.rows * box.columns);
+    uint16_t *output = allocate<uint16_t>(count);
+    for (auto [row, column] : corners) {
+      begin();
+      const void *map = moert_tensor_map(&call, buffer, kDLBfloat << 8 | 16, 2,
+                                         extents, sides, box.swizzle);
+      ASSERT_NE(map, nullptr);
+      launch(0, Tile, {}, *static_cast<const CUtensorMap *>(map), row, column,
+             output, count * 2);
+      end();
+      std::vector<uint16_t> found = download(output, count);
+      for (int64_t i = 0; i < box.rows; ++i)
+        for (int64_t k = 0; k < box.columns; ++k) {
+          // Swizzling exchanges 16-byte pieces: bits 7 and up of an address
+          // are added to bits 4 and up.
+          int64_t byte = (i * box.columns + k) * 2;
+          byte ^= byte >> 3 & (box.swizzle ? box.swizzle - 16 : 0);
+          const bool isInside = row + i < rows && column + k < columns;
+          ASSERT_EQ(found[byte / 2],
+                    isInside ? matrix[(row + i) * columns + column + k] : 0)
+              << box.rows << ", " << box.columns << ": " << i << ", " << k;
+        }
+    }
   }
 }
 

@@ -414,8 +414,8 @@ static const char *const kernel_names[] = {"gpu_route", "gpu_experts",
 __asm__(".section .rodata\nimage:\n.incbin \"" PTX
         "\"\n.byte 0\nimage_end:\n.previous\n");
 extern const char image[], image_end[];
-static moert_gpu_module module = {
-    MOERT_ABI_VERSION, NUM_KERNELS, kernel_names, "compute_90", image, 0};
+static moert_gpu_module module = {MOERT_ABI_VERSION, NUM_KERNELS, kernel_names,
+                                  "compute_90",      image,       0};
 #else
 /* What the driver of our tests takes for code of a GPU: moert::test::FakeImage.
  */
@@ -424,13 +424,11 @@ static const struct {
   uint64_t argument_bytes;
   void (*kernels[NUM_KERNELS])(const void *, int64_t);
   uint64_t end;
-} image = {"HOSTCODE",
-           sizeof(arguments),
-           {route, experts, shared_experts, merge},
-           0};
+} image = {
+    "HOSTCODE", sizeof(arguments), {route, experts, shared_experts, merge}, 0};
 static const moert_gpu_module module = {
-    MOERT_ABI_VERSION, NUM_KERNELS, kernel_names,
-    "host",            &image,      sizeof(image)};
+    MOERT_ABI_VERSION, NUM_KERNELS, kernel_names, "host", &image,
+    sizeof(image)};
 #endif
 static void launch(const moert_call *call, int32_t stream, int32_t kernel,
                    const char *label, const arguments *a, int64_t tokens) {
@@ -443,8 +441,8 @@ static void launch(const moert_call *call, int32_t stream, int32_t kernel,
 }
 #else
 #define DEVICE kDLCPU
-static void (*const kernels[])(const void *, int64_t) = {
-    route, experts, shared_experts, merge};
+static void (*const kernels[])(const void *, int64_t) = {route, experts,
+                                                         shared_experts, merge};
 static void launch(const moert_call *call, int32_t stream, int32_t kernel,
                    const char *label, const arguments *a, int64_t tokens) {
   moert_launch(call, stream, (const void *)kernels[kernel], label, a,
