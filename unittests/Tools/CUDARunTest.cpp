@@ -63,7 +63,7 @@ TEST_F(CUDARunTest, Measures) {
   EXPECT_PRED2(contains, run.out,
                "enqueued  3.0000 ms median, 3.0000 min, 3.0000 max");
   EXPECT_PRED2(contains, run.out, " us to enqueue a call");
-  EXPECT_PRED2(contains, run.out, "first to last  3.0000");
+  EXPECT_PRED2(contains, run.out, "overlap            1.0000");
 }
 
 TEST_F(CUDARunTest, WritesATraceAndATimeline) {
