@@ -28,6 +28,7 @@
 #include <cstring>
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 

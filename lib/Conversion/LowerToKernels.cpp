@@ -6,13 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Codegen/CPU/CPU.h"
+#include "PhaseGenerator.h"
 #include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -27,67 +30,67 @@ namespace moe {
 
 using namespace mlir;
 using namespace moe;
-namespace cpu = moe::codegen::cpu;
 
 //===----------------------------------------------------------------------===//
 // The dialect's attributes as the generator's parameters
 //===----------------------------------------------------------------------===//
 
-static cpu::RoutingParams getRoutingParams(RoutingAttr routing) {
-  cpu::RoutingParams params;
+static codegen::RoutingParams getRoutingParams(RoutingAttr routing) {
+  codegen::RoutingParams params;
   switch (routing.getScore()) {
   case ScoreFunction::softmax:
-    params.scores = cpu::Scores::Softmax;
+    params.scores = codegen::Scores::Softmax;
     break;
   case ScoreFunction::sigmoid:
-    params.scores = cpu::Scores::Sigmoid;
+    params.scores = codegen::Scores::Sigmoid;
     break;
   case ScoreFunction::sqrt_softplus:
-    params.scores = cpu::Scores::SqrtSoftplus;
+    params.scores = codegen::Scores::SqrtSoftplus;
     break;
   case ScoreFunction::logits:
-    params.scores = cpu::Scores::Logits;
+    params.scores = codegen::Scores::Logits;
     break;
   }
   switch (routing.getWeight()) {
   case WeightFunction::score:
-    params.weights = cpu::ChosenWeights::Scores;
+    params.weights = codegen::ChosenWeights::Scores;
     break;
   case WeightFunction::softmax_of_chosen:
-    params.weights = cpu::ChosenWeights::Softmax;
+    params.weights = codegen::ChosenWeights::Softmax;
     break;
   case WeightFunction::sigmoid_of_chosen:
-    params.weights = cpu::ChosenWeights::Sigmoid;
+    params.weights = codegen::ChosenWeights::Sigmoid;
     break;
   }
   params.groups = routing.getNGroup();
   params.chosenGroups = routing.getTopkGroup();
   params.groupScore = routing.getGroupScore() == GroupScore::max
-                          ? cpu::GroupScore::Max
-                          : cpu::GroupScore::TopTwoSum;
+                          ? codegen::GroupScore::Max
+                          : codegen::GroupScore::TopTwoSum;
   params.renormalize = routing.getRenormalize();
   params.epsilon = routing.getRenormalizeEpsilon().getValueAsDouble();
   params.minimumSum = routing.getRenormalizeMinimum().getValueAsDouble();
   return params;
 }
 
-static cpu::ActivationParams getActivationParams(ActivationAttr activation) {
-  cpu::ActivationParams params;
+static codegen::ActivationParams
+getActivationParams(ActivationAttr activation) {
+  codegen::ActivationParams params;
   switch (activation.getKind()) {
   case ActivationKind::swiglu:
-    params.activation = cpu::Activation::SiLU;
+    params.activation = codegen::Activation::SiLU;
     break;
   case ActivationKind::geglu:
-    params.activation = cpu::Activation::GELU;
+    params.activation = codegen::Activation::GELU;
     break;
   case ActivationKind::geglu_tanh:
-    params.activation = cpu::Activation::GELUTanh;
+    params.activation = codegen::Activation::GELUTanh;
     break;
   case ActivationKind::swigluoai:
-    params.activation = cpu::Activation::SwiGLUOAI;
+    params.activation = codegen::Activation::SwiGLUOAI;
     break;
   case ActivationKind::relu2:
-    params.activation = cpu::Activation::ReLU2;
+    params.activation = codegen::Activation::ReLU2;
     break;
   }
   params.gated = activation.isGated();
@@ -97,86 +100,86 @@ static cpu::ActivationParams getActivationParams(ActivationAttr activation) {
 }
 
 //===----------------------------------------------------------------------===//
-// Phases on the CPU target
+// Phases as calls of the generator
 //===----------------------------------------------------------------------===//
 
-static InFlightDiagnostic needsRanks(Operation *op, StringRef communicator) {
+static LogicalResult needsRanks(Operation *op, StringRef communicator,
+                                StringRef target) {
   return op->emitOpError("needs ranks that communicate: communicator '")
-         << communicator
-         << "' has no transport on target 'cpu', which runs one rank";
+         << communicator << "' has no transport on target '" << target
+         << "', which runs one rank";
 }
 
-static cpu::Launches lowerPhase(Operation *op, const cpu::Emission &emission) {
-  using Result = cpu::Launches;
-  return llvm::TypeSwitch<Operation *, Result>(op)
+static LogicalResult lowerPhase(Operation *op, StringRef target,
+                                PhaseGenerator &generator,
+                                const PhaseGenerator::Place &place) {
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GateOp gate) {
-        return cpu::lowerGate(emission, {gate.getX(), gate.getWeight(),
-                                         gate.getBias(), gate.getInit()});
+        return generator.gate(place, {gate.getX(), gate.getWeight(),
+                                      gate.getBias(), gate.getInit()});
       })
       .Case([&](RouteOp route) {
-        return cpu::lowerRoute(emission,
+        return generator.route(place,
                                {route.getLogits(), route.getCorrectionBias(),
                                 route.getIdsInit(), route.getWeightsInit(),
                                 route.getLogicalToPhysical(),
                                 route.getReplicaCount()},
                                getRoutingParams(route.getRouting()));
       })
-      .Case([&](DispatchOp dispatch) -> Result {
+      .Case([&](DispatchOp dispatch) {
         if (dispatch.getExchange())
-          return needsRanks(dispatch, dispatch.getCommunicatorName());
-        return cpu::lowerDispatchPlan(emission, {dispatch.getIds(),
-                                                 dispatch.getOffsetsInit(),
-                                                 dispatch.getSourceRowsInit(),
-                                                 dispatch.getPairRowsInit()});
+          return needsRanks(dispatch, dispatch.getCommunicatorName(), target);
+        return generator.dispatchPlan(
+            place, {dispatch.getIds(), dispatch.getOffsetsInit(),
+                    dispatch.getSourceRowsInit(), dispatch.getPairRowsInit()});
       })
-      .Case([&](ExpertsOp experts) -> Result {
+      .Case([&](ExpertsOp experts) -> LogicalResult {
         if (experts.getQuantAttr())
-          return experts.emitOpError("has quantized weights, which target "
-                                     "'cpu' cannot multiply");
-        return cpu::lowerExperts(
-            emission,
+          return experts.emitOpError("has quantized weights, which target '")
+                 << target << "' cannot multiply";
+        return generator.experts(
+            place,
             {experts.getRows(), experts.getOffsets(), experts.getSourceRows(),
              experts.getW13(), experts.getW2(), experts.getB13(),
              experts.getB2(), experts.getInputWeights(), experts.getInit()},
             getActivationParams(experts.getActivation()));
       })
-      .Case([&](CombineOp combine) -> Result {
+      .Case([&](CombineOp combine) {
         if (combine.getExchange())
-          return needsRanks(combine, combine.getCommunicatorName());
-        return cpu::lowerCombine(emission,
+          return needsRanks(combine, combine.getCommunicatorName(), target);
+        return generator.combine(place,
                                  {combine.getExpertOut(), combine.getPairRows(),
                                   combine.getWeights(), combine.getInit()},
                                  combine.getScale().convertToDouble());
       })
       .Case([&](SharedExpertsOp shared) {
-        return cpu::lowerSharedExperts(
-            emission,
+        return generator.sharedExperts(
+            place,
             {shared.getX(), shared.getW13(), shared.getW2(), shared.getGate(),
              shared.getInit()},
             getActivationParams(shared.getActivation()));
       })
       .Case([&](ProjectOp project) {
-        return cpu::lowerProject(
-            emission, {project.getX(), project.getWeight(), project.getInit()});
+        return generator.project(
+            place, {project.getX(), project.getWeight(), project.getInit()});
       })
-      .Case([&](MergeOp merge) -> Result {
+      .Case([&](MergeOp merge) {
         if (merge.getCommunicator())
-          return needsRanks(merge, merge.getCommunicatorName());
-        cpu::MergeOperands operands = {merge.getRouted(), merge.getShared(),
-                                       merge.getInit(),   merge.getX(),
-                                       merge.getIds(),    merge.getWeights()};
+          return needsRanks(merge, merge.getCommunicatorName(), target);
+        codegen::MergeOperands operands = {
+            merge.getRouted(), merge.getShared(), merge.getInit(),
+            merge.getX(),      merge.getIds(),    merge.getWeights()};
         if (operands.x) {
           operands.firstZeroExpert = *merge.getFirstZeroExpert();
           operands.zeroScale = merge.getZeroScale()->convertToDouble();
         }
-        return cpu::lowerMerge(emission, operands);
+        return generator.merge(place, operands);
       })
-      .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>(
-          [&](auto collective) -> Result {
-            return needsRanks(collective, collective.getCommunicatorName());
-          })
-      .Default([](Operation *other) -> Result {
-        return other->emitOpError("has no kernel on target 'cpu'");
+      .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>([&](auto collective) {
+        return needsRanks(collective, collective.getCommunicatorName(), target);
+      })
+      .Default([&](Operation *other) {
+        return other->emitOpError("has no kernel on target '") << target << "'";
       });
 }
 
@@ -185,46 +188,46 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
   using LowerToKernelsBase::LowerToKernelsBase;
 
   void runOnOperation() override {
-    if (target != "cpu") {
-      getOperation().emitError("expected target 'cpu' but got '")
-          << target << "'";
-      return signalPassFailure();
-    }
-    llvm::Expected<cpu::Target> parsed = cpu::Target::parse(cpu);
-    if (!parsed) {
-      getOperation().emitError(llvm::toString(parsed.takeError()));
+    ModuleOp module = getOperation();
+    llvm::Expected<std::unique_ptr<PhaseGenerator>> generator =
+        createGenerator(module);
+    if (!generator) {
+      module.emitError(llvm::toString(generator.takeError()));
       return signalPassFailure();
     }
     SmallVector<schedule::RunOp> runs;
-    getOperation().walk([&](schedule::RunOp run) { runs.push_back(run); });
+    module.walk([&](schedule::RunOp run) { runs.push_back(run); });
     for (schedule::RunOp run : runs)
-      if (failed(lowerRun(run, *parsed)))
+      if (failed(lowerRun(run, **generator)))
         return signalPassFailure();
   }
 
-  LogicalResult lowerRun(schedule::RunOp run, const cpu::Target &cpuTarget) {
+  llvm::Expected<std::unique_ptr<PhaseGenerator>>
+  createGenerator(ModuleOp module) {
+    if (target == "cpu")
+      return createCPUGenerator(module, cpu);
+    if (target == "cuda")
+      return createCUDAGenerator(module, chip);
+    return llvm::createStringError("expected target 'cpu' or 'cuda' but got '" +
+                                   target + "'");
+  }
+
+  LogicalResult lowerRun(schedule::RunOp run, PhaseGenerator &generator) {
     Block &body = run.getBody().front();
     for (Operation &op : llvm::make_early_inc_range(body)) {
       if (!isa<PhaseOpInterface>(op)) {
         if (isPure(&op) || isa<schedule::LaunchOp, memref::DimOp>(op))
           continue;
-        return op.emitOpError("has no kernel on target 'cpu'");
+        return op.emitOpError("has no kernel on target '") << target << "'";
       }
       auto function = run->getParentOfType<func::FuncOp>();
       // Scratch is set up at the entry, before any work is issued. Sizes of
       // blocks are part of the run.
       OpBuilder scratch = getScratchBuilder(function);
       OpBuilder builder(&op);
-      cpu::Emission emission = {getOperation(), cpuTarget, op.getLoc(), builder,
-                                scratch};
-      cpu::Launches launches = lowerPhase(&op, emission);
-      if (failed(launches))
+      if (failed(lowerPhase(&op, target, generator,
+                            {op.getLoc(), builder, scratch})))
         return failure();
-      for (const cpu::Launch &launch : *launches)
-        schedule::LaunchOp::create(
-            builder, op.getLoc(), SymbolRefAttr::get(launch.kernel),
-            launch.grid, launch.reads, launch.writes, ValueRange(),
-            builder.getStringAttr(launch.label));
       op.erase();
     }
     return success();

@@ -10,6 +10,9 @@
 
 #include "moert/moert.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
 using namespace mlir;
 using namespace moe;
 
@@ -100,8 +103,7 @@ static Value constant(OpBuilder &b, Location loc, unsigned bits,
   return LLVM::ConstantOp::create(b, loc, type, b.getIntegerAttr(type, value));
 }
 
-/// DLPack's code of a type.
-static uint8_t getTypeCode(Type type) {
+uint8_t moe::getDLPackTypeCode(Type type) {
   if (type.isBF16())
     return kDLBfloat;
   return isa<FloatType>(type) ? kDLFloat : kDLInt;
@@ -137,7 +139,7 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
           values.push_back(aggregate(
               inside, loc, type,
               {getString(inside, loc, tensor.name),
-               constant(inside, loc, 8, getTypeCode(element)),
+               constant(inside, loc, 8, getDLPackTypeCode(element)),
                constant(inside, loc, 8, element.getIntOrFloatBitWidth()),
                constant(inside, loc, 16, 1),
                constant(inside, loc, 32, tensor.dims.size()),
@@ -149,7 +151,7 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
 }
 
 void RuntimeInterface::emitSignature(Location loc, StringRef symbol,
-                                     StringRef name,
+                                     StringRef name, int32_t deviceType,
                                      ArrayRef<InterfaceTensor> inputs,
                                      ArrayRef<InterfaceTensor> outputs,
                                      int64_t maxTokens, int64_t numRanks,
@@ -161,15 +163,16 @@ void RuntimeInterface::emitSignature(Location loc, StringRef symbol,
   auto type = LLVM::LLVMStructType::getLiteral(
       context, {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr});
   emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
-    return aggregate(
-        b, loc, type,
-        {constant(b, loc, 32, MOERT_ABI_VERSION), constant(b, loc, 32, kDLCPU),
-         getString(b, loc, name), constant(b, loc, 64, inputs.size()),
-         emitTensors(b, loc, (symbol + "_inputs").str(), inputs),
-         constant(b, loc, 64, outputs.size()),
-         emitTensors(b, loc, (symbol + "_outputs").str(), outputs),
-         constant(b, loc, 64, maxTokens), constant(b, loc, 64, numRanks),
-         address(b, loc, workspaceSize)});
+    return aggregate(b, loc, type,
+                     {constant(b, loc, 32, MOERT_ABI_VERSION),
+                      constant(b, loc, 32, deviceType), getString(b, loc, name),
+                      constant(b, loc, 64, inputs.size()),
+                      emitTensors(b, loc, (symbol + "_inputs").str(), inputs),
+                      constant(b, loc, 64, outputs.size()),
+                      emitTensors(b, loc, (symbol + "_outputs").str(), outputs),
+                      constant(b, loc, 64, maxTokens),
+                      constant(b, loc, 64, numRanks),
+                      address(b, loc, workspaceSize)});
   });
 }
 
@@ -188,4 +191,76 @@ void RuntimeInterface::emitArtefact(Location loc, StringRef name,
                       getString(b, loc, name), getString(b, loc, descriptor),
                       address(b, loc, run), address(b, loc, workspaceSize)});
                });
+}
+
+//===----------------------------------------------------------------------===//
+// GPU kernels
+//===----------------------------------------------------------------------===//
+
+static constexpr StringLiteral kGPUModuleSymbol = "moe_gpu_module";
+
+Value RuntimeInterface::getGPUModule(OpBuilder &b, Location loc) {
+  return address(b, loc, kGPUModuleSymbol);
+}
+
+int32_t RuntimeInterface::getKernelIndex(SymbolRefAttr kernel) {
+  kernels.insert(kernel);
+  return llvm::find(kernels, kernel) - kernels.begin();
+}
+
+LogicalResult RuntimeInterface::emitGPUModule() {
+  if (kernels.empty())
+    return success();
+  StringAttr root = kernels.front().getRootReference();
+  for (SymbolRefAttr kernel : kernels)
+    if (kernel.getRootReference() != root)
+      return module.emitError("expected all kernels in one GPU module but got ")
+             << kernels.front() << " and " << kernel;
+  auto binary = module.lookupSymbol<gpu::BinaryOp>(root);
+  if (!binary || binary.getObjects().size() != 1)
+    return module.emitError("expected the GPU kernels of @")
+           << root.getValue() << " as one 'gpu.binary' with one object";
+  auto object = cast<gpu::ObjectAttr>(binary.getObjects()[0]);
+  auto target = dyn_cast<NVVM::NVVMTargetAttr>(object.getTarget());
+  if (!target)
+    return binary.emitError("expected an object of an NVVM target but got ")
+           << object.getTarget();
+
+  Location loc = binary.getLoc();
+  // The image; PTX ends with a zero.
+  std::string image = object.getObject().getValue().str();
+  image.push_back('\0');
+  std::string imageSymbol = (kGPUModuleSymbol + "_image").str();
+  OpBuilder top = OpBuilder::atBlockEnd(module.getBody());
+  LLVM::GlobalOp::create(
+      top, loc, LLVM::LLVMArrayType::get(top.getI8Type(), image.size()),
+      /*isConstant=*/true, LLVM::Linkage::Private, imageSymbol,
+      top.getStringAttr(image), /*alignment=*/64);
+
+  auto namesType = LLVM::LLVMArrayType::get(ptr, kernels.size());
+  std::string namesSymbol = (kGPUModuleSymbol + "_kernels").str();
+  emitConstant(loc, namesSymbol, namesType, LLVM::Linkage::Private,
+               [&](OpBuilder &b) {
+                 SmallVector<Value> names;
+                 for (SymbolRefAttr kernel : kernels)
+                   names.push_back(
+                       getString(b, loc, kernel.getLeafReference().getValue()));
+                 return aggregate(b, loc, namesType, names);
+               });
+
+  // The layout of moert_gpu_module.
+  Type i32 = top.getI32Type();
+  auto type = LLVM::LLVMStructType::getLiteral(
+      module.getContext(), {i32, i32, ptr, ptr, ptr, top.getI64Type()});
+  emitConstant(
+      loc, kGPUModuleSymbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
+        return aggregate(
+            b, loc, type,
+            {constant(b, loc, 32, MOERT_ABI_VERSION),
+             constant(b, loc, 32, kernels.size()), address(b, loc, namesSymbol),
+             getString(b, loc, target.getChip()), address(b, loc, imageSymbol),
+             constant(b, loc, 64, image.size() - 1)});
+      });
+  binary.erase();
+  return success();
 }

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace moe {
 
@@ -43,12 +44,22 @@ public:
                         llvm::StringRef text);
 
   /// Emits the `moert_signature` of a function as constant `symbol`.
-  /// `maxTokens` is -1 without a bound.
+  /// `deviceType` is DLPack's; `maxTokens` is -1 without a bound.
   void emitSignature(mlir::Location loc, llvm::StringRef symbol,
-                     llvm::StringRef name,
+                     llvm::StringRef name, int32_t deviceType,
                      llvm::ArrayRef<InterfaceTensor> inputs,
                      llvm::ArrayRef<InterfaceTensor> outputs, int64_t maxTokens,
                      int64_t numRanks, llvm::StringRef workspaceSize);
+
+  /// The address of the `moert_gpu_module` that holds all GPU kernels.
+  mlir::Value getGPUModule(mlir::OpBuilder &b, mlir::Location loc);
+
+  /// The number of a kernel in that module.
+  int32_t getKernelIndex(mlir::SymbolRefAttr kernel);
+
+  /// Emits the `moert_gpu_module` from the `gpu.binary` of the kernels that
+  /// were asked for, and erases that. Nothing to do where none were.
+  llvm::LogicalResult emitGPUModule();
 
   /// Emits the exported `moert_artefact`.
   void emitArtefact(mlir::Location loc, llvm::StringRef name,
@@ -69,7 +80,12 @@ private:
   mlir::ModuleOp module;
   mlir::LLVM::LLVMPointerType ptr;
   llvm::StringMap<std::string> strings;
+  /// The kernels of the `moert_gpu_module`, in order.
+  llvm::SetVector<mlir::SymbolRefAttr> kernels;
 };
+
+/// DLPack's code of an element type.
+uint8_t getDLPackTypeCode(mlir::Type type);
 
 } // namespace moe
 

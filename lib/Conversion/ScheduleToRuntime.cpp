@@ -54,6 +54,7 @@ public:
   }
 
 private:
+  bool runsOnGPU();
   LogicalResult collectInterface();
   void emitWorkspaceSize();
   Value loadField(ArrayRef<Type> fields, Value base, unsigned index);
@@ -62,9 +63,17 @@ private:
   Value constantI32(int64_t value) {
     return LLVM::ConstantOp::create(b, loc, b.getI32Type(), value);
   }
+  Value constantI64(int64_t value) {
+    return LLVM::ConstantOp::create(b, loc, b.getI64Type(), value);
+  }
   int64_t getStreamNumber(StreamAttr stream);
   LogicalResult convert(Operation *op);
   void convertRun(RunOp run);
+  SmallVector<Value> getDescriptors(LaunchOp launch);
+  Value getGrid(LaunchOp launch);
+  void convertLaunch(LaunchOp launch, Value stream, StringRef label);
+  Value storeArray(Type element, ValueRange values);
+  void convertGPULaunch(LaunchOp launch, Value stream, StringRef label);
   void convertSlice(SliceOp slice);
 
   func::FuncOp function;
@@ -88,6 +97,15 @@ int64_t EntryBuilder::getStreamNumber(StreamAttr stream) {
   return MOERT_STREAM_COMM +
          std::distance(communicators.begin(),
                        llvm::find(communicators, stream.getCommunicator()));
+}
+
+bool EntryBuilder::runsOnGPU() {
+  return function
+      .walk([](LaunchOp launch) {
+        return launch.getGpu() ? WalkResult::interrupt()
+                               : WalkResult::advance();
+      })
+      .wasInterrupted();
 }
 
 LogicalResult EntryBuilder::collectInterface() {
@@ -225,7 +243,8 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   Type i32 = b.getI32Type(), i64 = b.getI64Type();
   emitWorkspaceSize();
   std::string signature = (function.getName() + "_signature").str();
-  runtime.emitSignature(loc, signature, function.getName(), inputs, outputs,
+  runtime.emitSignature(loc, signature, function.getName(),
+                        runsOnGPU() ? kDLCUDA : kDLCPU, inputs, outputs,
                         maxTokens, numRanks, sizeName());
 
   auto entry = LLVM::LLVMFuncOp::create(
@@ -322,39 +341,21 @@ void EntryBuilder::convertRun(RunOp run) {
   };
   for (Value event : run.getAfter())
     runtime.call(b, loc, "moert_stream_wait", {call, stream, ticketOf(event)});
-  for (Operation &op : llvm::make_early_inc_range(run.getBody().front())) {
-    auto launch = dyn_cast<LaunchOp>(op);
-    if (!launch) {
-      // Sizes and views of the launches' operands.
-      op.moveBefore(run);
-      continue;
-    }
-    b.setInsertionPoint(run);
-    SmallVector<MemRefType> types;
-    SmallVector<Value> descriptors;
-    for (Value buffer :
-         llvm::concat<Value>(llvm::to_vector(launch.getReads()),
-                             llvm::to_vector(launch.getWrites()))) {
-      types.push_back(cast<MemRefType>(buffer.getType()));
-      descriptors.push_back(
-          UnrealizedConversionCastOp::create(
-              b, loc, converter.convertType(buffer.getType()), buffer)
-              .getResult(0));
-    }
-    codegen::cpu::PackedArguments packed =
-        codegen::cpu::packArguments(b, loc, types, descriptors);
-    Value kernel = LLVM::AddressOfOp::create(
-        b, loc, ptr, launch.getKernel().getLeafReference());
+  SmallVector<LaunchOp> launches;
+  run.walk([&](LaunchOp launch) { launches.push_back(launch); });
+  for (LaunchOp launch : launches) {
+    b.setInsertionPoint(launch);
     StringRef label = launch.getLabel().value_or(run.getLabel().value_or(""));
-    Value bytes =
-        LLVM::ConstantOp::create(b, loc, b.getI64Type(), packed.bytes);
-    Value grid =
-        arith::IndexCastOp::create(b, loc, b.getI64Type(), launch.getGrid());
-    runtime.call(b, loc, "moert_launch",
-                 {call, stream, kernel, runtime.getString(b, loc, label),
-                  packed.pointer, bytes, grid});
+    if (launch.getGpu())
+      convertGPULaunch(launch, stream, label);
+    else
+      convertLaunch(launch, stream, label);
     launch.erase();
   }
+  // What is left is sizes and views of the launches' operands, and branches
+  // between variants.
+  for (Operation &op : llvm::make_early_inc_range(run.getBody().front()))
+    op.moveBefore(run);
   b.setInsertionPoint(run);
   if (Value done = run.getDone()) {
     Value ticket = runtime.call(b, loc, "moert_event_record", {call, stream});
@@ -363,6 +364,104 @@ void EntryBuilder::convertRun(RunOp run) {
             .getResult(0));
   }
   run.erase();
+}
+
+SmallVector<Value> EntryBuilder::getDescriptors(LaunchOp launch) {
+  SmallVector<Value> buffers = llvm::to_vector(launch.getReads());
+  llvm::append_range(buffers, launch.getWrites());
+  return llvm::map_to_vector(buffers, [&](Value buffer) -> Value {
+    return UnrealizedConversionCastOp::create(
+               b, loc, converter.convertType(buffer.getType()), buffer)
+        .getResult(0);
+  });
+}
+
+void EntryBuilder::convertLaunch(LaunchOp launch, Value stream,
+                                 StringRef label) {
+  SmallVector<MemRefType> types;
+  for (Type type : llvm::concat<const Type>(launch.getReads().getTypes(),
+                                            launch.getWrites().getTypes()))
+    types.push_back(cast<MemRefType>(type));
+  codegen::cpu::PackedArguments packed =
+      codegen::cpu::packArguments(b, loc, types, getDescriptors(launch));
+  Value kernel = LLVM::AddressOfOp::create(
+      b, loc, ptr, launch.getKernel().getLeafReference());
+  runtime.call(b, loc, "moert_launch",
+               {call, stream, kernel, runtime.getString(b, loc, label),
+                packed.pointer, constantI64(packed.bytes), getGrid(launch)});
+}
+
+Value EntryBuilder::getGrid(LaunchOp launch) {
+  return arith::IndexCastOp::create(b, loc, b.getI64Type(), launch.getGrid());
+}
+
+/// The address of an array of such values, in the entry's stack frame.
+Value EntryBuilder::storeArray(Type element, ValueRange values) {
+  Value array;
+  {
+    OpBuilder::InsertionGuard guard(b);
+    auto function =
+        b.getInsertionBlock()->getParent()->getParentOfType<LLVM::LLVMFuncOp>();
+    b.setInsertionPointToStart(&function.getBody().front());
+    array = LLVM::AllocaOp::create(
+        b, loc, ptr, element, constantI64(std::max<int64_t>(values.size(), 1)));
+  }
+  for (auto [index, value] : llvm::enumerate(values))
+    LLVM::StoreOp::create(
+        b, loc, value,
+        LLVM::GEPOp::create(
+            b, loc, ptr, element, array,
+            ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)}));
+  return array;
+}
+
+void EntryBuilder::convertGPULaunch(LaunchOp launch, Value stream,
+                                    StringRef label) {
+  GPULaunchAttr gpu = launch.getGpu().value();
+  SmallVector<Type> types = llvm::to_vector(launch.getReads().getTypes());
+  llvm::append_range(types, launch.getWrites().getTypes());
+  SmallVector<Value> descriptors = getDescriptors(launch);
+  auto sizeOf = [&](int64_t operand, int64_t dim) {
+    return MemRefDescriptor(descriptors[operand]).size(b, loc, dim);
+  };
+  // What the driver takes: one pointer to the value of each parameter.
+  SmallVector<Value> parameters;
+  for (Attribute parameter : gpu.getParameters()) {
+    if (auto pointer = dyn_cast<PointerAttr>(parameter)) {
+      MemRefDescriptor descriptor(descriptors[pointer.getOperand()]);
+      parameters.push_back(storeArray(ptr, descriptor.alignedPtr(b, loc)));
+    } else if (auto size = dyn_cast<SizeAttr>(parameter)) {
+      parameters.push_back(
+          storeArray(b.getI64Type(), sizeOf(size.getOperand(), size.getDim())));
+    } else {
+      auto map = cast<TensorMapAttr>(parameter);
+      auto type = cast<MemRefType>(types[map.getOperand()]);
+      Type element = type.getElementType();
+      SmallVector<Value> extents, box;
+      for (auto [dim, extent] : llvm::enumerate(map.getBox())) {
+        extents.push_back(sizeOf(map.getOperand(), dim));
+        box.push_back(constantI64(extent));
+      }
+      int64_t dtype =
+          getDLPackTypeCode(element) << 8 | element.getIntOrFloatBitWidth();
+      MemRefDescriptor descriptor(descriptors[map.getOperand()]);
+      parameters.push_back(runtime.call(
+          b, loc, "moert_tensor_map",
+          {call, descriptor.alignedPtr(b, loc), constantI32(dtype),
+           constantI32(type.getRank()), storeArray(b.getI64Type(), extents),
+           storeArray(b.getI64Type(), box), constantI32(map.getSwizzle())}));
+    }
+  }
+  Value kernel =
+      runtime.call(b, loc, "moert_kernel",
+                   {call, runtime.getGPUModule(b, loc),
+                    constantI32(runtime.getKernelIndex(launch.getKernel()))});
+  runtime.call(
+      b, loc, "moert_launch_gpu",
+      {call, stream, kernel, runtime.getString(b, loc, label),
+       storeArray(ptr, parameters), getGrid(launch),
+       constantI32(gpu.getThreads()), constantI32(gpu.getSharedBytes()),
+       constantI32(gpu.getCluster()), constantI32(gpu.getEarlyStart())});
 }
 
 void EntryBuilder::convertSlice(SliceOp slice) {
@@ -421,6 +520,8 @@ struct ConvertScheduleToRuntime
                              entry.runName(), entry.sizeName());
       function.erase();
     }
+    if (failed(runtime.emitGPUModule()))
+      return signalPassFailure();
   }
 
   static bool isScheduled(func::FuncOp function) {

@@ -8,18 +8,12 @@
 
 #include "Support/CompileFlags.h"
 #include "Support/MachineFile.h"
+#include "Support/Modules.h"
 #include "moe-mlir/Artefact/Compile.h"
-#include "moe-mlir/Import/ImportLayer.h"
 
-#include "mlir/IR/AsmState.h"
-#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
-#include "mlir/IR/OwningOpRef.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/SourceMgr.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -51,11 +45,10 @@ static void addOptions(CLI::App &app, Options &options) {
                  "cubin, object or shared (default: shared)")
       ->check(CLI::IsMember({"layer", "phases", "schedule", "kernels", "llvm",
                              "ptx", "cubin", "object", "shared"}));
-  app.add_option("--explain", options.explain,
-                 "Print which order was chosen, by which rule and why, instead "
-                 "of compiling: text (default) or json")
-      ->expected(0, 1)
-      ->default_str("text")
+  // With a value only after "=", so that an input may follow.
+  app.add_flag("--explain{text}", options.explain,
+               "Print which order was chosen, by which rule and why, as =text "
+               "or =json, instead of compiling")
       ->check(CLI::IsMember({"text", "json"}));
   app.add_option("--num-tokens", options.numTokens,
                  "The number of tokens that --explain explains")
@@ -72,34 +65,6 @@ static int fail(const std::string &message, int code) {
 static void report(const Options &options, const std::string &output) {
   if (!options.quiet)
     std::cerr << "moe-compile: wrote " << output << "\n";
-}
-
-/// Diagnostics of the compiler as a user reads them: no IR, no stack of notes
-/// about passes.
-static void printDiagnostic(mlir::Diagnostic &diagnostic) {
-  const char *severity = "error";
-  switch (diagnostic.getSeverity()) {
-  case mlir::DiagnosticSeverity::Error:
-    break;
-  case mlir::DiagnosticSeverity::Warning:
-    severity = "warning";
-    break;
-  case mlir::DiagnosticSeverity::Note:
-    severity = "note";
-    break;
-  case mlir::DiagnosticSeverity::Remark:
-    severity = "remark";
-    break;
-  }
-  std::string where;
-  if (auto loc =
-          diagnostic.getLocation()->findInstanceOf<mlir::FileLineColLoc>())
-    where = loc.getFilename().str() + ":" + std::to_string(loc.getLine()) +
-            ":" + std::to_string(loc.getColumn()) + ": ";
-  std::cerr << "moe-compile: " << where << severity << ": " << diagnostic.str()
-            << "\n";
-  for (mlir::Diagnostic &note : diagnostic.getNotes())
-    printDiagnostic(note);
 }
 
 /// libmoert.so beside this program's folder, as built and as installed.
@@ -122,11 +87,8 @@ static int run(Options &options) {
   if (std::string error = options.flags.finish(); !error.empty())
     return fail(error, BadUsage);
   const CompileFlags &flags = options.flags;
-  if (flags.target.rfind("cuda", 0) == 0)
-    return fail("--target " + flags.target +
-                    " needs the CUDA back end, which this build does not have",
-                Failed);
-  if (options.emit == "ptx" || options.emit == "cubin")
+  const std::string target = flags.getTarget();
+  if (target == "cpu" && (options.emit == "ptx" || options.emit == "cubin"))
     return fail("--emit " + options.emit +
                     ": needs --target cuda; target cpu has layer, phases, "
                     "schedule, kernels, llvm, object and shared",
@@ -135,38 +97,26 @@ static int run(Options &options) {
   mlir::DialectRegistry registry;
   mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
   prepareContext(context);
-  context.getDiagEngine().registerHandler(
-      [](mlir::Diagnostic &diagnostic) { printDiagnostic(diagnostic); });
-
-  auto buffer = llvm::MemoryBuffer::getFile(options.input);
-  if (!buffer)
-    return fail("cannot read '" + options.input +
-                    "': " + buffer.getError().message(),
-                BadUsage);
+  printDiagnostics(context, "moe-compile");
 
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::optional<ModelLayer> model;
+  Outcome read;
   if (llvm::sys::path::extension(options.input) == ".mlir") {
-    llvm::SourceMgr sources;
-    sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-    module = mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
-    if (!module)
-      return BadUsage;
+    read = parseModule(options.input, context, ValueNames::Drop, module);
   } else {
-    Result<ModelLayer> parsed =
-        readModelConfig(options.input, flags.getModelConfigOptions());
-    if (!parsed)
-      return fail(parsed.error(), BadUsage);
-    model = std::move(*parsed);
-    for (const std::string &warning : model->warnings)
-      std::cerr << "moe-compile: warning: " << warning << "\n";
-    module = mlir::ModuleOp::create(mlir::UnknownLoc::get(&context));
-    if (mlir::failed(buildLayerFunction(*module, model->spec, flags.parallel,
-                                        model->sequenceParallel)))
-      return BadUsage;
+    model.emplace();
+    read = importConfig(options.input, flags, context, "moe-compile", *model,
+                        module);
+  }
+  if (!read) {
+    if (!read.message().empty())
+      std::cerr << "moe-compile: " << read.message() << "\n";
+    return read.exitCode();
   }
 
   CompileOptions compile;
+  compile.target = target;
   compile.cpu = flags.cpu;
   compile.ruleSet = flags.schedule;
   compile.threshold = flags.threshold;
@@ -176,7 +126,7 @@ static int run(Options &options) {
   compile.maxTokens = flags.maxNumTokens;
   // Rule set auto works with what `moe-run --calibrate` measured here, if it
   // did.
-  std::string machine = getMachineFile("cpu");
+  std::string machine = getMachineFile(target);
   if (llvm::sys::fs::exists(machine))
     compile.machine = machine;
   compile.weights = model ? &model->weights : nullptr;
@@ -203,23 +153,18 @@ static int run(Options &options) {
 
   std::string bytes;
   std::string output = options.output;
-  if (form < Form::Object) {
-    llvm::raw_string_ostream stream(bytes);
-    mlir::OpPrintingFlags printing;
-    printing.printNameLocAsPrefix();
-    module->print(stream, printing);
-    stream << "\n";
-    if (output.empty() || output == "-") {
-      std::cout << bytes;
-      return Done;
-    }
+  if (form == Form::PTX || form == Form::Cubin) {
+    if (mlir::failed(emitGPUKernels(*module, bytes)))
+      return Failed;
+  } else if (form < Form::Object) {
+    bytes = printModule(*module);
   } else {
     llvm::SmallVector<char> object;
     if (mlir::failed(emitObject(*module, compile, object)))
       return Failed;
-    if (output.empty())
-      output = name + (form == Form::Object ? ".moe.o" : ".moe.so");
     if (form == Form::Shared) {
+      if (output.empty())
+        output = name + ".moe.so";
       if (llvm::Error error = linkShared(object, output, findRuntime()))
         return fail(llvm::toString(std::move(error)), Failed);
       report(options, output);
@@ -227,6 +172,13 @@ static int run(Options &options) {
     }
     bytes.assign(object.begin(), object.end());
   }
+  const bool isText = form != Form::Cubin && form != Form::Object;
+  if (isText && (output.empty() || output == "-")) {
+    std::cout << bytes;
+    return Done;
+  }
+  if (output.empty())
+    output = name + (form == Form::Cubin ? ".moe.cubin" : ".moe.o");
   if (llvm::Error error = writeFile(output, bytes))
     return fail(llvm::toString(std::move(error)), Failed);
   report(options, output);

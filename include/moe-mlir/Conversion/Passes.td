@@ -24,14 +24,19 @@ def LowerToKernels : Pass<"moe-lower-to-kernels", "::mlir::ModuleOp"> {
     needs.
   }];
   let options = [
-    Option<"target", "target", "std::string", "\"cpu\"", "the target: cpu">,
+    Option<"target", "target", "std::string", "\"cpu\"",
+           "the target: cpu or cuda">,
     Option<"cpu", "cpu", "std::string", "\"host\"",
-           "the instruction set: host, or LLVM's name of a CPU">
+           "the instruction set of target cpu: host, or LLVM's name of a CPU">,
+    Option<"chip", "chip", "std::string", "\"sm_90a\"",
+           "the architecture of target cuda">
   ];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
-    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
-    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::moe::schedule::ScheduleDialect"
   ];
 }

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 /// x / 2 * (1 + erf(x / sqrt(2))).

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 //===----------------------------------------------------------------------===//

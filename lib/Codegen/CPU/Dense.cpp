@@ -9,6 +9,7 @@
 #include "Gemm.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 Launch moe::codegen::cpu::launchLinear(const Emission &emission,

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 /// Half of the second-level cache of the smallest cores in use; the other half

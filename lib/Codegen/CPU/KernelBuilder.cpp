@@ -17,6 +17,7 @@
 #include "llvm/Support/xxhash.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 //===----------------------------------------------------------------------===//

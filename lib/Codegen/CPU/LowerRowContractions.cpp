@@ -21,6 +21,7 @@ namespace moe::codegen::cpu {
 } // namespace moe::codegen::cpu
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 namespace {

@@ -30,6 +30,7 @@
 #include "llvm/Target/TargetMachine.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 void moe::codegen::cpu::registerDialects(DialectRegistry &registry) {

@@ -14,6 +14,7 @@
 #include <limits>
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 /// Tokens of one block.

@@ -9,6 +9,7 @@
 #include "Activation.h"
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 /// hidden = activation(x * w13^T).

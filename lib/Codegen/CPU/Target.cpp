@@ -18,6 +18,7 @@
 #include "llvm/TargetParser/SubtargetFeature.h"
 #include "llvm/TargetParser/Triple.h"
 
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 static llvm::Error error(const llvm::Twine &message) {

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 

@@ -25,6 +25,7 @@
 #include <thread>
 
 using namespace mlir;
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <limits>
 
+using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 

@@ -191,3 +191,47 @@ bool SlotAttr::isDisjointFrom(SlotAttr other) const {
   };
   return endsBefore(*this, other) || endsBefore(other, *this);
 }
+
+//===----------------------------------------------------------------------===//
+// GPU launches
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+TensorMapAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                      int64_t operand, ArrayRef<int64_t> box, int64_t swizzle) {
+  if (!llvm::is_contained({0, 32, 64, 128}, swizzle))
+    return emitError()
+           << "expected a swizzle of 0, 32, 64 or 128 bytes but got "
+           << swizzle;
+  // The limits of cuTensorMapEncodeTiled.
+  if (box.empty() || box.size() > 5)
+    return emitError() << "expected a box of 1 to 5 dimensions but got "
+                       << box.size();
+  for (int64_t extent : box)
+    if (extent < 1 || extent > 256)
+      return emitError() << "expected extents of a box from 1 to 256 but got "
+                         << extent;
+  return success();
+}
+
+LogicalResult
+GPULaunchAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                      int64_t threads, int64_t sharedBytes, int64_t cluster,
+                      bool earlyStart, ArrayRef<Attribute> parameters) {
+  if (threads < 1 || threads > 1024)
+    return emitError() << "expected 1 to 1024 threads but got " << threads;
+  if (sharedBytes < 0)
+    return emitError() << "expected no less than 0 bytes of shared memory but "
+                          "got "
+                       << sharedBytes;
+  if (cluster < 1 || cluster > 8)
+    return emitError() << "expected 1 to 8 blocks per cluster but got "
+                       << cluster;
+  for (Attribute parameter : parameters)
+    if (!isa<PointerAttr, SizeAttr, TensorMapAttr>(parameter))
+      return emitError() << "expected parameters that are '#schedule.pointer', "
+                            "'#schedule.size' or '#schedule.tensor_map' but "
+                            "got "
+                         << parameter;
+  return success();
+}

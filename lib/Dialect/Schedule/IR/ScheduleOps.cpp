@@ -120,6 +120,33 @@ LogicalResult LaunchOp::verify() {
   // schedule.launch C1
   if (!(*this)->getParentOfType<RunOp>())
     return emitOpError("expected to lie in a 'schedule.run'");
+  // schedule.launch C3
+  if (!getGpu())
+    return success();
+  SmallVector<Type> buffers = llvm::to_vector(getReads().getTypes());
+  llvm::append_range(buffers, getWrites().getTypes());
+  for (Attribute parameter : getGpu()->getParameters()) {
+    int64_t operand = -1;
+    if (auto pointer = dyn_cast<PointerAttr>(parameter))
+      operand = pointer.getOperand();
+    else if (auto size = dyn_cast<SizeAttr>(parameter))
+      operand = size.getOperand();
+    else if (auto map = dyn_cast<TensorMapAttr>(parameter))
+      operand = map.getOperand();
+    if (operand < 0 || operand >= static_cast<int64_t>(buffers.size()))
+      return emitOpError("expected parameters of ")
+             << buffers.size() << " buffers but got " << parameter;
+    int64_t rank = cast<MemRefType>(buffers[operand]).getRank();
+    if (auto size = dyn_cast<SizeAttr>(parameter);
+        size && (size.getDim() < 0 || size.getDim() >= rank))
+      return emitOpError("expected a dimension of ")
+             << buffers[operand] << " but got " << parameter;
+    if (auto map = dyn_cast<TensorMapAttr>(parameter);
+        map && static_cast<int64_t>(map.getBox().size()) != rank)
+      return emitOpError("expected a box of ")
+             << rank << " dimensions for " << buffers[operand] << " but got "
+             << parameter;
+  }
   return success();
 }
 
@@ -127,13 +154,22 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
   // schedule.launch C2
   auto kernel = symbols.lookupNearestSymbolFrom<FunctionOpInterface>(
       *this, getKernelAttr());
-  if (!kernel)
-    return emitOpError("expected a kernel named ") << getKernelAttr();
+  if (!kernel) {
+    // In a `gpu.binary` kernels have no symbols any more.
+    SymbolRefAttr name = getKernelAttr();
+    Operation *root =
+        symbols.lookupNearestSymbolFrom(*this, name.getRootReference());
+    if (root && !root->hasTrait<OpTrait::SymbolTable>() &&
+        !name.getNestedReferences().empty())
+      return success();
+    return emitOpError("expected a kernel named ") << name;
+  }
   SmallVector<Type> expected = {IndexType::get(getContext())};
   llvm::append_range(expected, getReads().getTypes());
   llvm::append_range(expected, getWrites().getTypes());
   llvm::append_range(expected, getScalars().getTypes());
-  // Once a kernel is lowered to LLVM its signature is the target's business.
+  // Once a kernel is lowered to LLVM its signature is the target's business;
+  // GPU kernels are from the start.
   ArrayRef<Type> found = kernel.getArgumentTypes();
   if (found.empty() || !isa<IndexType>(found.front()))
     return success();

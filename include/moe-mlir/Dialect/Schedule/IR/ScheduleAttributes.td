@@ -92,4 +92,78 @@ def Schedule_SlotAttr : Schedule_Attr<"Slot", "slot"> {
 def Schedule_SlotArrayAttr
     : TypedArrayAttrBase<Schedule_SlotAttr, "workspace slots">;
 
+//===----------------------------------------------------------------------===//
+// How a GPU kernel is launched
+//===----------------------------------------------------------------------===//
+
+def Schedule_PointerAttr : Schedule_Attr<"Pointer", "pointer"> {
+  let summary = "kernel parameter: the address of a buffer of the launch";
+  let description = [{
+    `operand` counts the reads and then the writes. The kernel takes a pointer.
+  }];
+  let parameters = (ins "int64_t":$operand);
+  let assemblyFormat = "`<` $operand `>`";
+}
+
+def Schedule_SizeAttr : Schedule_Attr<"Size", "size"> {
+  let summary = "kernel parameter: the extent of a dimension of a buffer";
+  let description = [{
+    Dimension `dim` of buffer `operand`. The kernel takes an `i64`.
+  }];
+  let parameters = (ins "int64_t":$operand, "int64_t":$dim);
+  let assemblyFormat = "`<` $operand `,` $dim `>`";
+}
+
+def Schedule_TensorMapAttr : Schedule_Attr<"TensorMap", "tensor_map"> {
+  let summary = "kernel parameter: a tensor map (TMA descriptor) of a buffer";
+  let description = [{
+    A map over the whole row-major buffer `operand`. `box` is the extent of what
+    one copy moves, outermost dimension first, one number per dimension of the
+    buffer; `swizzle` is the width in bytes of the swizzle in shared memory: 0,
+    32, 64 or 128. Elements out of bounds read as zero. The kernel takes the 128
+    bytes of the map by value.
+
+    ```mlir
+    #schedule.tensor_map<1, box = [1, 128, 64], swizzle = 128>
+    ```
+  }];
+  let parameters = (ins
+    "int64_t":$operand, ArrayRefParameter<"int64_t">:$box, "int64_t":$swizzle
+  );
+  let assemblyFormat = [{
+    `<` $operand `,` `box` `=` `[` $box `]` `,` `swizzle` `=` $swizzle `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
+def Schedule_GPULaunchAttr : Schedule_Attr<"GPULaunch", "gpu"> {
+  let summary = "the shape of a GPU kernel's blocks and its parameters";
+  let description = [{
+    `threads` per block, `shared_bytes` of dynamic shared memory per block and
+    `cluster` blocks per cluster, all along the first dimension. With
+    `early_start` a block may start while the kernel before it on the stream
+    still runs (programmatic dependent launch): the kernel itself waits, before
+    its first access of memory that any kernel writes.
+
+    ```mlir
+    #schedule.gpu<threads = 384, shared_bytes = 197632, cluster = 1,
+                  early_start = true,
+                  parameters = [#schedule.pointer<0>, #schedule.size<0, 0>]>
+    ```
+  }];
+  let parameters = (ins
+    "int64_t":$threads,
+    "int64_t":$shared_bytes,
+    "int64_t":$cluster,
+    "bool":$early_start,
+    ArrayRefParameter<"::mlir::Attribute">:$parameters
+  );
+  let assemblyFormat = [{
+    `<` `threads` `=` $threads `,` `shared_bytes` `=` $shared_bytes `,`
+        `cluster` `=` $cluster `,` `early_start` `=` $early_start `,`
+        `parameters` `=` `[` $parameters `]` `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
 #endif // MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEATTRIBUTES_TD

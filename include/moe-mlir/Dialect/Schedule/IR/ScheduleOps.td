@@ -93,9 +93,12 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
                                    writes(%logits : memref<?x8xf32>)
     ```
 
+    A GPU kernel takes what `gpu` says instead: see `#schedule.gpu`.
+
     Constraints:
     - C1: the op lies in a `schedule.run`.
     - C2: the kernel exists and takes a block number, then these operands.
+    - C3: the parameters of `gpu` name operands and dimensions that exist.
   }];
   let arguments = (ins
     SymbolRefAttr:$kernel,
@@ -103,10 +106,12 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
     Variadic<AnyMemRef>:$reads,
     Variadic<AnyMemRef>:$writes,
     Variadic<AnyTypeOf<[Index, AnySignlessInteger, AnyFloat]>>:$scalars,
-    OptionalAttr<StrAttr>:$label
+    OptionalAttr<StrAttr>:$label,
+    OptionalAttr<Schedule_GPULaunchAttr>:$gpu
   );
   let assemblyFormat = [{
     $kernel `grid` `(` $grid `)` (`label` `(` $label^ `)`)?
+    (`gpu` `(` $gpu^ `)`)?
     (`reads` `(` $reads^ `:` type($reads) `)`)?
     (`writes` `(` $writes^ `:` type($writes) `)`)?
     (`scalars` `(` $scalars^ `:` type($scalars) `)`)? attr-dict

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""Runs the GEMMs that cuda_gemm compiled, checks them and times them beside cuBLAS.
+
+  cuda_gemm.py FOLDER [--check] [--seconds S]
+
+Needs PyTorch and a GPU of the architecture, no LLVM. Operands are random. A
+case is timed in a CUDA graph of launches that take turns on copies of the
+weights of more bytes than the L2 cache holds; peers run interleaved with it in
+the same process: torch.matmul, or torch._grouped_mm on rows that are gathered
+before, without the activation. A ratio above 1 is faster than the peer.
+"""
+import argparse
+import ctypes
+import json
+import math
+import pathlib
+
+import torch
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "i32": torch.int32}
+L2_BYTES = 64 << 20
+
+
+# --------------------------------------------------------------------------
+# The driver
+# --------------------------------------------------------------------------
+
+cuda = ctypes.CDLL("libcuda.so.1")
+
+
+def check(status):
+    if status != 0:
+        name = ctypes.c_char_p()
+        cuda.cuGetErrorName(status, ctypes.byref(name))
+        raise RuntimeError(f"driver: {name.value}")
+
+
+class LaunchAttribute(ctypes.Structure):
+    _fields_ = [("id", ctypes.c_int), ("pad", ctypes.c_int), ("value", ctypes.c_uint * 16)]
+
+
+class LaunchConfig(ctypes.Structure):
+    _fields_ = [("grid", ctypes.c_uint * 3), ("block", ctypes.c_uint * 3), ("shared", ctypes.c_uint),
+                ("stream", ctypes.c_void_p), ("attributes", ctypes.POINTER(LaunchAttribute)),
+                ("count", ctypes.c_uint)]
+
+
+CLUSTER_DIMENSION, PROGRAMMATIC_STREAM_SERIALIZATION = 4, 6
+MAX_DYNAMIC_SHARED_SIZE = 8
+
+
+def aligned(size, alignment):
+    memory = (ctypes.c_ubyte * (size + alignment))()
+    address = (ctypes.addressof(memory) + alignment - 1) // alignment * alignment
+    result = (ctypes.c_ubyte * size).from_address(address)
+    result.owner = memory
+    return result
+
+
+def encode_map(tensor, shape, box, swizzle):
+    """The tensor map of a row-major tensor."""
+    kind = {torch.float32: 7, torch.float16: 6, torch.bfloat16: 9}[tensor.dtype]
+    size, rank = tensor.element_size(), len(shape)
+    strides = [size * math.prod(shape[i + 1:]) for i in range(rank)]
+    descriptor = aligned(128, 64)
+    check(cuda.cuTensorMapEncodeTiled(
+        descriptor, kind, rank, ctypes.c_void_p(tensor.data_ptr()),
+        (ctypes.c_uint64 * rank)(*reversed(shape)),
+        (ctypes.c_uint64 * (rank - 1))(*reversed(strides[:-1])),
+        (ctypes.c_uint32 * rank)(*reversed(box)), (ctypes.c_uint32 * rank)(*[1] * rank),
+        0, {0: 0, 32: 1, 64: 2, 128: 3}[swizzle],
+        2,  # Lines of L2 are filled 128 bytes at a time.
+        0))
+    return descriptor
+
+
+class Kernels:
+    def __init__(self, path):
+        torch.cuda.init()
+        torch.zeros(1, device="cuda")
+        self.module = ctypes.c_void_p()
+        check(cuda.cuModuleLoadData(ctypes.byref(self.module), path.read_bytes()))
+        self.functions = {}
+
+    def function(self, name, shared):
+        if name not in self.functions:
+            function = ctypes.c_void_p()
+            check(cuda.cuModuleGetFunction(ctypes.byref(function), self.module, name.encode()))
+            check(cuda.cuFuncSetAttribute(function, MAX_DYNAMIC_SHARED_SIZE, shared))
+            self.functions[name] = function
+        return self.functions[name]
+
+
+class Launch:
+    """One launch on given tensors; calling it launches on the current stream."""
+
+    def __init__(self, kernels, launch, tensors):
+        self.function = kernels.function(launch["kernel"], launch["shared_bytes"])
+        self.arguments = []
+        for parameter in launch["parameters"]:
+            if "size" in parameter:
+                self.arguments.append(ctypes.c_int64(parameter["size"]))
+            elif "box" in parameter:
+                self.arguments.append(encode_map(tensors[parameter["buffer"]], parameter["shape"],
+                                                 parameter["box"], parameter["swizzle"]))
+            else:
+                self.arguments.append(ctypes.c_void_p(tensors[parameter["buffer"]].data_ptr()))
+        self.pointers = (ctypes.c_void_p * len(self.arguments))(
+            *[ctypes.addressof(a) for a in self.arguments])
+        self.attributes = (LaunchAttribute * 2)()
+        self.attributes[0].id = PROGRAMMATIC_STREAM_SERIALIZATION
+        self.attributes[0].value[0] = 1
+        self.attributes[1].id = CLUSTER_DIMENSION
+        for i, size in enumerate((launch["cluster"], 1, 1)):
+            self.attributes[1].value[i] = size
+        self.config = LaunchConfig((launch["grid"], 1, 1), (launch["threads"], 1, 1),
+                                   launch["shared_bytes"], None, self.attributes, 2)
+        self.empty = launch["grid"] == 0
+
+    def __call__(self):
+        if self.empty:
+            return
+        self.config.stream = torch.cuda.current_stream().cuda_stream
+        check(cuda.cuLaunchKernelEx(ctypes.byref(self.config), self.function, self.pointers, None))
+
+
+# --------------------------------------------------------------------------
+# Cases
+# --------------------------------------------------------------------------
+
+def activate(settings, gate, up):
+    kind = settings.get("act", "silu")
+    if kind == "swigluoai":
+        gate, up = gate.clamp(max=7.0), up.clamp(-7.0, 7.0)
+        return (up + 1) * gate * torch.sigmoid(1.702 * gate)
+    value = {"silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu,
+             "gelu_tanh": lambda v: torch.nn.functional.gelu(v, approximate="tanh"),
+             "relu2": lambda v: torch.relu(v) ** 2}[kind](gate)
+    return value if up is None else value * up
+
+
+class Case:
+    def __init__(self, kernels, description):
+        self.settings = s = description["settings"]
+        self.op = s["op"]
+        self.tokens, self.experts, self.top = int(s["T"]), int(s.get("E", 0)), int(s.get("top", 1))
+        self.kernels, self.launches = kernels, description["launches"]
+        generator = torch.Generator("cuda").manual_seed(1)
+        self.tensors = {}
+        for name, buffer in description["buffers"].items():
+            shape, dtype = buffer["shape"], DTYPES[buffer["dtype"]]
+            if dtype == torch.int32:
+                continue
+            if name == "y":
+                tensor = torch.full(shape, float("nan"), dtype=dtype, device="cuda")
+            else:
+                scale = shape[-1] ** -0.5 if name == "w" else 1.0
+                tensor = torch.empty(shape, dtype=dtype, device="cuda")
+                tensor.normal_(0, scale, generator=generator)
+            self.tensors[name] = tensor
+        if self.experts:
+            self.route(generator)
+
+    def route(self, generator):
+        scores = torch.rand(self.tokens, self.experts, device="cuda", generator=generator)
+        ids = scores.topk(self.top, dim=1).indices
+        # Experts from `hit` on get no rows, and pairs of `drop` of the tokens are elsewhere.
+        ids = ids % int(self.settings.get("hit", self.experts))
+        ids[: int(float(self.settings.get("drop", 0)) * self.tokens)] = self.experts
+        flat = ids.flatten()
+        order = torch.sort(flat, stable=True).indices
+        counts = torch.bincount(flat, minlength=self.experts + 1)[: self.experts]
+        self.counts = counts.tolist()
+        self.rows = sum(self.counts)
+        offsets = torch.zeros(self.experts + 1, dtype=torch.int32, device="cuda")
+        offsets[1:] = counts.cumsum(0)
+        source = (order // self.top).int()
+        source[self.rows:] = -1
+        self.tensors["offsets"] = offsets
+        self.source = source
+        if self.op == "up":
+            self.tensors["source"] = source
+
+    def hit(self):
+        return sum(count > 0 for count in self.counts) if self.experts else 1
+
+    def weight_bytes(self):
+        w = self.tensors["w"]
+        return w.nbytes // (self.experts or 1) * self.hit()
+
+    def flops(self):
+        rows = self.rows if self.experts else self.tokens
+        return 2 * rows * self.tensors["w"].shape[-2] * self.tensors["w"].shape[-1]
+
+    def launch(self, tensors):
+        steps = [Launch(self.kernels, launch, tensors) for launch in self.launches]
+        return lambda: [step() for step in steps]
+
+    # -- Check
+
+    def finish(self, x, w, bias, rows):
+        sums = x.float() @ w.float().T
+        if "scale" in self.tensors:
+            sums = sums * self.tensors["scale"][rows]
+        if bias is not None:
+            sums = sums + bias.float()
+        if self.op != "up" and "act" not in self.settings:
+            return sums
+        if self.settings.get("gated", "1") == "0":
+            return activate(self.settings, sums, None)
+        if self.settings.get("interleaved", "0") == "1":
+            return activate(self.settings, sums[:, 0::2], sums[:, 1::2])
+        gate, up = sums.chunk(2, dim=1)
+        return activate(self.settings, gate, up)
+
+    def error(self):
+        """Relative Frobenius error of y, and what was written that should not be."""
+        t = self.tensors
+        t["y"].fill_(float("nan"))
+        self.launch(t)()
+        torch.cuda.synchronize()
+        bias = t.get("bias")
+        if not self.experts:
+            parts = [(slice(0, self.tokens), self.finish(t["x"], t["w"], bias,
+                                                         slice(0, self.tokens)))]
+        else:
+            parts, begin = [], 0
+            for expert, count in enumerate(self.counts):
+                if count == 0:
+                    continue
+                here = slice(begin, begin + count)
+                rows = self.source[here].long() if self.op == "up" else here
+                parts.append((here, self.finish(t["x"][rows], t["w"][expert],
+                                                None if bias is None else bias[expert], rows)))
+                begin += count
+            beyond = t["y"][begin:]
+            assert torch.isnan(beyond).all(), "rows after the last were written"
+        difference = total = 0.0
+        for here, expected in parts:
+            difference += (t["y"][here].float() - expected).double().square().sum().item()
+            total += expected.double().square().sum().item()
+        first = t["y"].clone()
+        self.launch(t)()
+        assert torch.equal(first.view(torch.int8), t["y"].view(torch.int8)), "two runs differ"
+        return math.sqrt(difference / total) if total else 0.0
+
+    # -- Speed
+
+    def contenders(self):
+        w = self.tensors["w"]
+        copies = max(1, min(16, math.ceil(3 * L2_BYTES / self.weight_bytes())))
+        sets = [self.tensors] + [dict(self.tensors, w=w.clone()) for _ in range(copies - 1)]
+        ours = [self.launch(tensors) for tensors in sets]
+        if not self.experts:
+            peers = [lambda t=t: torch.matmul(t["x"], t["w"].T) for t in sets]
+        else:
+            x = self.tensors["x"]
+            if self.op == "up":
+                x = x[self.source[: self.rows].long()].contiguous()
+            ends = self.tensors["offsets"][1:].contiguous()
+            peers = [lambda t=t: torch._grouped_mm(x, t["w"].transpose(1, 2), offs=ends)
+                     for t in sets]
+        return ours, peers
+
+
+def capture(calls, repeats):
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for call in calls:
+            call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for i in range(repeats):
+            calls[i % len(calls)]()
+    return graph
+
+
+def time_graphs(graphs, repeats, seconds):
+    """Median microseconds of one launch, for each graph."""
+    samples = [[] for _ in graphs]
+    spent = 0.0
+    while spent < seconds * 1e3 or len(samples[0]) < 5:
+        for graph, sample in zip(graphs, samples):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            sample.append(begin.elapsed_time(end))
+            spent += sample[-1]
+    return [sorted(sample)[len(sample) // 2] * 1e3 / repeats for sample in samples]
+
+
+TOLERANCE = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--check", action="store_true", help="check only")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of timing per case")
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    print(torch.cuda.get_device_name(), flush=True)
+    kernels = Kernels(options.folder / "kernels.cubin")
+    failures = 0
+    for description in json.loads((options.folder / "launches.json").read_text()):
+        case = Case(kernels, description)
+        text = " ".join(f"{k}={v}" for k, v in sorted(case.settings.items()))
+        error = case.error()
+        # Sums in another order differ in the last bits of f32.
+        bad = not error <= TOLERANCE[case.tensors["y"].dtype]
+        failures += bad
+        line = f"{'FAIL' if bad else 'ok'} error {error:.1e}"
+        if not options.check and not bad:
+            ours, peers = case.contenders()
+            repeats = max(len(ours), 16)
+            mine, peer = time_graphs([capture(ours, repeats), capture(peers, repeats)], repeats,
+                                     options.seconds)
+            line += (f" | {mine:8.2f} us {case.flops() / mine / 1e6:6.1f} TFLOP/s "
+                     f"{case.weight_bytes() / mine / 1e6:5.2f} TB/s | peer {peer:8.2f} us "
+                     f"ratio {peer / mine:5.3f}")
+        print(f"{line} | {text}", flush=True)
+        del case
+        torch.cuda.empty_cache()
+    raise SystemExit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,335 @@
+//===- DispatchPlan.cpp - Sorting pairs of token and expert ---------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A counting sort, stable in (token, slot) order. A block has a chunk of pairs
+// in that order, a warp a part of the chunk, so the row of a pair is
+//
+//     pairs of smaller experts                       of all chunks
+//   + pairs of the same expert in earlier chunks
+//   + pairs of the same expert in earlier warps      of the chunk
+//   + pairs of the same expert before it             in the warp
+//
+// One chunk is one launch. More chunks are counted in a launch before it, and
+// every block adds up all counts for itself: nothing depends on the order in
+// which blocks run.
+//
+//===----------------------------------------------------------------------===//
+
+#include "../PhaseChecks.h"
+#include "KernelBuilder.h"
+
+using namespace mlir;
+using namespace moe::codegen;
+using namespace moe::codegen::cuda;
+
+static constexpr int64_t kWarps = 32;
+static constexpr int64_t kThreads = kWarps * kWarpSize;
+/// Pairs that a lane has.
+static constexpr int64_t kLanePairs = 4;
+static constexpr int64_t kWarpPairs = kLanePairs * kWarpSize;
+static constexpr int64_t kChunk = kWarps * kWarpPairs;
+
+/// Bytes of the cursors of a block.
+static int64_t getCursorBytes(int64_t numExperts) {
+  return kWarps * numExperts * sizeof(int32_t);
+}
+
+namespace {
+/// The pairs, and what their ids mean.
+struct Pairs {
+  Pairs(Launch &launch, const DispatchPlanOperands &operands)
+      : ids(launch.read(operands.ids)),
+        expertMap(launch.read(operands.expertMap)) {}
+
+  Expr count(KernelBuilder &k) const { return k.dim(ids, 0) * numSlots(k); }
+  Expr numSlots(KernelBuilder &k) const { return k.dim(ids, 1); }
+  /// The expert here of pair number `pair`, `none` if there is none.
+  Expr loadExpert(KernelBuilder &k, Expr pair, Expr none) const;
+
+  Buffer ids;       ///< [T, k]
+  Buffer expertMap; ///< [N], or null: ids are of experts here.
+};
+} // namespace
+
+Expr Pairs::loadExpert(KernelBuilder &k, Expr pair, Expr none) const {
+  // Negative ids are large when read as unsigned.
+  auto loadBelow = [&](const Buffer &buffer, ArrayRef<Expr> place,
+                       Expr isThere) {
+    return k.choose(
+        isThere, [&] { return k.load(buffer, place); }, [&] { return none; });
+  };
+  Expr expert = loadBelow(ids, {k.i32(0), pair}, pair < count(k));
+  if (expertMap)
+    expert = loadBelow(expertMap, expert, below(expert, k.dim(expertMap, 0)));
+  return k.select(below(expert, none), expert, none);
+}
+
+/// Counts of all experts in the block's chunk, into its row of `counts`.
+static void emitCount(KernelBuilder &k, const Pairs &pairs,
+                      const Buffer &counts) {
+  Expr numExperts = k.dim(counts, 1), step = k.i32(kThreads);
+  k.forEach(k.thread(), numExperts, step, [&](Expr expert) {
+    k.store(k.i32(0), counts, {k.block(), expert});
+  });
+  k.barrier();
+  for (int64_t i = 0; i < kLanePairs; ++i) {
+    Expr pair = k.block() * kChunk + k.thread() + i * kThreads;
+    Expr expert = pairs.loadExpert(k, pair, numExperts);
+    k.ifThen(expert < numExperts,
+             [&] { k.atomicAdd(k.i32(1), counts, {k.block(), expert}); });
+  }
+}
+
+namespace {
+struct SortBuffers {
+  Buffer counts; ///< [chunks, E], or null: there is one chunk.
+  Buffer offsets, sourceRows, pairRows;
+};
+
+/// The launch that sorts.
+class SortKernel {
+public:
+  /// `cursors` is an array of rows of E i32, one for each warp of the block
+  /// from `firstCursor` on: pairs of the warp, and then their next rows.
+  SortKernel(KernelBuilder &k, const Pairs &pairs, const SortBuffers &buffers,
+             const Array &cursors, Expr firstCursor)
+      : k(k), pairs(pairs), buffers(buffers), cursors(cursors),
+        firstCursor(firstCursor), numExperts(k.dim(buffers.offsets, 0) - 1) {}
+
+  void emit();
+
+private:
+  Expr pairOf(int64_t i);
+  Expr advanceCursor(Expr expert);
+  void emitScan();
+  Expr emitTotal(Expr expert, Expr &before);
+  void emitScatter(ArrayRef<Expr> experts);
+  void emitRest(Expr numRows);
+
+  KernelBuilder &k;
+  const Pairs &pairs;
+  const SortBuffers &buffers;
+  const Array &cursors;
+  Expr firstCursor, numExperts;
+};
+} // namespace
+
+void SortKernel::emit() {
+  Expr own = firstCursor + k.warp();
+  k.forEach(k.lane(), numExperts, k.i32(kWarpSize),
+            [&](Expr expert) { k.store(k.i32(0), cursors, {own, expert}); });
+  k.syncWarp();
+  Exprs experts;
+  for (int64_t i = 0; i < kLanePairs; ++i)
+    experts.push_back(pairs.loadExpert(k, pairOf(i), numExperts));
+  for (Expr expert : experts)
+    advanceCursor(expert);
+  k.barrier();
+  emitScan();
+  k.barrier();
+  emitScatter(experts);
+}
+
+/// Number of the lane's pair `i`, all of a warp's being next to each other.
+Expr SortKernel::pairOf(int64_t i) {
+  return k.block() * kChunk + k.warp() * kWarpPairs + i * kWarpSize + k.lane();
+}
+
+/// Moves the warp's cursors over one pair in each lane, and hands back where
+/// the cursor was for the lane's own.
+Expr SortKernel::advanceCursor(Expr expert) {
+  Expr own = firstCursor + k.warp();
+  Expr peers = k.matchLanes(expert);
+  Expr rank = k.countBits(peers & k.lanesBefore());
+  Expr isThere = expert < numExperts;
+  Expr cursor = k.choose(
+      isThere, [&] { return k.load(cursors, {own, expert}); },
+      [&] { return k.i32(0); });
+  k.syncWarp();
+  k.ifThen(isThere & (rank == 0), [&] {
+    k.store(cursor + k.countBits(peers), cursors, {own, expert});
+  });
+  k.syncWarp();
+  return cursor + rank;
+}
+
+/// The sum of the values of the threads before this one, and of all threads.
+static std::pair<Expr, Expr> emitBlockScan(KernelBuilder &k, Expr value) {
+  static_assert(kWarps == kWarpSize, "a lane for the total of each warp");
+  Array totals = k.shared("totals", {kWarps}, k.getI32Type());
+  Expr last = k.i32(kWarpSize - 1);
+  Expr upTo = k.scanLanes(value);
+  k.ifThen(k.lane() == last, [&] { k.store(upTo, totals, k.warp()); });
+  k.barrier();
+  Expr total = k.load(totals, k.lane());
+  Expr upToWarp = k.scanLanes(total);
+  k.barrier();
+  return {upTo - value + k.shuffle(upToWarp - total, k.warp()),
+          k.shuffle(upToWarp, last)};
+}
+
+/// Pairs of `expert` in all chunks; `before` becomes those in earlier chunks.
+Expr SortKernel::emitTotal(Expr expert, Expr &before) {
+  Exprs sums = k.forEach(
+      k.i32(0), k.dim(buffers.counts, 0), k.i32(1), {k.i32(0), k.i32(0)},
+      [&](Expr chunk, ArrayRef<Expr> carried) -> Exprs {
+        Expr count = k.load(buffers.counts, {chunk, expert});
+        Expr isBefore = chunk < k.block();
+        return {carried[0] + count,
+                carried[1] + k.select(isBefore, count, k.i32(0))};
+      });
+  before = sums[1];
+  return sums[0];
+}
+
+/// Turns the cursors from numbers of pairs to first rows, a thread for each
+/// expert, and writes the offsets.
+void SortKernel::emitScan() {
+  Expr zero = k.i32(0), warps = k.i32(kWarps), one = k.i32(1);
+  auto cursor = [&](Expr warp, Expr expert) -> std::array<Expr, 2> {
+    return {firstCursor + warp, expert};
+  };
+  auto scanExperts = [&](Expr first, ArrayRef<Expr> carried) -> Exprs {
+    Expr expert = first + k.thread();
+    Expr isOwn = expert < numExperts;
+    Exprs counted = k.ifElse(
+        isOwn,
+        [&]() -> Exprs {
+          Expr before = zero;
+          if (buffers.counts) {
+            Expr total = emitTotal(expert, before);
+            return {total, before};
+          }
+          Expr total =
+              k.forEach(zero, warps, one, zero,
+                        [&](Expr warp, ArrayRef<Expr> sum) -> Exprs {
+                          return {sum[0] +
+                                  k.load(cursors, cursor(warp, expert))};
+                        })
+                  .front();
+          return {total, before};
+        },
+        [&]() -> Exprs { return {zero, zero}; });
+    auto [smaller, total] = emitBlockScan(k, counted[0]);
+    Expr row = carried[0] + smaller;
+    k.ifThen(isOwn, [&] {
+      k.ifThen(k.block() == 0, [&] { k.store(row, buffers.offsets, expert); });
+      k.forEach(zero, warps, one, row + counted[1],
+                [&](Expr warp, ArrayRef<Expr> next) -> Exprs {
+                  Expr count = k.load(cursors, cursor(warp, expert));
+                  k.store(next[0], cursors, cursor(warp, expert));
+                  return {next[0] + count};
+                });
+    });
+    return {carried[0] + total};
+  };
+  Expr numRows =
+      k.forEach(zero, numExperts, k.i32(kThreads), zero, scanExperts).front();
+  k.ifThen((k.block() == 0) & (k.thread() == 0),
+           [&] { k.store(numRows, buffers.offsets, numExperts); });
+  emitRest(numRows);
+}
+
+void SortKernel::emitScatter(ArrayRef<Expr> experts) {
+  for (auto [i, expert] : llvm::enumerate(experts)) {
+    Expr pair = pairOf(i);
+    Expr row = advanceCursor(expert);
+    Expr isThere = expert < numExperts;
+    k.ifThen(isThere, [&] {
+      k.store(pair / pairs.numSlots(k), buffers.sourceRows, row);
+    });
+    k.ifThen(pair < pairs.count(k), [&] {
+      k.store(k.select(isThere, row, k.i32(-1)), buffers.pairRows,
+              {k.i32(0), pair});
+    });
+  }
+}
+
+/// The rows after the last pair have no token.
+void SortKernel::emitRest(Expr numRows) {
+  Expr first = numRows + k.block() * kThreads + k.thread();
+  k.forEach(first, k.dim(buffers.sourceRows, 0), k.numBlocks() * kThreads,
+            [&](Expr row) { k.store(k.i32(-1), buffers.sourceRows, row); });
+}
+
+//===----------------------------------------------------------------------===//
+// The phase
+//===----------------------------------------------------------------------===//
+
+static void launchCount(const Emission &emission,
+                        const DispatchPlanOperands &operands, Value counts,
+                        Expr blocks) {
+  Launch launch(emission, "dispatch_count", "dispatch.count");
+  Pairs pairs(launch, operands);
+  Buffer target = launch.write(counts);
+  launch.setThreads(kThreads);
+  launch.emit(blocks, [&](KernelBuilder &k) {
+    k.awaitInputs();
+    emitCount(k, pairs, target);
+  });
+}
+
+/// `counts` are null for one chunk; `cursors` are null where they fit into
+/// shared memory.
+static void launchSort(const Emission &emission,
+                       const DispatchPlanOperands &operands, Value counts,
+                       Value cursors, Expr blocks) {
+  Launch launch(emission, "dispatch_sort", "dispatch");
+  Pairs pairs(launch, operands);
+  SortBuffers buffers{launch.read(counts), launch.write(operands.expertOffsets),
+                      launch.write(operands.sourceRows),
+                      launch.write(operands.pairRows)};
+  Buffer scratch = launch.write(cursors);
+  launch.setThreads(kThreads);
+  int64_t numExperts = buffers.offsets.type.getDimSize(0) - 1;
+  if (!scratch)
+    launch.setSharedBytes(getCursorBytes(numExperts));
+  launch.emit(blocks, [&](KernelBuilder &k) {
+    k.awaitInputs();
+    Array rows = scratch
+                     ? k.array(scratch)
+                     : k.dynamicShared(0, {kWarps, numExperts}, k.getI32Type());
+    Expr first = scratch ? k.block() * kWarps : k.i32(0);
+    SortKernel(k, pairs, buffers, rows, first).emit();
+  });
+}
+
+LogicalResult
+moe::codegen::cuda::emitDispatchPlan(const Emission &emission,
+                                     const DispatchPlanOperands &operands) {
+  if (failed(check(emission.loc, operands)))
+    return failure();
+  auto countPairs = [&](ExprBuilder &b) {
+    return dimOf(b, operands.ids, 0) * dimOf(b, operands.ids, 1);
+  };
+  ExprBuilder scratch = scratchBuilder(emission);
+  // At least one chunk: without pairs the offsets say that there are no rows.
+  Expr chunks = max(ceilDiv(countPairs(scratch), kChunk), 1);
+  Expr experts = dimOf(scratch, operands.expertOffsets, 0) - 1;
+  int64_t offsets = getMemRefType(operands.expertOffsets).getDimSize(0);
+  Value cursors;
+  if (ShapedType::isDynamic(offsets) ||
+      getCursorBytes(offsets - 1) > emission.target.sharedBytes)
+    cursors = allocateScratch({chunks * kWarps, experts}, scratch.getI32Type());
+
+  ExprBuilder grid = gridBuilder(emission);
+  ifOnHost(
+      emission, countPairs(grid) <= kChunk,
+      [&] {
+        launchSort(emission, operands, {}, cursors,
+                   gridBuilder(emission).index(1));
+      },
+      [&] {
+        Value counts = allocateScratch({chunks, experts}, scratch.getI32Type());
+        ExprBuilder grid = gridBuilder(emission);
+        Expr blocks = ceilDiv(countPairs(grid), kChunk);
+        launchCount(emission, operands, counts, blocks);
+        launchSort(emission, operands, counts, cursors, blocks);
+      });
+  return success();
+}

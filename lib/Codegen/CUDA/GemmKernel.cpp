@@ -1,0 +1,385 @@
+//===- GemmKernel.cpp - GEMMs on tensor cores -----------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "GemmKernel.h"
+#include "Activation.h"
+#include "GatherProducer.h"
+#include "GemmEpilogue.h"
+#include "MbarrierRing.h"
+#include "TmaTile.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+
+namespace moe::codegen::cuda {
+
+namespace {
+/// The kernel: its buffers, and its parts in the order in which they run.
+class GemmKernel {
+public:
+  GemmKernel(Launch &launch, const Emission &emission,
+             const GemmOperands &operands, const GemmTile &shape);
+
+  void emit(KernelBuilder &k);
+  /// Blocks of the grid (index type).
+  Value getGrid(const Emission &emission, const GemmOperands &operands) const;
+
+private:
+  void produce(KernelBuilder &k, MbarrierRing &ring);
+  void loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
+                 Expr stage, Expr barrier);
+  void consume(KernelBuilder &k, MbarrierRing &ring);
+  Exprs multiply(KernelBuilder &k, Expr stage, Expr consumer,
+                 ArrayRef<Expr> sums, bool isFirst);
+
+  Exprs forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
+                    TileScheduler::Body body) const;
+  int64_t getSteps() const { return llvm::divideCeil(depth, kStageDepth); }
+  /// The slot of the ring that says which tile a stage is for.
+  Expr tileSlot(KernelBuilder &k, Expr stage) const;
+  Expr rowPanel(KernelBuilder &k, Expr stage) const;
+  Expr weightPanel(KernelBuilder &k, Expr stage, int64_t box) const;
+
+  const GemmTile &shape;
+  GemmSharedMemory memory;
+  GemmFinish finish;
+  bool isInterleaved;
+  Buffer x, sourceRows, weights, expertOffsets, y;
+  Type element;  ///< Of x and the weights.
+  int64_t depth; ///< K.
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Operands
+//===----------------------------------------------------------------------===//
+
+/// The weights with rows of gates and of ups apart: [.., 2I, K] as
+/// [.., 2, I, K], or interleaved as [.., I, 2, K].
+static Value splitGatesAndUps(const Emission &emission, Value weights,
+                              bool isInterleaved) {
+  MemRefType type = getMemRefType(weights);
+  int64_t split = type.getRank() - 2;
+  SmallVector<int64_t> shape(type.getShape());
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0, place = 0; dim < type.getRank(); ++dim) {
+    groups.push_back({place++});
+    if (dim == split)
+      groups.back().push_back(place++);
+  }
+  shape[split] /= 2;
+  shape.insert(shape.begin() + split + (isInterleaved ? 1 : 0), 2);
+  OpBuilder &b = emission.builder;
+  SmallVector<OpFoldResult> sizes;
+  for (auto [dim, size] : llvm::enumerate(shape))
+    sizes.push_back(
+        ShapedType::isDynamic(size)
+            ? OpFoldResult(memref::DimOp::create(b, emission.loc, weights, dim)
+                               .getResult())
+            : OpFoldResult(b.getIndexAttr(size)));
+  auto splitType = MemRefType::get(shape, type.getElementType());
+  return memref::ExpandShapeOp::create(b, emission.loc, splitType, weights,
+                                       groups, sizes);
+}
+
+GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
+                       const GemmOperands &operands, const GemmTile &shape)
+    : shape(shape), memory(shape),
+      isInterleaved(operands.activation && operands.activation->interleaved) {
+  MemRefType xType = getMemRefType(operands.x);
+  element = xType.getElementType();
+  depth = xType.getDimSize(1);
+  sourceRows = launch.read(operands.sourceRows);
+  finish = GemmFinish(launch, operands, sourceRows);
+  if (operands.sourceRows)
+    x = launch.read(operands.x);
+  else
+    x = launch.readTiles(operands.x, {shape.rows, kStageDepth}, kPanelRowBytes);
+  Value view = operands.weights;
+  SmallVector<int64_t> box{shape.getBoxRows(), kStageDepth};
+  if (finish.isGated()) {
+    view = splitGatesAndUps(emission, view, isInterleaved);
+    box.insert(box.begin() + (isInterleaved ? 1 : 0), 1);
+  }
+  if (operands.expertOffsets)
+    box.insert(box.begin(), 1);
+  weights = launch.readTiles(view, box, kPanelRowBytes);
+  expertOffsets = launch.read(operands.expertOffsets);
+  y = launch.write(operands.y);
+
+  launch.setThreads(shape.getThreads());
+  launch.setSharedBytes(memory.bytes);
+  launch.setResidentBlocks(shape.residentBlocks);
+  launch.setKey(shape.rows, shape.weights, shape.stages, shape.consumers,
+                shape.swapped, describe(operands));
+}
+
+Value GemmKernel::getGrid(const Emission &emission,
+                          const GemmOperands &operands) const {
+  ExprBuilder grid = gridBuilder(emission);
+  Expr rows = dimOf(grid, operands.y, 0);
+  // At most so many tiles: each expert may leave one that is not full.
+  Expr rowTiles = ceilDiv(rows, shape.rows);
+  if (operands.expertOffsets)
+    rowTiles = min(rowTiles + dimOf(grid, operands.weights, 0), rows);
+  int64_t columnTiles =
+      llvm::divideCeil(y.type.getDimSize(1), finish.getColumns(shape));
+  return min(rowTiles * columnTiles,
+             emission.target.multiprocessors * shape.residentBlocks);
+}
+
+//===----------------------------------------------------------------------===//
+// Shared memory
+//===----------------------------------------------------------------------===//
+
+Expr GemmKernel::tileSlot(KernelBuilder &k, Expr stage) const {
+  Array slots = k.dynamicShared(
+      memory.tiles, {shape.stages, OutputTile::kValues}, k.getI32Type());
+  return k.address(slots, {stage});
+}
+
+Expr GemmKernel::rowPanel(KernelBuilder &k, Expr stage) const {
+  Array stages =
+      k.dynamicShared(0, {shape.stages, shape.getStageBytes()}, k.getI8Type());
+  return k.address(stages, {stage});
+}
+
+Expr GemmKernel::weightPanel(KernelBuilder &k, Expr stage, int64_t box) const {
+  Array stages =
+      k.dynamicShared(0, {shape.stages, shape.getStageBytes()}, k.getI8Type());
+  int64_t offset =
+      shape.getRowBytes() + box * shape.getBoxRows() * kPanelRowBytes;
+  return k.address(stages, {stage, k.i32(offset)});
+}
+
+//===----------------------------------------------------------------------===//
+// Producer
+//===----------------------------------------------------------------------===//
+
+Exprs GemmKernel::forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
+                              TileScheduler::Body body) const {
+  TileScheduler scheduler(k, shape.rows, finish.getColumns(shape),
+                          y.type.getDimSize(1));
+  return expertOffsets
+             ? scheduler.forEachTileOfExperts(expertOffsets, init, body)
+             : scheduler.forEachTile(k.dim(y, 0), init, body);
+}
+
+/// Starts the copies of TMA for one stage; for one thread.
+void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
+                           Expr stage, Expr barrier) {
+  Expr column = step * kStageDepth;
+  int64_t bytes =
+      shape.getWeightBytes() + (sourceRows ? 0 : shape.getRowBytes());
+  NVVM::MBarrierArriveExpectTxOp::create(k, Type(), barrier, k.i32(bytes),
+                                         NVVM::MemScopeKind::CTA,
+                                         /*relaxed=*/false, Value());
+  if (!sourceRows)
+    emitTmaLoad(k, x, {tile.firstRow, column}, rowPanel(k, stage), barrier);
+  for (int64_t box = 0; box < kWeightBoxes; ++box) {
+    Exprs place{tile.column + box * shape.getBoxRows(), column};
+    if (finish.isGated())
+      place = isInterleaved ? Exprs{tile.column, k.i32(box), column}
+                            : Exprs{k.i32(box), tile.column, column};
+    if (expertOffsets)
+      place.insert(place.begin(), tile.expert);
+    emitTmaLoad(k, weights, place, weightPanel(k, stage, box), barrier);
+  }
+}
+
+void GemmKernel::produce(KernelBuilder &k, MbarrierRing &ring) {
+  Expr isLeader = k.thread() == 0;
+  GatherProducer gather(k, x, sourceRows, shape.rows);
+  auto publish = [&](const OutputTile &tile, Expr stage) {
+    k.storeRaw(k.pack(tile.values()), tileSlot(k, stage));
+  };
+  auto loadTile = [&](const OutputTile &tile, ArrayRef<Expr> position) {
+    if (sourceRows)
+      gather.begin(tile);
+    auto loadStage = [&](Expr step, ArrayRef<Expr> carried) {
+      RingPosition position = RingPosition::from(carried);
+      ring.waitEmpty(position);
+      Expr barrier = ring.full(position.stage);
+      k.ifThen(isLeader, [&] {
+        publish(tile, position.stage);
+        loadTiles(k, tile, step, position.stage, barrier);
+      });
+      if (sourceRows)
+        gather.load(step, rowPanel(k, position.stage), barrier);
+      return ring.next(position).values();
+    };
+    return k.forEach(k.i32(0), k.i32(getSteps()), k.i32(1), position,
+                     loadStage);
+  };
+  auto run = [&] {
+    RingPosition end =
+        RingPosition::from(forEachTile(k, ring.begin().values(), loadTile));
+    // A stage that is for no tile ends the consumers' work.
+    ring.waitEmpty(end);
+    Expr none = k.i32(-1);
+    k.ifThen(isLeader, [&] {
+      publish({none, none, none, none}, end.stage);
+      ring.arrive(end.stage);
+    });
+    if (sourceRows)
+      ring.arrive(end.stage);
+  };
+  // The other warps have nothing to do if TMA copies everything.
+  if (sourceRows)
+    run();
+  else
+    k.ifThen(k.thread() < kWarpSize, run);
+}
+
+//===----------------------------------------------------------------------===//
+// Consumers
+//===----------------------------------------------------------------------===//
+
+/// Lets the asynchronous proxy see what threads wrote to shared memory.
+static void emitFenceProxyAsync(KernelBuilder &k) {
+  MLIRContext *context = k.getContext();
+  NVVM::FenceProxyOp::create(
+      k, NVVM::ProxyKindAttr::get(context, NVVM::ProxyKind::async_shared),
+      NVVM::SharedSpaceAttr::get(context, NVVM::SharedSpace::shared_cta));
+}
+
+/// Issues the products of one stage.
+Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, Expr consumer,
+                           ArrayRef<Expr> sums, bool isFirst) {
+  auto address = [&](Expr panel, Expr row) {
+    Expr base = k.wrap(LLVM::PtrToIntOp::create(k, k.getI32Type(), panel));
+    return base + row * kPanelRowBytes;
+  };
+  // Rows that other threads copied are in sight, but not yet of wgmma.
+  if (sourceRows)
+    emitFenceProxyAsync(k);
+  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns());
+  Expr own = consumer * kWgmmaRows, all = k.i32(0);
+  Expr rows = address(rowPanel(k, stage), shape.swapped ? all : own);
+  NVVM::WgmmaFenceAlignedOp::create(k);
+  Exprs results;
+  for (auto [box, sum] : llvm::enumerate(sums)) {
+    Expr columns =
+        address(weightPanel(k, stage, box), shape.swapped ? own : all);
+    results.push_back(shape.swapped
+                          ? accumulator.multiply(sum, columns, rows, isFirst)
+                          : accumulator.multiply(sum, rows, columns, isFirst));
+  }
+  NVVM::WgmmaGroupSyncAlignedOp::create(k);
+  return results;
+}
+
+void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
+  Expr consumer = k.thread() / kWarpgroup - 1;
+  GemmEpilogue epilogue(k, shape, finish, y, consumer);
+  auto release = [&](Expr stage) {
+    k.ifThen(k.lane() == 0, [&] { ring.release(stage); });
+  };
+  // The first stage of a tile says which one it is.
+  auto isTile = [&](ArrayRef<Expr> carried) {
+    RingPosition position = RingPosition::from(carried);
+    ring.waitFull(position);
+    Expr expert = k.loadRaw(tileSlot(k, position.stage), k.getI32Type());
+    return expert >= 0;
+  };
+  auto computeTile = [&](ArrayRef<Expr> carried) {
+    RingPosition first = RingPosition::from(carried);
+    Expr slot = k.loadRaw(tileSlot(k, first.stage), k.getI32Type(),
+                          OutputTile::kValues);
+    OutputTile tile{k.element(slot, 0), k.element(slot, 1), k.element(slot, 2),
+                    k.element(slot, 3)};
+    WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns());
+    Exprs undefined(shape.getAccumulators(), accumulator.undefined());
+    // Carried are the place in the ring, the stage whose products are under
+    // way, and the sums.
+    Exprs init = ring.next(first).values();
+    init.push_back(first.stage);
+    llvm::append_range(
+        init, multiply(k, first.stage, consumer, undefined, /*isFirst=*/true));
+    auto step = [&](Expr, ArrayRef<Expr> carried) {
+      RingPosition position = RingPosition::from(carried);
+      ring.waitFull(position);
+      Exprs sums = multiply(k, position.stage, consumer, carried.drop_front(3),
+                            /*isFirst=*/false);
+      NVVM::WgmmaWaitGroupSyncOp::create(k, 1);
+      release(carried[2]);
+      Exprs results = ring.next(position).values();
+      results.push_back(position.stage);
+      llvm::append_range(results, sums);
+      return results;
+    };
+    Exprs last = k.forEach(k.i32(1), k.i32(getSteps()), k.i32(1), init, step);
+    NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
+    release(last[2]);
+    epilogue.store(tile, ArrayRef(last).drop_front(3));
+    return Exprs{last[0], last[1]};
+  };
+  k.whileTrue(ring.begin().values(), isTile, computeTile);
+}
+
+//===----------------------------------------------------------------------===//
+// Together
+//===----------------------------------------------------------------------===//
+
+void GemmKernel::emit(KernelBuilder &k) {
+  MbarrierRing ring(k, memory.barriers, shape.stages);
+  k.startDependents();
+  k.ifThen(k.thread() == 0, [&] {
+    // The leader arrives for TMA, and all threads that gather do.
+    ring.init(sourceRows ? kWarpgroup + 1 : 1,
+              shape.consumers * kWarpgroup / kWarpSize);
+  });
+  k.barrier();
+  k.awaitPrevious();
+  // Three warpgroups share the registers unevenly: sums want many.
+  bool isUneven = shape.consumers > 1;
+  auto setRegisters = [&](NVVM::SetMaxRegisterAction action, int64_t count) {
+    if (isUneven)
+      NVVM::SetMaxRegisterOp::create(k, count, action);
+  };
+  k.ifElse(
+      k.thread() < kWarpgroup,
+      [&] {
+        setRegisters(NVVM::SetMaxRegisterAction::decrease, 40);
+        produce(k, ring);
+        return Exprs();
+      },
+      [&] {
+        setRegisters(NVVM::SetMaxRegisterAction::increase, 232);
+        consume(k, ring);
+        return Exprs();
+      });
+}
+
+bool hasTensorCorePath(const GemmOperands &operands) {
+  auto isMultipleOf16Bytes = [](Value buffer) {
+    MemRefType type = getMemRefType(buffer);
+    int64_t columns = type.getShape().back();
+    return !ShapedType::isDynamic(columns) &&
+           columns * type.getElementTypeBitWidth() % (8 * kChunkBytes) == 0;
+  };
+  Type element = getMemRefType(operands.x).getElementType();
+  return isa<BFloat16Type, Float16Type>(element) &&
+         getMemRefType(operands.weights).getElementType() == element &&
+         isMultipleOf16Bytes(operands.x) &&
+         isMultipleOf16Bytes(operands.weights) &&
+         isMultipleOf16Bytes(operands.y);
+}
+
+void launchGemm(const Emission &emission, StringRef stem, StringRef label,
+                const GemmOperands &operands, const GemmTile &tile) {
+  assert(tile.isValid(emission.target) && "a tile whose parts do not fit");
+  Launch launch(emission, stem, label);
+  GemmKernel kernel(launch, emission, operands, tile);
+  Value grid = kernel.getGrid(emission, operands);
+  launch.emit(grid, [&](KernelBuilder &k) { kernel.emit(k); });
+}
+
+} // namespace moe::codegen::cuda

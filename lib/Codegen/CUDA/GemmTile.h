@@ -1,0 +1,65 @@
+//===- GemmTile.h - The shape of tensor-core GEMMs --------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_GEMMTILE_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_GEMMTILE_H
+
+#include "Wgmma.h"
+#include "moe-mlir/Codegen/CUDA/Target.h"
+
+namespace moe::codegen::cuda {
+
+/// The weights of a tile are two boxes of rows: gates and ups of the same
+/// columns, or neighbours.
+inline constexpr int64_t kWeightBoxes = 2;
+/// Elements of K in one stage: a row of a panel.
+inline constexpr int64_t kStageDepth = kPanelRowBytes / 2;
+
+/// How a block computes y [T, N] = x [T, K] * w [N, K]^T on tensor cores: one
+/// warpgroup loads stages of x and w, the others multiply.
+///
+/// `swapped` puts the weights on the side of wgmma that has 64 rows and the
+/// rows of x on the one that may have as few as 8: right where few rows meet
+/// many weights.
+struct GemmTile {
+  int64_t rows;    ///< Of x.
+  int64_t weights; ///< Rows of w, in kWeightBoxes boxes.
+  int64_t stages;
+  int64_t consumers; ///< Warpgroups that multiply.
+  bool swapped;
+  int64_t residentBlocks; ///< Of one multiprocessor.
+
+  int64_t getThreads() const { return (1 + consumers) * kWarpgroup; }
+  int64_t getRowBytes() const { return rows * kPanelRowBytes; }
+  int64_t getWeightBytes() const { return weights * kPanelRowBytes; }
+  int64_t getStageBytes() const { return getRowBytes() + getWeightBytes(); }
+  /// Rows of w in one box.
+  int64_t getBoxRows() const { return weights / kWeightBoxes; }
+  /// Sums that a warpgroup holds: one, or when swapped one per box.
+  int64_t getAccumulators() const { return swapped ? kWeightBoxes : 1; }
+  /// Columns of wgmma.
+  int64_t getWgmmaColumns() const { return swapped ? rows : weights; }
+
+  /// Whether the parts fit together and into the target's shared memory.
+  bool isValid(const Target &target) const;
+};
+
+/// Where the parts of a block's dynamic shared memory begin.
+struct GemmSharedMemory {
+  explicit GemmSharedMemory(const GemmTile &tile);
+
+  int64_t staging;      ///< For the results of the consumers; see GemmEpilogue.
+  int64_t stagingBytes; ///< Of one consumer.
+  int64_t tiles;        ///< One OutputTile per stage.
+  int64_t barriers;     ///< Of the ring.
+  int64_t bytes;        ///< Of it all.
+};
+
+} // namespace moe::codegen::cuda
+
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_GEMMTILE_H

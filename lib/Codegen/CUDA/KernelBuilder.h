@@ -1,0 +1,316 @@
+//===- KernelBuilder.h - What CUDA kernels are made of ----------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A kernel is written as a `Launch`: first which buffers it takes, then its
+// body, which runs unless the module has an equal kernel already.
+//
+//   Launch launch(emission, "scale", "my.scale");
+//   Buffer x = launch.read(operands.x), y = launch.write(operands.y);
+//   launch.setThreads(kThreads);
+//   launch.setKey(factor);
+//   launch.emit(grid, [&](KernelBuilder &k) {
+//     k.awaitInputs();
+//     Expr i = k.block() * kThreads + k.thread();
+//     k.ifThen(i < k.dim(y, 0), [&] { k.store(k.load(x, i) * factor, y, i); });
+//   });
+//
+// Buffers start at addresses aligned to 16 bytes (the runtime refuses others),
+// so a row can be read in vectors of as many bytes as divide its length.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_KERNELBUILDER_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_KERNELBUILDER_H
+
+#include "Expr.h"
+#include "moe-mlir/Codegen/CUDA/CUDA.h"
+#include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace moe::codegen::cuda {
+
+/// Threads of a warp.
+inline constexpr int64_t kWarpSize = 32;
+/// Bytes of the widest load or store of a thread.
+inline constexpr int64_t kVectorBytes = 16;
+
+/// LLVM address spaces of NVPTX.
+enum AddressSpace : unsigned { Generic = 0, Global = 1, Shared = 3 };
+
+/// A buffer of a launch, as its kernel sees it. Null where an optional operand
+/// is absent.
+struct Buffer {
+  mlir::MemRefType type = {};
+  /// The kernel's argument that is its address or tensor map; its dynamic
+  /// extents are those that follow.
+  unsigned argument = 0;
+
+  explicit operator bool() const { return static_cast<bool>(type); }
+};
+
+/// A row-major array in global or shared memory.
+struct Array {
+  Expr base; ///< !llvm.ptr<1> or !llvm.ptr<3>.
+  mlir::Type element;
+  llvm::SmallVector<Expr, 3> sizes; ///< i32.
+};
+
+using Exprs = llvm::SmallVector<Expr, 4>;
+
+/// Writes the body of one kernel. Integers are i32 unless said otherwise;
+/// addresses are computed in 64 bits.
+class KernelBuilder : public ExprBuilder {
+public:
+  KernelBuilder(mlir::Location loc, mlir::OpBuilder &builder,
+                mlir::LLVM::LLVMFuncOp kernel)
+      : ExprBuilder(loc, builder), kernel(kernel) {}
+
+  //===--- Where a thread is ------------------------------------------------===
+
+  Expr thread();
+  Expr lane();
+  Expr warp();
+  Expr block();
+  Expr numBlocks();
+
+  //===--- Memory -----------------------------------------------------------===
+
+  /// The extent of a dimension, a constant where it is static.
+  Expr dim(const Buffer &buffer, unsigned position);
+  Array array(const Buffer &buffer);
+  const Array &array(const Array &array) { return array; }
+  /// The generic address of a buffer's tensor map, for TMA.
+  Expr tensorMap(const Buffer &buffer);
+
+  /// An array in static shared memory, `name` for readers of the IR.
+  Array shared(llvm::StringRef name, llvm::ArrayRef<int64_t> shape,
+               mlir::Type element);
+  /// Byte `offset` of the launch's dynamic shared memory, which is aligned to
+  /// 1024 bytes.
+  Expr dynamicShared(int64_t offset = 0);
+  /// An array there.
+  Array dynamicShared(int64_t offset, llvm::ArrayRef<int64_t> shape,
+                      mlir::Type element);
+
+  /// The address of an element. With fewer indices than dimensions, of the
+  /// first element there.
+  template <typename Memory>
+  Expr address(const Memory &memory, llvm::ArrayRef<Expr> indices) {
+    return addressOf(array(memory), indices);
+  }
+  /// Loads `width` contiguous elements as they are; the address is aligned to
+  /// their size.
+  template <typename Memory>
+  Expr loadRaw(const Memory &memory, llvm::ArrayRef<Expr> indices,
+               unsigned width = 1) {
+    const Array &source = array(memory);
+    return loadRaw(addressOf(source, indices), source.element, width);
+  }
+  Expr loadRaw(Expr address, mlir::Type element, unsigned width = 1);
+  /// The same, and widens floats to f32.
+  template <typename Memory>
+  Expr load(const Memory &memory, llvm::ArrayRef<Expr> indices,
+            unsigned width = 1) {
+    return widen(loadRaw(memory, indices, width));
+  }
+  /// Rounds floats to the element type, to nearest even, and stores.
+  template <typename Memory>
+  void store(Expr value, const Memory &memory, llvm::ArrayRef<Expr> indices) {
+    const Array &target = array(memory);
+    storeRaw(narrow(value, target.element), addressOf(target, indices));
+  }
+  void storeRaw(Expr value, Expr address);
+  /// Adds an integer to an element, atomically for the whole GPU.
+  template <typename Memory>
+  void atomicAdd(Expr value, const Memory &memory,
+                 llvm::ArrayRef<Expr> indices) {
+    atomicAdd(value, addressOf(array(memory), indices));
+  }
+  void atomicAdd(Expr value, Expr address);
+
+  //===--- Control flow -----------------------------------------------------===
+
+  void forEach(Expr begin, Expr end, Expr step,
+               llvm::function_ref<void(Expr)> body);
+  /// A loop that carries values: `body` maps those of one iteration to those of
+  /// the next.
+  Exprs forEach(Expr begin, Expr end, Expr step, llvm::ArrayRef<Expr> init,
+                llvm::function_ref<Exprs(Expr, llvm::ArrayRef<Expr>)> body);
+  /// Repeats `body` while `condition` of the carried values is true.
+  Exprs whileTrue(llvm::ArrayRef<Expr> init,
+                  llvm::function_ref<Expr(llvm::ArrayRef<Expr>)> condition,
+                  llvm::function_ref<Exprs(llvm::ArrayRef<Expr>)> body);
+  void ifThen(Expr condition, llvm::function_ref<void()> body);
+  Exprs ifElse(Expr condition, llvm::function_ref<Exprs()> then,
+               llvm::function_ref<Exprs()> otherwise);
+  /// `ifElse` with one result.
+  Expr choose(Expr condition, llvm::function_ref<Expr()> then,
+              llvm::function_ref<Expr()> otherwise);
+
+  //===--- Threads together -------------------------------------------------===
+
+  /// All threads of the block wait for each other.
+  void barrier();
+  /// The same for the threads that use barrier `id`, `count` of them.
+  void barrier(Expr id, int64_t count);
+  void syncWarp();
+  /// The value of lane `lane`, or of the lane at a distance.
+  Expr shuffle(Expr value, Expr lane);
+  Expr shuffleXor(Expr value, int64_t mask);
+  /// Lanes below `delta` keep their own value.
+  Expr shuffleUp(Expr value, int64_t delta);
+  /// Combines the values of `lanes` neighbouring lanes, a power of two; all of
+  /// them get the result, bitwise the same if `combine` is commutative.
+  Expr reduceLanes(Expr value, llvm::function_ref<Expr(Expr, Expr)> combine,
+                   int64_t lanes = kWarpSize);
+  Expr sumLanes(Expr value, int64_t lanes = kWarpSize);
+  /// The largest and the smallest value of the warp, i32 or f32.
+  Expr maxLanes(Expr value);
+  Expr minLanes(Expr value);
+  /// Sum of the i32 values of this lane and those before it.
+  Expr scanLanes(Expr value);
+  /// One bit per lane.
+  Expr ballot(Expr condition);
+  /// The lanes whose i32 value is the same, one bit per lane.
+  Expr matchLanes(Expr value);
+  /// The bits of the lanes before this one.
+  Expr lanesBefore();
+  /// How many bits are set.
+  Expr countBits(Expr value);
+
+  /// Lets the next launch of the stream start its blocks.
+  void startDependents();
+  /// Waits until the launch before this one has finished. No memory that any
+  /// kernel writes may be touched before.
+  void awaitPrevious();
+  /// Both: how kernels without a prologue begin.
+  void awaitInputs() {
+    startDependents();
+    awaitPrevious();
+  }
+
+private:
+  Expr addressOf(const Array &array, llvm::ArrayRef<Expr> indices);
+  mlir::LLVM::GlobalOp getOrCreateGlobal(llvm::StringRef name, mlir::Type type,
+                                         mlir::LLVM::Linkage linkage,
+                                         unsigned alignment);
+
+  mlir::LLVM::LLVMFuncOp kernel;
+};
+
+/// Text that tells parameter values apart in a kernel's key; floats to the last
+/// bit.
+template <typename... Ts> std::string describeParameters(const Ts &...values) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  auto describe = [&](const auto &value) {
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(value)>>)
+      stream << llvm::bit_cast<uint64_t>(static_cast<double>(value)) << ';';
+    else
+      stream << value << ';';
+  };
+  (describe(values), ...);
+  return text;
+}
+
+/// One launch of a kernel in the making: operands, then body.
+class Launch {
+public:
+  /// `stem` names the kernel, `label` is what traces and errors show.
+  Launch(const Emission &emission, llvm::StringRef stem, llvm::StringRef label)
+      : emission(emission), stem(stem), label(label) {}
+
+  /// Adds a buffer that the kernel takes by address. A null value is an absent
+  /// operand and gives a null buffer. A buffer may be added more than once.
+  Buffer read(mlir::Value buffer);
+  Buffer write(mlir::Value buffer);
+  /// Adds a buffer that the kernel takes as a tensor map
+  /// (`#schedule.tensor_map`).
+  Buffer readTiles(mlir::Value buffer, llvm::ArrayRef<int64_t> box,
+                   int64_t swizzle);
+  Buffer writeTiles(mlir::Value buffer, llvm::ArrayRef<int64_t> box,
+                    int64_t swizzle);
+
+  /// Threads per block.
+  void setThreads(int64_t count) { threads = count; }
+  /// Bytes of dynamic shared memory per block.
+  void setSharedBytes(int64_t bytes) { sharedBytes = bytes; }
+  /// Blocks per cluster.
+  void setCluster(int64_t blocks) { cluster = blocks; }
+  /// Blocks that one multiprocessor must be able to run at once, which bounds
+  /// the registers of a thread.
+  void setResidentBlocks(int64_t blocks) { residentBlocks = blocks; }
+  /// Everything but operand types and the above that the body depends on.
+  template <typename... Ts> void setKey(const Ts &...values) {
+    key = describeParameters(values...);
+  }
+
+  /// Emits the kernel through `body`, unless an equal one is there, and the
+  /// launch of `grid` blocks (of index type).
+  void emit(mlir::Value grid, llvm::function_ref<void(KernelBuilder &)> body);
+
+private:
+  struct Parameter {
+    enum Kind { Address, Extent, TensorMap } kind = Address;
+    bool isWrite = false;
+    int64_t operand = 0; ///< Among reads or writes.
+    int64_t dim = 0;     ///< Of an extent.
+    llvm::SmallVector<int64_t> box = {};
+    int64_t swizzle = 0;
+  };
+  Buffer add(mlir::Value buffer, bool isWrite, Parameter parameter);
+  mlir::Attribute toAttribute(const Parameter &parameter) const;
+  std::string getKernelName(schedule::GPULaunchAttr shape) const;
+  mlir::LLVM::LLVMFuncOp createKernel(mlir::OpBuilder &builder,
+                                      llvm::StringRef name) const;
+
+  const Emission &emission;
+  llvm::StringRef stem, label;
+  llvm::SmallVector<mlir::Value> reads, writes;
+  llvm::SmallVector<Parameter> parameters;
+  int64_t threads = kWarpSize, sharedBytes = 0, cluster = 1, residentBlocks = 0;
+  /// For each operand whether it is there, since types alone may not tell.
+  std::string presence;
+  std::string key;
+};
+
+/// The memref type of a value.
+mlir::MemRefType getMemRefType(mlir::Value value);
+
+/// Elements of rows of `columns` elements that one load or store may take: as
+/// many of 16, 8, 4 or 2 bytes as divide the row, or one.
+unsigned getVectorWidth(int64_t columns, mlir::Type element);
+/// The width that suits all of these buffers.
+unsigned getVectorWidth(llvm::ArrayRef<mlir::Value> buffers);
+
+/// Builders of the host's code, for values of index type: of grids, and of the
+/// sizes of temporaries.
+ExprBuilder gridBuilder(const Emission &emission);
+ExprBuilder scratchBuilder(const Emission &emission);
+/// The extent of a dimension on the host.
+Expr dimOf(ExprBuilder &host, mlir::Value buffer, int64_t position);
+
+/// Emits code at `emission.builder` that decides on the host; no more than one
+/// side if the condition is a constant.
+void ifOnHost(const Emission &emission, Expr condition,
+              llvm::function_ref<void()> then,
+              llvm::function_ref<void()> otherwise);
+
+/// Allocates a temporary of these sizes, made with the builder of temporaries.
+mlir::Value allocateScratch(llvm::ArrayRef<Expr> sizes, mlir::Type element);
+/// Allocates a temporary of as many rows as `rows` has, with `columns` columns.
+mlir::Value allocateScratch(const Emission &emission, mlir::Value rows,
+                            int64_t columns, mlir::Type element);
+
+} // namespace moe::codegen::cuda
+
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_KERNELBUILDER_H

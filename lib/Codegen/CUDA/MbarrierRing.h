@@ -1,0 +1,64 @@
+//===- MbarrierRing.h - Stages between a producer and consumers -*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_MBARRIERRING_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_MBARRIERRING_H
+
+#include "KernelBuilder.h"
+
+namespace moe::codegen::cuda {
+
+/// A place in a ring: the stage, and the parity of the number of times that the
+/// ring was passed. Producer and consumers each carry their own, all from
+/// (0, 0).
+struct RingPosition {
+  Expr stage, parity;
+
+  Exprs values() const { return {stage, parity}; }
+  static RingPosition from(llvm::ArrayRef<Expr> values) {
+    return {values[0], values[1]};
+  }
+};
+
+/// A ring of stages of shared memory. The mbarrier `full` of a stage completes
+/// when its data are there, `empty` when the consumers have read them.
+class MbarrierRing {
+public:
+  /// `offset` is where getBytes(stages) bytes of dynamic shared memory begin.
+  MbarrierRing(KernelBuilder &k, int64_t offset, int64_t stages);
+  static int64_t getBytes(int64_t stages) { return 2 * stages * kBytes; }
+
+  /// Makes the barriers. For one thread, before a barrier of the block.
+  void init(int64_t fullArrivals, int64_t emptyArrivals);
+
+  RingPosition begin();
+  RingPosition next(const RingPosition &position);
+
+  /// The barrier at which the data of a stage arrive.
+  Expr full(Expr stage) { return k.address(barriers, {k.i32(0), stage}); }
+  /// Waits until the data of the stage are there.
+  void waitFull(const RingPosition &position);
+  /// Waits until the stage may be written: in the first pass, not at all.
+  void waitEmpty(const RingPosition &position);
+  /// Arrives at `full`, without data of TMA.
+  void arrive(Expr stage);
+  /// Arrives at `empty`: a reader has done with the stage.
+  void release(Expr stage);
+
+private:
+  static constexpr int64_t kBytes = 8;
+  Expr empty(Expr stage) { return k.address(barriers, {k.i32(1), stage}); }
+
+  KernelBuilder &k;
+  int64_t stages;
+  Array barriers; ///< [2, stages] i64: full, then empty.
+};
+
+} // namespace moe::codegen::cuda
+
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_MBARRIERRING_H

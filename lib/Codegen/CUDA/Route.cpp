@@ -1,0 +1,361 @@
+//===- Route.cpp - Which experts a token goes to, and with what weights ---===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "../PhaseChecks.h"
+#include "KernelBuilder.h"
+#include "Math.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace moe::codegen;
+using namespace moe::codegen::cuda;
+
+/// Tokens of a block: a warp has one.
+static constexpr int64_t kBlockTokens = 4;
+/// Shared memory for choice scores, in bytes. More experts, or an unknown
+/// number, have theirs in scratch memory.
+static constexpr int64_t kMaxSharedBytes = 64 * 1024;
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// In the place of a choice score: cannot be chosen. Less than the rank of any
+/// score.
+static constexpr int32_t kTaken = std::numeric_limits<int32_t>::min();
+static constexpr int32_t kNoExpert = std::numeric_limits<int32_t>::max();
+
+namespace {
+struct RouteBuffers {
+  Buffer logits, bias, replicas, replicaCount, ids, weights;
+};
+
+/// What a lane holds of its token's choice: slot number `lane`.
+struct Chosen {
+  Expr isThere, id, logit;
+};
+
+/// The kernel for one token in one warp.
+class RouteKernel {
+public:
+  /// `choice` is an array of rows of E i32, of which `choiceRow` is the warp's
+  /// own.
+  RouteKernel(KernelBuilder &k, const RoutingParams &params,
+              const RouteBuffers &buffers, Expr token, Array choice,
+              Expr choiceRow)
+      : k(k), params(params), buffers(buffers), token(token), choice(choice),
+        choiceRow(choiceRow), numExperts(k.dim(buffers.logits, 1)),
+        numSlots(buffers.ids.type.getDimSize(1)) {}
+
+  void emit();
+
+private:
+  void forEachExpert(Expr begin, Expr end, function_ref<void(Expr)> body);
+  Exprs foldExperts(Expr begin, Expr end, ArrayRef<Expr> init,
+                    function_ref<Exprs(Expr, ArrayRef<Expr>)> body);
+  Expr logit(Expr expert) { return k.load(buffers.logits, {token, expert}); }
+  void emitSoftmaxScale();
+  Expr emitScore(Expr logit);
+  void emitChoiceScores();
+  void emitGroups();
+  Expr emitGroupScore(Expr begin, Expr end);
+  Chosen emitChoice();
+  Expr emitBest();
+  Expr emitReplica(Expr expert);
+  Expr emitWeight(const Chosen &chosen);
+
+  KernelBuilder &k;
+  const RoutingParams &params;
+  const RouteBuffers &buffers;
+  Expr token;
+  Array choice;
+  Expr choiceRow, numExperts;
+  int64_t numSlots;
+  Expr largest, sum; ///< Of a softmax over all logits.
+};
+} // namespace
+
+void RouteKernel::emit() {
+  if (params.scores == Scores::Softmax)
+    emitSoftmaxScale();
+  emitChoiceScores();
+  if (params.chosenGroups < params.groups)
+    emitGroups();
+  Chosen chosen = emitChoice();
+  Expr weight = emitWeight(chosen);
+  k.ifThen(k.lane() < numSlots, [&] {
+    Expr place[] = {token, k.lane()};
+    Expr id = k.choose(
+        chosen.isThere,
+        [&] { return buffers.replicas ? emitReplica(chosen.id) : chosen.id; },
+        [&] { return k.i32(-1); });
+    k.store(id, buffers.ids, place);
+    k.store(k.select(chosen.isThere, weight, k.f32(0.0)), buffers.weights,
+            place);
+  });
+}
+
+/// Every lane takes every 32nd expert.
+Exprs RouteKernel::foldExperts(Expr begin, Expr end, ArrayRef<Expr> init,
+                               function_ref<Exprs(Expr, ArrayRef<Expr>)> body) {
+  return k.forEach(begin + k.lane(), end, k.i32(kWarpSize), init, body);
+}
+
+void RouteKernel::forEachExpert(Expr begin, Expr end,
+                                function_ref<void(Expr)> body) {
+  k.forEach(begin + k.lane(), end, k.i32(kWarpSize), body);
+}
+
+//===----------------------------------------------------------------------===//
+// Scores
+//===----------------------------------------------------------------------===//
+
+void RouteKernel::emitSoftmaxScale() {
+  Expr zero = k.i32(0);
+  largest = foldExperts(zero, numExperts, k.f32(-kInfinity),
+                        [&](Expr expert, ArrayRef<Expr> carried) -> Exprs {
+                          return {max(carried[0], logit(expert))};
+                        })
+                .front();
+  largest = k.maxLanes(largest);
+  sum = foldExperts(zero, numExperts, k.f32(0.0),
+                    [&](Expr expert, ArrayRef<Expr> carried) -> Exprs {
+                      return {carried[0] + exp(logit(expert) - largest)};
+                    })
+            .front();
+  sum = k.sumLanes(sum);
+}
+
+Expr RouteKernel::emitScore(Expr logit) {
+  switch (params.scores) {
+  case Scores::Softmax:
+    return exp(logit - largest) / sum;
+  case Scores::Sigmoid:
+    return sigmoid(logit);
+  case Scores::SqrtSoftplus:
+    return sqrt(softplus(logit));
+  case Scores::Logits:
+    return logit;
+  }
+  llvm_unreachable("unknown scores");
+}
+
+/// An i32 that is ordered as the float is, NaN as -infinity. Both zeros are the
+/// same.
+static Expr emitRank(KernelBuilder &k, Expr score) {
+  score = k.select(isNaN(score), k.f32(-kInfinity), score + 0.0);
+  Expr bits = k.bitcast(score, k.getI32Type());
+  return k.select(bits < 0, bits ^ std::numeric_limits<int32_t>::max(), bits);
+}
+
+void RouteKernel::emitChoiceScores() {
+  forEachExpert(k.i32(0), numExperts, [&](Expr expert) {
+    Expr score = emitScore(logit(expert));
+    if (buffers.bias)
+      score = score + k.load(buffers.bias, expert);
+    k.store(emitRank(k, score), choice, {choiceRow, expert});
+  });
+  k.syncWarp();
+}
+
+//===----------------------------------------------------------------------===//
+// Groups
+//===----------------------------------------------------------------------===//
+
+/// The float that has this rank.
+static Expr emitUnrank(KernelBuilder &k, Expr rank) {
+  Expr bits =
+      k.select(rank < 0, rank ^ std::numeric_limits<int32_t>::max(), rank);
+  return k.bitcast(bits, k.getF32Type());
+}
+
+/// The rank of the score of a group, in all lanes.
+Expr RouteKernel::emitGroupScore(Expr begin, Expr end) {
+  // The rank of -infinity, which a group of one expert has as its second.
+  Expr lowest = emitRank(k, k.f32(-kInfinity));
+  auto insert = [](Expr first, Expr second, Expr other) -> Exprs {
+    return {max(first, other), max(second, min(first, other))};
+  };
+  Exprs best = foldExperts(begin, end, {lowest, lowest},
+                           [&](Expr expert, ArrayRef<Expr> carried) {
+                             return insert(carried[0], carried[1],
+                                           k.load(choice, {choiceRow, expert}));
+                           });
+  for (int64_t distance = kWarpSize / 2; distance > 0; distance /= 2) {
+    Expr first = k.shuffleXor(best[0], distance);
+    Expr second = k.shuffleXor(best[1], distance);
+    best = insert(best[0], max(best[1], second), first);
+  }
+  if (params.groupScore == GroupScore::Max)
+    return best[0];
+  return emitRank(k, emitUnrank(k, best[0]) + emitUnrank(k, best[1]));
+}
+
+/// Takes the experts of all groups but the best out of the choice.
+void RouteKernel::emitGroups() {
+  Expr size = numExperts / params.groups;
+  Array scores =
+      k.shared("group_scores", {kBlockTokens, params.groups}, k.getI32Type());
+  Expr numGroups = k.i32(params.groups);
+  k.forEach(k.i32(0), numGroups, k.i32(1), [&](Expr group) {
+    Expr score = emitGroupScore(group * size, (group + 1) * size);
+    k.ifThen(k.lane() == 0, [&] { k.store(score, scores, {k.warp(), group}); });
+  });
+  k.syncWarp();
+  k.forEach(k.i32(0), numGroups, k.i32(1), [&](Expr group) {
+    // A group's place is the number of groups before it.
+    Expr score = k.load(scores, {k.warp(), group});
+    Expr place =
+        k.forEach(k.lane(), numGroups, k.i32(kWarpSize), k.i32(0),
+                  [&](Expr other, ArrayRef<Expr> count) -> Exprs {
+                    Expr otherScore = k.load(scores, {k.warp(), other});
+                    Expr isBefore = (otherScore > score) |
+                                    ((otherScore == score) & (other < group));
+                    return {count[0] + k.select(isBefore, k.i32(1), k.i32(0))};
+                  })
+            .front();
+    k.ifThen(k.sumLanes(place) >= params.chosenGroups, [&] {
+      forEachExpert(group * size, (group + 1) * size, [&](Expr expert) {
+        k.store(k.i32(kTaken), choice, {choiceRow, expert});
+      });
+    });
+  });
+  k.syncWarp();
+}
+
+//===----------------------------------------------------------------------===//
+// Choice
+//===----------------------------------------------------------------------===//
+
+/// The id of the largest choice score, the smallest such id, in all lanes;
+/// kNoExpert if every place is taken.
+Expr RouteKernel::emitBest() {
+  Exprs best =
+      foldExperts(k.i32(0), numExperts, {k.i32(kTaken), k.i32(kNoExpert)},
+                  [&](Expr expert, ArrayRef<Expr> carried) -> Exprs {
+                    Expr rank = k.load(choice, {choiceRow, expert});
+                    Expr isBetter = rank > carried[0];
+                    return {k.select(isBetter, rank, carried[0]),
+                            k.select(isBetter, expert, carried[1])};
+                  });
+  Expr rank = k.maxLanes(best[0]);
+  return k.minLanes(k.select(best[0] == rank, best[1], k.i32(kNoExpert)));
+}
+
+Chosen RouteKernel::emitChoice() {
+  Expr id = k.forEach(k.i32(0), k.i32(numSlots), k.i32(1), k.i32(kNoExpert),
+                      [&](Expr slot, ArrayRef<Expr> carried) -> Exprs {
+                        Expr best = emitBest();
+                        // The lane that looks at this expert takes it out.
+                        Expr isOwn = k.lane() == best % kWarpSize;
+                        k.ifThen(isOwn & (best != kNoExpert), [&] {
+                          k.store(k.i32(kTaken), choice, {choiceRow, best});
+                        });
+                        return {k.select(k.lane() == slot, best, carried[0])};
+                      })
+                .front();
+  Expr isThere = id != kNoExpert;
+  return {isThere, id,
+          k.choose(
+              isThere, [&] { return logit(id); },
+              [&] { return k.f32(-kInfinity); })};
+}
+
+/// The physical expert that stands for `expert` in row `token`. A
+/// multiplicative hash of the row spreads tokens over the replicas.
+Expr RouteKernel::emitReplica(Expr expert) {
+  constexpr int64_t kHash = 2654435769;
+  // A count out of range must neither divide by zero nor lead out of the map.
+  Expr count = k.load(buffers.replicaCount, expert);
+  Expr limit = k.dim(buffers.replicas, 1);
+  count = k.select(below(count, limit), count, limit);
+  count = max(count, 1);
+  return k.load(buffers.replicas, {expert, token * kHash % count});
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+/// The weight of the lane's slot.
+Expr RouteKernel::emitWeight(const Chosen &chosen) {
+  Expr weight;
+  switch (params.weights) {
+  case ChosenWeights::Scores:
+    weight = emitScore(chosen.logit);
+    break;
+  case ChosenWeights::Sigmoid:
+    weight = sigmoid(chosen.logit);
+    break;
+  case ChosenWeights::Softmax:
+    weight = exp(chosen.logit - k.maxLanes(chosen.logit));
+    break;
+  }
+  // What lanes without a slot add to sums.
+  weight = k.select(chosen.isThere, weight, k.f32(0.0));
+  if (params.weights == ChosenWeights::Softmax)
+    weight = weight / k.sumLanes(weight);
+  if (params.renormalize)
+    weight =
+        weight / max(k.sumLanes(weight) + params.epsilon, params.minimumSum);
+  return weight * params.scale;
+}
+
+//===----------------------------------------------------------------------===//
+// The phase
+//===----------------------------------------------------------------------===//
+
+LogicalResult moe::codegen::cuda::emitRoute(const Emission &emission,
+                                            const RouteOperands &operands,
+                                            const RoutingParams &params) {
+  if (failed(check(emission.loc, operands, params)))
+    return failure();
+  int64_t numSlots = getMemRefType(operands.ids).getDimSize(1);
+  if (numSlots > kWarpSize)
+    return emitError(emission.loc) << "expected at most " << kWarpSize
+                                   << " experts per token but got " << numSlots;
+  Launch launch(emission, "route", "route");
+  RouteBuffers buffers{launch.read(operands.logits),
+                       launch.read(operands.correctionBias),
+                       launch.read(operands.logicalToPhysical),
+                       launch.read(operands.replicaCount),
+                       launch.write(operands.ids),
+                       launch.write(operands.weights)};
+  launch.setThreads(kBlockTokens * kWarpSize);
+  launch.setKey(static_cast<int>(params.scores), params.groups,
+                params.chosenGroups, static_cast<int>(params.groupScore),
+                static_cast<int>(params.weights), params.renormalize,
+                params.epsilon, params.minimumSum, params.scale);
+
+  int64_t numExperts = buffers.logits.type.getDimSize(1);
+  int64_t sharedBytes = kBlockTokens * numExperts * sizeof(int32_t);
+  bool isShared =
+      !ShapedType::isDynamic(numExperts) && sharedBytes <= kMaxSharedBytes;
+  Buffer scratch;
+  if (isShared) {
+    launch.setSharedBytes(sharedBytes);
+  } else {
+    ExprBuilder b = scratchBuilder(emission);
+    scratch = launch.write(allocateScratch(
+        {dimOf(b, operands.logits, 0), dimOf(b, operands.logits, 1)},
+        b.getI32Type()));
+  }
+
+  ExprBuilder grid = gridBuilder(emission);
+  Expr blocks = ceilDiv(dimOf(grid, operands.logits, 0), kBlockTokens);
+  launch.emit(blocks, [&](KernelBuilder &k) {
+    k.awaitInputs();
+    Expr token = k.block() * kBlockTokens + k.warp();
+    k.ifThen(token < k.dim(buffers.logits, 0), [&] {
+      Array choice = isShared ? k.dynamicShared(0, {kBlockTokens, numExperts},
+                                                k.getI32Type())
+                              : k.array(scratch);
+      RouteKernel(k, params, buffers, token, choice,
+                  isShared ? k.warp() : token)
+          .emit();
+    });
+  });
+  return success();
+}

@@ -1,0 +1,76 @@
+//===- TileScheduler.cpp - Which tiles of the output a block does ---------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileScheduler.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+
+namespace moe::codegen::cuda {
+
+/// Tiles go down so many tile rows before they go to the next column. Blocks
+/// that run at once then form a rectangle, and what they read stays in L2.
+static constexpr int64_t kRasterRows = 16;
+
+OutputTile TileScheduler::place(Expr expert, Expr firstRow, Expr endRow,
+                                Expr index) {
+  Expr rowTiles = ceilDiv(endRow - firstRow, tileRows);
+  int64_t perGroup = kRasterRows * columnTiles;
+  Expr firstOfGroup = index / perGroup * kRasterRows;
+  Expr height = min(rowTiles - firstOfGroup, kRasterRows);
+  Expr within = index % perGroup;
+  Expr row = firstOfGroup + within % height;
+  Expr column = within / height;
+  return {expert, firstRow + row * tileRows, endRow, column * tileColumns};
+}
+
+Exprs TileScheduler::forEachTile(Expr rows, ArrayRef<Expr> init, Body body) {
+  Expr zero = k.i32(0);
+  return k.forEach(k.block(), countTiles(rows), k.numBlocks(), init,
+                   [&](Expr index, ArrayRef<Expr> carried) {
+                     return body(place(zero, zero, rows, index), carried);
+                   });
+}
+
+Exprs TileScheduler::forEachTileOfExperts(const Buffer &expertOffsets,
+                                          ArrayRef<Expr> init, Body body) {
+  // A warp looks at one expert per lane at a time. Carried are the block's next
+  // tile, counted from the first of these experts, and the caller's values.
+  Expr experts = k.dim(expertOffsets, 0) - 1;
+  Exprs start{k.block()};
+  llvm::append_range(start, init);
+  auto window = [&](Expr first, ArrayRef<Expr> carried) {
+    Expr expert = min(first + k.lane(), experts - 1);
+    Expr begin = k.loadRaw(expertOffsets, {expert});
+    Expr end = k.loadRaw(expertOffsets, {expert + 1});
+    Expr isOwn = first + k.lane() < experts;
+    Expr tiles = k.select(isOwn, countTiles(end - begin), k.i32(0));
+    Expr upTo = k.scanLanes(tiles);
+    Expr total = k.shuffle(upTo, k.i32(kWarpSize - 1));
+    auto isHere = [&](ArrayRef<Expr> values) { return values[0] < total; };
+    auto next = [&](ArrayRef<Expr> values) {
+      Expr isBehind = upTo > values[0];
+      Expr lane = k.wrap(LLVM::CountTrailingZerosOp::create(
+          k, k.getI32Type(), k.ballot(isBehind), /*is_zero_poison=*/true));
+      Expr index = values[0] - k.shuffle(upTo - tiles, lane);
+      OutputTile tile = place(first + lane, k.shuffle(begin, lane),
+                              k.shuffle(end, lane), index);
+      Exprs results{values[0] + k.numBlocks()};
+      llvm::append_range(results, body(tile, values.drop_front()));
+      return results;
+    };
+    Exprs after = k.whileTrue(carried, isHere, next);
+    after[0] = after[0] - total;
+    return after;
+  };
+  Exprs end = k.forEach(k.i32(0), experts, k.i32(kWarpSize), start, window);
+  return Exprs(llvm::drop_begin(end));
+}
+
+} // namespace moe::codegen::cuda

@@ -1,0 +1,61 @@
+//===- TileScheduler.h - Which tiles of the output a block does -*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_TILESCHEDULER_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_TILESCHEDULER_H
+
+#include "KernelBuilder.h"
+
+namespace moe::codegen::cuda {
+
+/// A tile of the output: all i32.
+struct OutputTile {
+  Expr expert;   ///< 0 where there are no experts; negative: no tile.
+  Expr firstRow; ///< The tile's first row,
+  Expr endRow;   ///< and the end of the expert's rows, maybe far beyond.
+  Expr column;   ///< The tile's first column.
+
+  Exprs values() const { return {expert, firstRow, endRow, column}; }
+  static OutputTile from(llvm::ArrayRef<Expr> values) {
+    return {values[0], values[1], values[2], values[3]};
+  }
+  static constexpr int64_t kValues = 4;
+};
+
+/// Deals the tiles of an output [rows, columns] to the blocks of a persistent
+/// grid, one after the other. With experts, the rows of expert e are
+/// [offsets[e], offsets[e + 1]), and tiles do not reach over their ends.
+class TileScheduler {
+public:
+  /// Tiles of `tileRows` and `tileColumns`. `rows` is the number of rows.
+  TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t tileColumns,
+                int64_t columns)
+      : k(k), tileRows(tileRows), tileColumns(tileColumns),
+        columnTiles(llvm::divideCeil(columns, tileColumns)) {}
+
+  /// Calls `body` for the block's tiles, carrying values from one to the next.
+  /// To be called by whole warps; all lanes get the same tiles.
+  using Body =
+      llvm::function_ref<Exprs(const OutputTile &, llvm::ArrayRef<Expr>)>;
+  Exprs forEachTile(Expr rows, llvm::ArrayRef<Expr> init, Body body);
+  Exprs forEachTileOfExperts(const Buffer &expertOffsets,
+                             llvm::ArrayRef<Expr> init, Body body);
+
+private:
+  /// Tile number `index` of the rectangle of rows [firstRow, endRow) and all
+  /// columns.
+  OutputTile place(Expr expert, Expr firstRow, Expr endRow, Expr index);
+  Expr countTiles(Expr rows) { return ceilDiv(rows, tileRows) * columnTiles; }
+
+  KernelBuilder &k;
+  int64_t tileRows, tileColumns, columnTiles;
+};
+
+} // namespace moe::codegen::cuda
+
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_TILESCHEDULER_H

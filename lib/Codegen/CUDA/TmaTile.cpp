@@ -1,0 +1,48 @@
+//===- TmaTile.cpp - Boxes of tensors in shared memory --------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TmaTile.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+
+namespace moe::codegen::cuda {
+
+/// What `createpolicy.fractional` makes for all lines of a copy; null for the
+/// default.
+static Value emitCachePolicy(KernelBuilder &k, CacheHint hint) {
+  switch (hint) {
+  case CacheHint::Normal:
+    return {};
+  case CacheHint::EvictFirst:
+    return k.i64(0x12F0000000000000);
+  case CacheHint::EvictLast:
+    return k.i64(0x14F0000000000000);
+  }
+  llvm_unreachable("unknown cache hint");
+}
+
+void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
+                 ArrayRef<Expr> coordinates, Expr destination, Expr barrier,
+                 CacheHint hint) {
+  // The instruction writes to the shared memory of a cluster, of which a
+  // block's own is a part.
+  auto clusterPointer = LLVM::LLVMPointerType::get(
+      k.getContext(),
+      static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
+  Value target = LLVM::AddrSpaceCastOp::create(k, clusterPointer, destination);
+  SmallVector<Value> innermostFirst(coordinates.rbegin(), coordinates.rend());
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      k, target, k.tensorMap(tiles), innermostFirst, barrier,
+      /*im2colOffsets=*/ValueRange(), /*multicastMask=*/Value(),
+      emitCachePolicy(k, hint), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
+      NVVM::CTAGroupKindAttr(), /*predicate=*/Value());
+}
+
+} // namespace moe::codegen::cuda

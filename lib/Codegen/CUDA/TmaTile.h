@@ -1,0 +1,28 @@
+//===- TmaTile.h - Boxes of tensors in shared memory ------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_TMATILE_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_TMATILE_H
+
+#include "KernelBuilder.h"
+
+namespace moe::codegen::cuda {
+
+/// How long lines that a copy brings stay in L2.
+enum class CacheHint { Normal, EvictFirst, EvictLast };
+
+/// Starts the copy of one box of a buffer of tiles to shared memory; its bytes
+/// arrive at `barrier`. `coordinates` (i32), outermost first, are those of the
+/// box's first element. Elements out of bounds arrive as zeros. For one thread.
+void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
+                 llvm::ArrayRef<Expr> coordinates, Expr destination,
+                 Expr barrier, CacheHint hint = CacheHint::Normal);
+
+} // namespace moe::codegen::cuda
+
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_TMATILE_H
