@@ -17,6 +17,7 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <iostream>
+#include <set>
 
 using namespace mlir;
 using namespace moe;
@@ -51,8 +52,14 @@ static void printDiagnostic(Diagnostic &diagnostic, const std::string &tool) {
 void moe::tools::printDiagnostics(MLIRContext &context,
                                   const std::string &tool) {
   context.printOpOnDiagnostic(false);
+  // Passes that look at the same thing warn of it again.
   context.getDiagEngine().registerHandler(
-      [tool](Diagnostic &diagnostic) { printDiagnostic(diagnostic, tool); });
+      [tool,
+       warnings = std::set<std::string>()](Diagnostic &diagnostic) mutable {
+        if (diagnostic.getSeverity() != DiagnosticSeverity::Warning ||
+            warnings.insert(diagnostic.str()).second)
+          printDiagnostic(diagnostic, tool);
+      });
 }
 
 /// Wraps a location into the name that stands at `range`, such as "%x".

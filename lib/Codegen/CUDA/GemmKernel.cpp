@@ -338,21 +338,24 @@ void GemmKernel::emit(KernelBuilder &k) {
   });
   k.barrier();
   k.awaitPrevious();
-  // Three warpgroups share the registers unevenly: sums want many.
-  bool isUneven = shape.consumers > 1;
-  auto setRegisters = [&](NVVM::SetMaxRegisterAction action, int64_t count) {
-    if (isUneven)
-      NVVM::SetMaxRegisterOp::create(k, count, action);
-  };
+  // The warpgroups share the registers unevenly: sums want many, a thread that
+  // gathers holds the addresses of its rows.
+  constexpr int64_t kRegisters = 64 * 1024, kRegisterUnit = 8, kMost = 240;
+  int64_t ofProducer = sourceRows ? 56 : 40;
+  int64_t left = kRegisters / (kWarpgroup * shape.residentBlocks) - ofProducer;
+  int64_t ofConsumer = std::min<int64_t>(
+      llvm::alignDown(left / shape.consumers, kRegisterUnit), kMost);
   k.ifElse(
       k.thread() < kWarpgroup,
       [&] {
-        setRegisters(NVVM::SetMaxRegisterAction::decrease, 40);
+        NVVM::SetMaxRegisterOp::create(k, ofProducer,
+                                       NVVM::SetMaxRegisterAction::decrease);
         produce(k, ring);
         return Exprs();
       },
       [&] {
-        setRegisters(NVVM::SetMaxRegisterAction::increase, 232);
+        NVVM::SetMaxRegisterOp::create(k, ofConsumer,
+                                       NVVM::SetMaxRegisterAction::increase);
         consume(k, ring);
         return Exprs();
       });

@@ -89,7 +89,7 @@ class Case:
         if ORDERS["MULTI"] in orders:
             streams.append("aux")
         if ORDERS["MK"] in orders:
-            streams.append("comm(ep)")
+            streams.append("comm ep")
         return streams
 
     def check(self, compiler, config):
@@ -111,6 +111,9 @@ class Case:
         found = {name: said[name] for name in names if name in said}
         if found != self.expected():
             return where + f"expected {self.expected()} but got {found}"
+        rules = flags[flags.index("--schedule") + 1]
+        if not said["rule"].startswith(rules + " rule ") or not said["reason"]:
+            return where + f"expected a rule of '{rules}' and its reason but got {said}"
         if sorted(said["streams"]) != sorted(self.streams()):
             return where + f"expected streams {self.streams()} but got {said['streams']}"
         if run.stderr.count("\n") != self.warnings or run.stderr.count("warning: ") != self.warnings:
