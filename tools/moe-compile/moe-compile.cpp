@@ -97,16 +97,19 @@ static std::string checkCombination(const Options &options) {
 /// libmoert.so beside this program's folder, as built and as installed.
 static std::string findRuntime() {
   static int anchor;
-  llvm::SmallString<128> path(
-      llvm::sys::fs::getMainExecutable("moe-compile", &anchor));
-  llvm::sys::path::remove_filename(path);
-  llvm::sys::path::append(path, "..", "lib", "libmoert.so");
-  llvm::SmallString<128> real;
-  if (llvm::sys::fs::real_path(path, real))
-    return "";
-  llvm::sys::path::remove_filename(real);
-  llvm::sys::path::append(real, "libmoert.so");
-  return real.str().str();
+  const std::string program =
+      llvm::sys::fs::getMainExecutable("moe-compile", &anchor);
+  for (const char *folder : {"lib", MOE_INSTALL_LIBDIR}) {
+    llvm::SmallString<128> path(program), real;
+    llvm::sys::path::remove_filename(path);
+    llvm::sys::path::append(path, "..", folder, "libmoert.so");
+    if (llvm::sys::fs::real_path(path, real))
+      continue;
+    llvm::sys::path::remove_filename(real);
+    llvm::sys::path::append(real, "libmoert.so");
+    return real.str().str();
+  }
+  return "";
 }
 
 /// True if calls exchange buffers of a fixed capacity that nobody has given.
