@@ -17,6 +17,7 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <iostream>
+#include <memory>
 #include <set>
 
 using namespace mlir;
@@ -53,13 +54,12 @@ void moe::tools::printDiagnostics(MLIRContext &context,
                                   const std::string &tool) {
   context.printOpOnDiagnostic(false);
   // Passes that look at the same thing warn of it again.
-  context.getDiagEngine().registerHandler(
-      [tool,
-       warnings = std::set<std::string>()](Diagnostic &diagnostic) mutable {
-        if (diagnostic.getSeverity() != DiagnosticSeverity::Warning ||
-            warnings.insert(diagnostic.str()).second)
-          printDiagnostic(diagnostic, tool);
-      });
+  auto warnings = std::make_shared<std::set<std::string>>();
+  context.getDiagEngine().registerHandler([tool, warnings](Diagnostic &diag) {
+    if (diag.getSeverity() != DiagnosticSeverity::Warning ||
+        warnings->insert(diag.str()).second)
+      printDiagnostic(diag, tool);
+  });
 }
 
 /// Wraps a location into the name that stands at `range`, such as "%x".
