@@ -55,10 +55,10 @@ void moe::tools::printDiagnostics(MLIRContext &context,
   context.printOpOnDiagnostic(false);
   // Passes that look at the same thing warn of it again.
   auto warnings = std::make_shared<std::set<std::string>>();
-  context.getDiagEngine().registerHandler([=](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() != DiagnosticSeverity::Warning ||
-        warnings->insert(diagnostic.str()).second)
-      printDiagnostic(diagnostic, tool);
+  context.getDiagEngine().registerHandler([tool, warnings](Diagnostic &diag) {
+    if (diag.getSeverity() != DiagnosticSeverity::Warning ||
+        warnings->insert(diag.str()).second)
+      printDiagnostic(diag, tool);
   });
 }
 
