@@ -1,13 +1,15 @@
 """How the regression tests are found and run.
 
 A test is a file with RUN lines. Tools are called by name; `%moe_plugin` is the
-library that an unmodified mlir-opt loads, `%t` and `%s` are lit's.
+library that an unmodified mlir-opt loads, `%moe_source` and `%moe_build` are the
+project's folders, `%t` and `%s` are lit's.
 
 Features, for REQUIRES:
   gpu          the CUDA driver answers and has a device
   gpu-sm90     ... whose compute capability is 9.0
   cuda-toolkit ptxas is on PATH or below CUDA_PATH
   plugin       libMoEMLIR is a shared library
+  static       MLIR and LLVM are linked statically
   moe-compile, moe-run, moe-translate    the tool is built
 """
 
@@ -55,8 +57,10 @@ for name in ("moe-compile", "moe-run", "moe-translate"):
     config.substitutions.append(("%" + name, path))
 config.substitutions.append(("%moe_plugin", config.moe_plugin))
 config.substitutions.append(("%python", sys.executable))
-if not config.moe_static:
-    config.available_features.add("plugin")
+config.substitutions.append(("%moe_source", config.moe_source_dir))
+config.substitutions.append(("%moe_build", config.moe_binary_dir))
+config.substitutions.append(("%cmake", config.cmake))
+config.available_features.add("static" if config.moe_static else "plugin")
 
 
 def compute_capabilities():

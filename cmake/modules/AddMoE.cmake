@@ -42,18 +42,52 @@ if(MOE_BUILD_COMPILER)
   endif()
   list(APPEND MOE_LLVM_FLAGS -fno-exceptions)
   if(MOE_STATIC_LLVM)
-    get_property(MOE_MLIR_LIBS GLOBAL PROPERTY MLIR_ALL_LIBS)
+    # The package's static targets name shared libraries as what they need, so
+    # archives are linked as files; the linker takes what is needed of them.
+    get_property(_archives GLOBAL PROPERTY MLIR_ALL_LIBS)
+    list(APPEND _archives ${LLVM_AVAILABLE_LIBS})
+    list(FILTER _archives EXCLUDE REGEX "Test|CAPI|Polly")
+    set(MOE_MLIR_LIBS -Wl,--start-group)
+    foreach(_archive ${_archives})
+      set(_type "")
+      if(TARGET ${_archive})
+        get_target_property(_type ${_archive} TYPE)
+      endif()
+      if(_type STREQUAL "STATIC_LIBRARY")
+        list(APPEND MOE_MLIR_LIBS $<TARGET_FILE:${_archive}>)
+      endif()
+    endforeach()
+    list(APPEND MOE_MLIR_LIBS -Wl,--end-group)
+    # Compressed debug information and the like; the runtime package suffices.
+    find_library(MOE_ZLIB NAMES z libz.so.1 REQUIRED)
+    find_library(MOE_ZSTD NAMES zstd libzstd.so.1 REQUIRED)
+    list(APPEND MOE_MLIR_LIBS ${MOE_ZLIB} ${MOE_ZSTD} ${CMAKE_DL_LIBS} m)
   else()
     set(MOE_MLIR_LIBS MLIR LLVM)
   endif()
+
+  # The references of dialects and passes, in `docs` of the build folder.
+  add_custom_target(moe-doc ALL)
 endif()
+
+# moe_install_library(component set targets...): installs libraries that
+# find_package(MoEMLIR) gives as a part of `component`.
+function(moe_install_library component set)
+  set_target_properties(${ARGN} PROPERTIES
+    INSTALL_RPATH "\$ORIGIN" INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS ${ARGN} EXPORT ${set}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${component}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${component})
+endfunction()
 
 # moe_add_plain_library(name SOURCES... [DEPENDS targets...])
 # A static library of plain C++ that knows nothing of MLIR.
 function(moe_add_plain_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
-  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/include)
+  target_include_directories(${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS})
 endfunction()
 
@@ -94,10 +128,15 @@ function(moe_add_tool name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
   if(ARG_MLIR)
     moe_use_mlir(${name})
-    target_link_libraries(${name} PRIVATE MoEMLIR ${MOE_MLIR_LIBS})
+    target_link_libraries(${name} PRIVATE MoEMLIR)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS})
-  install(TARGETS ${name} RUNTIME)
+  # It finds libraries beside its folder, wherever both are carried.
+  set_target_properties(${name} PROPERTIES
+    BUILD_RPATH_USE_ORIGIN ON
+    INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}"
+    INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS ${name} RUNTIME COMPONENT Tools)
 endfunction()
 
 # moe_add_unittest(name SOURCES... [DEPENDS targets...] [MLIR])
@@ -106,14 +145,38 @@ function(moe_add_unittest name)
   cmake_parse_arguments(ARG "MLIR" "" "DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/unittests)
+  # Compiling the tests takes longer than running them.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
   if(ARG_MLIR)
     moe_use_mlir(${name})
-    target_link_libraries(${name} PRIVATE MoEMLIR ${MOE_MLIR_LIBS})
+    target_link_libraries(${name} PRIVATE MoEMLIR)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gtest GTest::gtest_main)
   gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
                        PROPERTIES TIMEOUT 600)
+endfunction()
+
+# moe_add_doc(name file generator...): `docs/<name>.md` of the build folder, which
+# mlir-tblgen makes of a .td file in the current folder; a part of `moe-doc`.
+function(moe_add_doc name file)
+  set(LLVM_TARGET_DEFINITIONS ${file})
+  tablegen(MLIR ${name}.md ${ARGN})
+  set(doc ${PROJECT_BINARY_DIR}/docs/${name}.md)
+  add_custom_command(OUTPUT ${doc}
+    COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_CURRENT_BINARY_DIR}/${name}.md ${doc}
+    DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/${name}.md)
+  add_custom_target(moe-doc-${name} DEPENDS ${doc})
+  add_dependencies(moe-doc moe-doc-${name})
+endfunction()
+
+# moe_add_passes(target Name): the TableGen of the Passes.td in the current
+# folder, and its reference.
+function(moe_add_passes target name)
+  set(LLVM_TARGET_DEFINITIONS Passes.td)
+  mlir_tablegen(Passes.h.inc -gen-pass-decls -name ${name})
+  moe_add_tablegen_target(${target})
+  moe_add_doc(${name}Passes Passes.td -gen-pass-doc)
 endfunction()
 
 # moe_add_dialect(Name dialect): the TableGen of a dialect whose files are
@@ -136,6 +199,8 @@ function(moe_add_dialect name dialect)
   mlir_tablegen(${name}Interfaces.h.inc -gen-op-interface-decls)
   mlir_tablegen(${name}Interfaces.cpp.inc -gen-op-interface-defs)
   moe_add_tablegen_target(MoE${name}IncGen)
+  moe_add_doc(${name}Dialect ${name}Ops.td -gen-dialect-doc -dialect=${dialect})
+  moe_add_doc(${name}Interfaces ${name}Interfaces.td -gen-op-interface-docs)
 endfunction()
 
 # moe_add_tablegen_target(name): what the mlir_tablegen calls so far make, built

@@ -17,6 +17,7 @@
 #include "moe-mlir/Transforms/Passes.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Pass/PassManager.h"
 
 using namespace mlir;
@@ -26,6 +27,7 @@ std::optional<Form> moe::parseForm(StringRef name) {
   constexpr std::pair<StringLiteral, Form> names[] = {
       {"layer", Form::Layer},       {"phases", Form::Phases},
       {"schedule", Form::Schedule}, {"kernels", Form::Kernels},
+      {"ptx", Form::PTX},           {"cubin", Form::Cubin},
       {"llvm", Form::LLVM},         {"object", Form::Object},
       {"shared", Form::Shared}};
   for (auto [known, form] : names)
@@ -60,7 +62,8 @@ FailureOr<func::FuncOp> moe::findLayerFunction(ModuleOp module) {
 
 static void setOptions(CompilePipelineOptions &pipeline,
                        const CompileOptions &options) {
-  pipeline.target = "cpu";
+  pipeline.target = options.target;
+  pipeline.chip = options.chip;
   pipeline.cpu = options.cpu;
   pipeline.ruleSet = options.ruleSet;
   pipeline.threshold = options.threshold;
@@ -87,11 +90,20 @@ moe::compileAndExplain(ModuleOp module, Form form,
   policy::Explanation explanation;
   if (form == Form::Layer)
     return explanation;
+  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  nameLayerArguments(layer);
   CompilePipelineOptions pipeline;
   setOptions(pipeline, options);
   auto run = [&](function_ref<void(OpPassManager &)> build) {
     PassManager pm(module.getContext());
     build(pm);
+    return pm.run(module);
+  };
+  auto runFallible =
+      [&](function_ref<llvm::Error(OpPassManager &)> build) -> LogicalResult {
+    PassManager pm(module.getContext());
+    if (llvm::Error error = build(pm))
+      return module.emitError(llvm::toString(std::move(error)));
     return pm.run(module);
   };
 
@@ -106,10 +118,9 @@ moe::compileAndExplain(ModuleOp module, Form form,
   }
 
   // The description of the layer is read while it is one op.
-  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
   DescriptorInput descriptor;
   descriptor.weights = options.weights;
-  if (form > Form::Kernels) {
+  if (form > Form::Cubin) {
     FailureOr<LayerSpec> spec = getLayerSpec(layer);
     if (failed(spec))
       return failure();
@@ -127,11 +138,25 @@ moe::compileAndExplain(ModuleOp module, Form form,
   FailureOr<policy::Explanation> explained = explainFunction(function, tokens);
   if (failed(explained) || form <= Form::Kernels)
     return explained;
+  if (form <= Form::Cubin) {
+    if (options.target != "cuda")
+      return module.emitError("PTX and cubin need target 'cuda' but the target "
+                              "is '")
+             << options.target << "'";
+    if (failed(runFallible([&](OpPassManager &pm) {
+          return buildGPUKernelPipeline(pm, pipeline,
+                                        form == Form::PTX ? "ptx" : "cubin");
+        })))
+      return failure();
+    return explained;
+  }
 
   auto cpuTarget = codegen::cpu::Target::parse(options.cpu);
   if (!cpuTarget)
     return module.emitError(llvm::toString(cpuTarget.takeError()));
-  descriptor.instructionSet = cpuTarget->cpu;
+  descriptor.target = options.target;
+  descriptor.instructionSet =
+      options.target == "cuda" ? options.chip : cpuTarget->cpu;
   descriptor.staticTokens = options.staticTokens;
   descriptor.maxTokens = options.maxTokens;
   FailureOr<std::string> text = makeDescriptor(function, descriptor);
@@ -139,15 +164,20 @@ moe::compileAndExplain(ModuleOp module, Form form,
     return failure();
   module->setAttr("moe.descriptor",
                   StringAttr::get(module.getContext(), *text));
-  std::string error;
-  if (failed(run([&](OpPassManager &pm) {
-        if (llvm::Error failure = buildRuntimePipeline(pm, pipeline))
-          error = llvm::toString(std::move(failure));
+  if (failed(runFallible([&](OpPassManager &pm) {
+        return buildRuntimePipeline(pm, pipeline);
       })))
     return failure();
-  if (!error.empty())
-    return module.emitError(error);
   return explained;
+}
+
+LogicalResult moe::emitGPUKernels(ModuleOp module, std::string &kernels) {
+  for (auto binary : module.getOps<gpu::BinaryOp>()) {
+    auto object = cast<gpu::ObjectAttr>(binary.getObjects()[0]);
+    kernels += object.getObject().getValue();
+    return success();
+  }
+  return module.emitError("expected GPU kernels but found none");
 }
 
 LogicalResult moe::emitObject(ModuleOp module, const CompileOptions &options,

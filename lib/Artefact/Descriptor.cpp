@@ -108,7 +108,7 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
   llvm::json::Object descriptor{
       {"abi", int64_t(MOERT_ABI_VERSION)},
       {"name", function.getName()},
-      {"target", "cpu"},
+      {"target", input.target},
       {"instruction_set", input.instructionSet},
       {"layer", parseText(toJSONText(input.layer))},
       {"weights", input.weights ? parseText(toJSONText(*input.weights))

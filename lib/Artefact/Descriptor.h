@@ -19,6 +19,9 @@ namespace moe {
 struct DescriptorInput {
   LayerSpec layer;
   const WeightMap *weights = nullptr;
+  /// "cpu" or "cuda".
+  std::string target;
+  /// LLVM's name of the CPU, or the GPU's architecture.
   std::string instructionSet;
   std::optional<int64_t> staticTokens, maxTokens;
 };

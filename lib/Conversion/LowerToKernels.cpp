@@ -206,7 +206,9 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
   createGenerator(ModuleOp module) {
     if (target == "cpu")
       return createCPUGenerator(module, cpu);
-    return llvm::createStringError("expected target 'cpu' but got '" +
+    if (target == "cuda")
+      return createCUDAGenerator(module, chip);
+    return llvm::createStringError("expected target 'cpu' or 'cuda' but got '" +
                                    target + "'");
   }
 

@@ -172,8 +172,11 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   Block *body = function.addEntryBlock();
   b.setInsertionPointToStart(body);
   llvm::StringMap<Value> inputs;
-  for (auto [name, argument] : llvm::zip_equal(names, body->getArguments()))
+  for (auto [name, argument] : llvm::zip_equal(names, body->getArguments())) {
     inputs[name] = argument;
+    // Printed IR calls it by its name.
+    argument.setLoc(NameLoc::get(b.getStringAttr(name), loc));
+  }
   auto input = [&](StringRef name) { return inputs.lookup(name); };
   // Layers without a gate name their first weights w1 and so on.
   bool gated = spec.activation.isGated();
@@ -201,6 +204,43 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
 //===----------------------------------------------------------------------===//
 // IR to description
 //===----------------------------------------------------------------------===//
+
+void moe::nameLayerArguments(LayerOp layer) {
+  auto function = layer->getParentOfType<func::FuncOp>();
+  bool gated = layer.getActivation().isGated();
+  const std::pair<Value, StringRef> operands[] = {
+      {layer.getHiddenStates(), "hidden_states"},
+      {layer.getRouterWeight(), "router_weight"},
+      {layer.getRouterBias(), "router_bias"},
+      {layer.getCorrectionBias(), "correction_bias"},
+      {layer.getTopkIds(), "topk_ids"},
+      {layer.getTopkWeights(), "topk_weights"},
+      {layer.getW13(), gated ? "w13" : "w1"},
+      {layer.getW2(), "w2"},
+      {layer.getB13(), gated ? "b13" : "b1"},
+      {layer.getB2(), "b2"},
+      {layer.getSharedW13(), gated ? "shared_w13" : "shared_w1"},
+      {layer.getSharedW2(), "shared_w2"},
+      {layer.getSharedGate(), "shared_gate"},
+      {layer.getLatentIn(), "latent_in"},
+      {layer.getLatentOut(), "latent_out"},
+      {layer.getLogicalToPhysical(), "logical_to_physical"},
+      {layer.getReplicaCount(), "replica_count"}};
+  auto key = StringAttr::get(layer.getContext(), "moe.name");
+  auto makeName = [&](StringRef name) {
+    return StringAttr::get(layer.getContext(), name);
+  };
+  for (auto [value, name] : operands)
+    if (auto argument = dyn_cast_or_null<BlockArgument>(value))
+      if (!function.getArgAttr(argument.getArgNumber(), key))
+        function.setArgAttr(argument.getArgNumber(), key, makeName(name));
+  Operation *end = function.getFunctionBody().front().getTerminator();
+  for (OpOperand &operand : end->getOpOperands())
+    if (operand.get() == layer.getResult() &&
+        !function.getResultAttr(operand.getOperandNumber(), key))
+      function.setResultAttr(operand.getOperandNumber(), key,
+                             makeName("output"));
+}
 
 FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
   if (layer.getQuantAttr())

@@ -9,6 +9,7 @@
 #include "moe-mlir/Pipelines/Pipelines.h"
 
 #include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "moe-mlir/Codegen/CUDA/Lowering.h"
 #include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Transforms/Passes.h"
 
@@ -16,6 +17,7 @@
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
+using namespace moe;
 
 void moe::buildSchedulePipeline(OpPassManager &pm,
                                 const SchedulePipelineOptions &options) {
@@ -44,6 +46,7 @@ void moe::buildKernelPipeline(OpPassManager &pm,
   LowerToKernelsOptions kernels;
   kernels.target = options.target;
   kernels.cpu = options.cpu;
+  kernels.chip = options.chip;
   pm.addPass(createLowerToKernels(kernels));
   // Kernels declare their buffers themselves: their declarations are proven
   // too.
@@ -54,13 +57,40 @@ void moe::buildKernelPipeline(OpPassManager &pm,
   pm.addPass(createScheduleVerify());
 }
 
-llvm::Error moe::buildRuntimePipeline(OpPassManager &pm,
-                                      const CompilePipelineOptions &options) {
+llvm::Error moe::buildGPUKernelPipeline(OpPassManager &pm,
+                                        const CompilePipelineOptions &options,
+                                        StringRef format) {
+  llvm::Expected<codegen::cuda::Target> target =
+      codegen::cuda::Target::parse(options.chip);
+  if (!target)
+    return target.takeError();
+  codegen::cuda::buildKernelLoweringPipeline(pm, *target);
+  codegen::cuda::CompileKernelsOptions compile;
+  compile.chip = options.chip;
+  compile.format = format.str();
+  pm.addPass(codegen::cuda::createCompileKernels(compile));
+  return llvm::Error::success();
+}
+
+/// Adds what takes the kernels of a target to the form that launches of the
+/// runtime need.
+static llvm::Error
+buildKernelCodePipeline(OpPassManager &pm,
+                        const CompilePipelineOptions &options) {
+  if (options.target == "cuda")
+    return buildGPUKernelPipeline(pm, options, "auto");
   llvm::Expected<codegen::cpu::Target> target =
       codegen::cpu::Target::parse(options.cpu);
   if (!target)
     return target.takeError();
   codegen::cpu::buildKernelEntryPipeline(pm, *target);
+  return llvm::Error::success();
+}
+
+llvm::Error moe::buildRuntimePipeline(OpPassManager &pm,
+                                      const CompilePipelineOptions &options) {
+  if (llvm::Error error = buildKernelCodePipeline(pm, options))
+    return error;
   pm.addPass(createConvertScheduleToRuntime());
   codegen::cpu::buildToLLVMPipeline(pm);
   return llvm::Error::success();

@@ -9,6 +9,7 @@
 #include "moe-mlir/Pipelines/Register.h"
 
 #include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "moe-mlir/Codegen/CUDA/Lowering.h"
 #include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
@@ -26,6 +27,7 @@ using namespace mlir;
 void moe::registerDialects(DialectRegistry &registry) {
   registry.insert<MoEDialect, schedule::ScheduleDialect>();
   codegen::cpu::registerDialects(registry);
+  codegen::cuda::registerDialects(registry);
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
       registry);
@@ -40,6 +42,7 @@ void moe::registerPasses() {
   registerTransformsPipelines();
   registerConversionPasses();
   codegen::cpu::registerMoECPUPasses();
+  codegen::cuda::registerMoECUDAPasses();
   PassPipelineRegistration<SchedulePipelineOptions>(
       "moe-schedule-pipeline",
       "moe.layer to a schedule that is proven free of races",

@@ -135,18 +135,20 @@ struct MoEExplain : moe::impl::MoEExplainBase<MoEExplain> {
           << format << "'";
       return signalPassFailure();
     }
-    if (!getOperation()->hasAttr("moe.decisions"))
-      return;
     std::optional<int64_t> tokens;
     if (numTokens >= 0)
       tokens = numTokens;
-    FailureOr<policy::Explanation> explanation =
-        explainFunction(getOperation(), tokens);
-    if (failed(explanation))
-      return signalPassFailure();
-    llvm::outs() << (format == "json" ? policy::explainJson(*explanation)
-                                      : policy::explainText(*explanation))
-                 << "\n";
+    for (auto function : getOperation().getOps<FunctionOpInterface>()) {
+      if (!function->hasAttr("moe.decisions"))
+        continue;
+      FailureOr<policy::Explanation> explanation =
+          explainFunction(function, tokens);
+      if (failed(explanation))
+        return signalPassFailure();
+      llvm::outs() << (format == "json" ? policy::explainJson(*explanation)
+                                        : policy::explainText(*explanation))
+                   << "\n";
+    }
   }
 };
 } // namespace

@@ -106,6 +106,18 @@ static SmallVector<Operation *> getPreparation(const LayerPhases &layer) {
   return preparation;
 }
 
+/// The rows of the shared experts that are this rank's own: T is their number,
+/// and not that of gathered ones.
+static Value getOwnRows(const LayerPhases &layer) {
+  SmallVector<Operation *> preparation = getPreparation(layer);
+  SharedExpertsOp shared = layer.shared;
+  if (preparation.empty())
+    return shared.getX();
+  return cast<DestinationStyleOpInterface>(preparation.front())
+      .getDpsInputs()
+      .front();
+}
+
 /// The work of a layer in the order of `order`, each on its stream.
 static SmallVector<IssuedWork> arrange(const LayerPhases &layer, Order order) {
   MLIRContext *context = layer.phases.front()->getContext();
@@ -262,8 +274,9 @@ static void remarkOn(Location loc, StringRef function,
                   .function(function);
   auto say = [&](const policy::Outcome &outcome, const std::string &when) {
     auto finish = [&](remark::detail::InFlightRemark &&out) {
-      out << policy::stringify(outcome.order).data() << when << ": "
-          << outcome.rule
+      // In one piece: every piece is shown as a remark of its own.
+      out << (std::string(policy::stringify(outcome.order)) + when + ": " +
+              outcome.rule)
           << remark::metric("order",
                             StringRef(policy::stringify(outcome.order).data()))
           << remark::metric("rule", StringRef(outcome.rule))
@@ -338,9 +351,8 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
       issue(builder, arrange(layer, decision.low.order));
       continue;
     }
-    Value x = layer.shared.getX();
     Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-    Value tokens = memref::DimOp::create(builder, loc, x, zero);
+    Value tokens = memref::DimOp::create(builder, loc, getOwnRows(layer), zero);
     Value threshold =
         arith::ConstantIndexOp::create(builder, loc, *decision.threshold);
     Value few = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ule,

@@ -8,6 +8,8 @@
 
 #include "Support/CompileFlags.h"
 
+#include "Support/Device.h"
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -28,10 +30,21 @@ static std::string listBackends() {
   return names;
 }
 
-void CompileFlags::add(CLI::App &app) {
-  const CLI::Range sizes(int64_t(1), policy::maxParallelSize);
-  const CLI::Range counts(int64_t(0), int64_t(1) << 40);
+static const CLI::Range counts(int64_t(0), int64_t(1) << 40);
 
+void CompileFlags::add(CLI::App &app) {
+  addModelLayer(app);
+  addTarget(app);
+  addSchedule(app);
+  addParallel(app);
+}
+
+void CompileFlags::addLayer(CLI::App &app) {
+  addModelLayer(app);
+  addParallel(app);
+}
+
+void CompileFlags::addModelLayer(CLI::App &app) {
   app.add_option("--layer", layer,
                  "Index of the layer in the model (default: the first MoE "
                  "layer)")
@@ -45,7 +58,9 @@ void CompileFlags::add(CLI::App &app) {
                  "bfloat16, float16 or float32 (default: the config's)")
       ->group("Layer")
       ->check(CLI::IsMember({"bfloat16", "float16", "float32"}));
+}
 
+void CompileFlags::addTarget(CLI::App &app) {
   app.add_option("--target", target,
                  "cpu, or cuda[:sm_90a] (default: cuda if a GPU answers, else "
                  "cpu)")
@@ -58,12 +73,14 @@ void CompileFlags::add(CLI::App &app) {
   app.add_option("--max-num-tokens", maxNumTokens,
                  "The most tokens per rank that a call may have")
       ->group("Target")
-      ->check(counts);
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
   app.add_option("--static-num-tokens", staticNumTokens,
                  "Compile for this number of tokens only (default: any)")
       ->group("Target")
       ->check(counts);
+}
 
+void CompileFlags::addSchedule(CLI::App &app) {
   app.add_option("--schedule", schedule,
                  "Rules that choose the order: " + listRuleSets())
       ->group("Schedule")
@@ -79,7 +96,10 @@ void CompileFlags::add(CLI::App &app) {
   app.add_flag("--monolithic-kernel", monolithicKernel,
                "Router, dispatch, experts and combine are one kernel")
       ->group("Schedule");
+}
 
+void CompileFlags::addParallel(CLI::App &app) {
+  const CLI::Range sizes(int64_t(1), policy::maxParallelSize);
   app.add_option("--tensor-parallel-size", parallel.tensorParallelSize,
                  "Tensor-parallel ranks")
       ->group("Parallel configuration")
@@ -148,6 +168,12 @@ std::string CompileFlags::finish() {
            std::to_string(*maxNumTokens) + " but got " +
            std::to_string(*staticNumTokens);
   return "";
+}
+
+std::string CompileFlags::getTarget() const {
+  if (target.empty())
+    return hasGPU() ? "cuda" : "cpu";
+  return target.substr(0, target.find(':'));
 }
 
 ModelConfigOptions CompileFlags::getModelConfigOptions() const {

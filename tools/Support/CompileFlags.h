@@ -52,9 +52,15 @@ struct CompileFlags {
   /// Adds the flags to `app`, in groups.
   void add(CLI::App &app);
 
+  /// Adds those of them that say what the layer is, not how it is compiled.
+  void addLayer(CLI::App &app);
+
   /// Checks what single flags cannot and fills in `parallel`'s enumerations;
   /// call it after parsing. A message, or "".
   std::string finish();
+
+  /// "cpu" or "cuda": what `target` says, or what this machine has.
+  std::string getTarget() const;
 
   /// What the importer needs of them.
   ModelConfigOptions getModelConfigOptions() const;
@@ -62,6 +68,12 @@ struct CompileFlags {
   /// The flags that differ from their defaults, as arguments that parse to the
   /// same values.
   std::vector<std::string> toArguments() const;
+
+private:
+  void addModelLayer(CLI::App &app);
+  void addTarget(CLI::App &app);
+  void addSchedule(CLI::App &app);
+  void addParallel(CLI::App &app);
 };
 
 /// Parses a command line. Returns an exit code if the program is to end at

@@ -8,18 +8,14 @@
 
 #include "Support/CompileFlags.h"
 #include "Support/MachineFile.h"
+#include "Support/Modules.h"
 #include "moe-mlir/Artefact/Compile.h"
-#include "moe-mlir/Import/ImportLayer.h"
+#include "moe-mlir/Codegen/CPU/Target.h"
+#include "moe-mlir/Transforms/Parallel.h"
 
-#include "mlir/IR/AsmState.h"
-#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
-#include "mlir/IR/OwningOpRef.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/SourceMgr.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -36,6 +32,9 @@ struct Options {
   std::string explain;
   std::optional<int64_t> numTokens;
   bool quiet = false;
+  /// The given flags that say which layer of a model to take, and on which rank
+  /// of which configuration: a layer in MLIR says that itself.
+  std::vector<std::string> layerFlags;
 };
 } // namespace
 
@@ -51,11 +50,10 @@ static void addOptions(CLI::App &app, Options &options) {
                  "cubin, object or shared (default: shared)")
       ->check(CLI::IsMember({"layer", "phases", "schedule", "kernels", "llvm",
                              "ptx", "cubin", "object", "shared"}));
-  app.add_option("--explain", options.explain,
-                 "Print which order was chosen, by which rule and why, instead "
-                 "of compiling: text (default) or json")
-      ->expected(0, 1)
-      ->default_str("text")
+  // With a value only after "=", so that an input may follow.
+  app.add_flag("--explain{text}", options.explain,
+               "Print which order was chosen, by which rule and why, as =text "
+               "or =json, instead of compiling")
       ->check(CLI::IsMember({"text", "json"}));
   app.add_option("--num-tokens", options.numTokens,
                  "The number of tokens that --explain explains")
@@ -74,59 +72,88 @@ static void report(const Options &options, const std::string &output) {
     std::cerr << "moe-compile: wrote " << output << "\n";
 }
 
-/// Diagnostics of the compiler as a user reads them: no IR, no stack of notes
-/// about passes.
-static void printDiagnostic(mlir::Diagnostic &diagnostic) {
-  const char *severity = "error";
-  switch (diagnostic.getSeverity()) {
-  case mlir::DiagnosticSeverity::Error:
-    break;
-  case mlir::DiagnosticSeverity::Warning:
-    severity = "warning";
-    break;
-  case mlir::DiagnosticSeverity::Note:
-    severity = "note";
-    break;
-  case mlir::DiagnosticSeverity::Remark:
-    severity = "remark";
-    break;
-  }
-  std::string where;
-  if (auto loc =
-          diagnostic.getLocation()->findInstanceOf<mlir::FileLineColLoc>())
-    where = loc.getFilename().str() + ":" + std::to_string(loc.getLine()) +
-            ":" + std::to_string(loc.getColumn()) + ": ";
-  std::cerr << "moe-compile: " << where << severity << ": " << diagnostic.str()
-            << "\n";
-  for (mlir::Diagnostic &note : diagnostic.getNotes())
-    printDiagnostic(note);
+/// What single flags cannot check: a message, or "".
+static std::string checkCombination(const Options &options) {
+  const CompileFlags &flags = options.flags;
+  if (options.explain.empty())
+    return options.numTokens ? "--num-tokens: expected --explain too" : "";
+  if (!options.emit.empty())
+    return "expected --explain or --emit but got both";
+  if (!options.output.empty())
+    return "expected --explain, which writes no file, or --output but got both";
+  if (!options.numTokens)
+    return "";
+  if (flags.staticNumTokens && *options.numTokens != *flags.staticNumTokens)
+    return "--num-tokens: expected --static-num-tokens = " +
+           std::to_string(*flags.staticNumTokens) + " but got " +
+           std::to_string(*options.numTokens);
+  if (flags.maxNumTokens && *options.numTokens > *flags.maxNumTokens)
+    return "--num-tokens: expected at most --max-num-tokens = " +
+           std::to_string(*flags.maxNumTokens) + " but got " +
+           std::to_string(*options.numTokens);
+  return "";
 }
 
 /// libmoert.so beside this program's folder, as built and as installed.
 static std::string findRuntime() {
   static int anchor;
-  llvm::SmallString<128> path(
-      llvm::sys::fs::getMainExecutable("moe-compile", &anchor));
-  llvm::sys::path::remove_filename(path);
-  llvm::sys::path::append(path, "..", "lib", "libmoert.so");
-  llvm::SmallString<128> real;
-  if (llvm::sys::fs::real_path(path, real))
-    return "";
-  llvm::sys::path::remove_filename(real);
-  llvm::sys::path::append(real, "libmoert.so");
-  return real.str().str();
+  const std::string program =
+      llvm::sys::fs::getMainExecutable("moe-compile", &anchor);
+  for (const char *folder : {"lib", MOE_INSTALL_LIBDIR}) {
+    llvm::SmallString<128> path(program), real;
+    llvm::sys::path::remove_filename(path);
+    llvm::sys::path::append(path, "..", folder, "libmoert.so");
+    if (llvm::sys::fs::real_path(path, real))
+      continue;
+    llvm::sys::path::remove_filename(real);
+    llvm::sys::path::append(real, "libmoert.so");
+    return real.str().str();
+  }
+  return "";
+}
+
+/// True if calls exchange buffers of a fixed capacity that nobody has given.
+static bool lacksCapacity(mlir::func::FuncOp function,
+                          const CompileOptions &compile) {
+  auto layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  mlir::FailureOr<policy::ParallelConfig> config = getParallelConfig(
+      layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
+  return mlir::succeeded(config) &&
+         policy::derive(*config, getLayerTraits(layer)).properties.transport ==
+             policy::Transport::FixedCapacityAllToAll &&
+         !compile.maxTokens && !function->hasAttr("moe.max_num_tokens");
+}
+
+/// Explains the schedule of the module's layer.
+static mlir::FailureOr<policy::Explanation>
+explain(mlir::ModuleOp module, const CompileOptions &compile,
+        std::optional<int64_t> tokens) {
+  // With its kernels a layer's workspace is known. What has no kernels on this
+  // target is explained without.
+  mlir::OwningOpRef<mlir::ModuleOp> copy = module.clone();
+  mlir::FailureOr<policy::Explanation> explanation;
+  {
+    mlir::ScopedDiagnosticHandler quiet(
+        module.getContext(), [](mlir::Diagnostic &diagnostic) {
+          return mlir::success(diagnostic.getSeverity() ==
+                               mlir::DiagnosticSeverity::Error);
+        });
+    explanation = compileAndExplain(*copy, Form::Kernels, compile, tokens);
+  }
+  if (mlir::failed(explanation))
+    explanation = compileAndExplain(module, Form::Schedule, compile, tokens);
+  return explanation;
 }
 
 /// Compiles what is read from the input file.
 static int run(Options &options) {
   if (std::string error = options.flags.finish(); !error.empty())
     return fail(error, BadUsage);
+  if (std::string error = checkCombination(options); !error.empty())
+    return fail(error, BadUsage);
   const CompileFlags &flags = options.flags;
-  if (flags.target.rfind("cuda", 0) == 0)
-    return fail("--target " + flags.target +
-                    " needs the CUDA back end, which this build does not have",
-                Failed);
-  if (options.emit == "ptx" || options.emit == "cubin")
+  const std::string target = flags.getTarget();
+  if (target == "cpu" && (options.emit == "ptx" || options.emit == "cubin"))
     return fail("--emit " + options.emit +
                     ": needs --target cuda; target cpu has layer, phases, "
                     "schedule, kernels, llvm, object and shared",
@@ -135,38 +162,31 @@ static int run(Options &options) {
   mlir::DialectRegistry registry;
   mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
   prepareContext(context);
-  context.getDiagEngine().registerHandler(
-      [](mlir::Diagnostic &diagnostic) { printDiagnostic(diagnostic); });
-
-  auto buffer = llvm::MemoryBuffer::getFile(options.input);
-  if (!buffer)
-    return fail("cannot read '" + options.input +
-                    "': " + buffer.getError().message(),
-                BadUsage);
+  printDiagnostics(context, "moe-compile");
 
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::optional<ModelLayer> model;
+  Outcome read;
   if (llvm::sys::path::extension(options.input) == ".mlir") {
-    llvm::SourceMgr sources;
-    sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-    module = mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
-    if (!module)
-      return BadUsage;
+    if (!options.layerFlags.empty())
+      return fail(options.layerFlags.front() + ": '" + options.input +
+                      "' is one layer of one configuration; expected a "
+                      "config.json with this flag",
+                  BadUsage);
+    read = parseModule(options.input, context, ValueNames::Drop, module);
   } else {
-    Result<ModelLayer> parsed =
-        readModelConfig(options.input, flags.getModelConfigOptions());
-    if (!parsed)
-      return fail(parsed.error(), BadUsage);
-    model = std::move(*parsed);
-    for (const std::string &warning : model->warnings)
-      std::cerr << "moe-compile: warning: " << warning << "\n";
-    module = mlir::ModuleOp::create(mlir::UnknownLoc::get(&context));
-    if (mlir::failed(buildLayerFunction(*module, model->spec, flags.parallel,
-                                        model->sequenceParallel)))
-      return BadUsage;
+    model.emplace();
+    read = importConfig(options.input, flags, context, "moe-compile", *model,
+                        module);
+  }
+  if (!read) {
+    if (!read.message().empty())
+      std::cerr << "moe-compile: " << read.message() << "\n";
+    return read.exitCode();
   }
 
   CompileOptions compile;
+  compile.target = target;
   compile.cpu = flags.cpu;
   compile.ruleSet = flags.schedule;
   compile.threshold = flags.threshold;
@@ -176,7 +196,7 @@ static int run(Options &options) {
   compile.maxTokens = flags.maxNumTokens;
   // Rule set auto works with what `moe-run --calibrate` measured here, if it
   // did.
-  std::string machine = getMachineFile("cpu");
+  std::string machine = getMachineFile(target);
   if (llvm::sys::fs::exists(machine))
     compile.machine = machine;
   compile.weights = model ? &model->weights : nullptr;
@@ -185,41 +205,54 @@ static int run(Options &options) {
   if (mlir::failed(function))
     return BadUsage;
   std::string name = function->getName().str();
+  if (auto cpu = codegen::cpu::Target::parse(flags.cpu); !cpu)
+    return fail("--cpu: " + llvm::toString(cpu.takeError()), BadUsage);
 
-  if (!options.explain.empty()) {
+  const bool explains = !options.explain.empty();
+  Form form = options.emit.empty() ? Form::Shared : *parseForm(options.emit);
+  const bool unbounded = lacksCapacity(*function, compile);
+  if (unbounded && explains)
+    // The decision is the same whatever the capacity is.
+    compile.maxTokens = 1;
+  else if (unbounded && form != Form::Layer)
+    return fail("expected --max-num-tokens: the exchange of the all2all "
+                "backend has a fixed capacity",
+                BadUsage);
+  // What is wrong with the input shows in its phases.
+  if (explains || form != Form::Layer)
+    if (mlir::OwningOpRef<mlir::ModuleOp> phases = module->clone();
+        mlir::failed(compileTo(*phases, Form::Phases, compile)))
+      return BadUsage;
+
+  if (explains) {
     mlir::FailureOr<policy::Explanation> explanation =
-        compileAndExplain(*module, Form::Schedule, compile, options.numTokens);
+        explain(*module, compile, options.numTokens);
     if (mlir::failed(explanation))
       return Failed;
+    if (unbounded)
+      explanation->workspaceBytes = std::nullopt;
     std::cout << (options.explain == "json" ? policy::explainJson(*explanation)
                                             : policy::explainText(*explanation))
               << "\n";
     return Done;
   }
-
-  Form form = options.emit.empty() ? Form::Shared : *parseForm(options.emit);
   if (mlir::failed(compileTo(*module, form, compile)))
     return Failed;
 
   std::string bytes;
   std::string output = options.output;
-  if (form < Form::Object) {
-    llvm::raw_string_ostream stream(bytes);
-    mlir::OpPrintingFlags printing;
-    printing.printNameLocAsPrefix();
-    module->print(stream, printing);
-    stream << "\n";
-    if (output.empty() || output == "-") {
-      std::cout << bytes;
-      return Done;
-    }
+  if (form == Form::PTX || form == Form::Cubin) {
+    if (mlir::failed(emitGPUKernels(*module, bytes)))
+      return Failed;
+  } else if (form < Form::Object) {
+    bytes = printModule(*module);
   } else {
     llvm::SmallVector<char> object;
     if (mlir::failed(emitObject(*module, compile, object)))
       return Failed;
-    if (output.empty())
-      output = name + (form == Form::Object ? ".moe.o" : ".moe.so");
     if (form == Form::Shared) {
+      if (output.empty())
+        output = name + ".moe.so";
       if (llvm::Error error = linkShared(object, output, findRuntime()))
         return fail(llvm::toString(std::move(error)), Failed);
       report(options, output);
@@ -227,8 +260,15 @@ static int run(Options &options) {
     }
     bytes.assign(object.begin(), object.end());
   }
+  const bool isText = form != Form::Cubin && form != Form::Object;
+  if (isText && (output.empty() || output == "-")) {
+    std::cout << bytes;
+    return Done;
+  }
+  if (output.empty())
+    output = name + (form == Form::Cubin ? ".moe.cubin" : ".moe.o");
   if (llvm::Error error = writeFile(output, bytes))
-    return fail(llvm::toString(std::move(error)), Failed);
+    return fail("cannot write " + llvm::toString(std::move(error)), Failed);
   report(options, output);
   return Done;
 }
@@ -242,5 +282,9 @@ int main(int argc, char **argv) {
   addOptions(app, options);
   if (std::optional<int> code = parse(app, argc, argv))
     return *code;
+  for (const CLI::Option *option : app.get_options())
+    if (option->count() && (option->get_group() == "Layer" ||
+                            option->get_group() == "Parallel configuration"))
+      options.layerFlags.push_back(option->get_name());
   return run(options);
 }

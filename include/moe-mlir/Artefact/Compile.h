@@ -28,12 +28,27 @@
 namespace moe {
 
 /// What a compilation can stop at, in the order of the levels.
-enum class Form { Layer, Phases, Schedule, Kernels, LLVM, Object, Shared };
+enum class Form {
+  Layer,
+  Phases,
+  Schedule,
+  Kernels,
+  PTX,
+  Cubin,
+  LLVM,
+  Object,
+  Shared
+};
 
-/// "layer", "phases", "schedule", "kernels", "llvm", "object", "shared".
+/// "layer", "phases", "schedule", "kernels", "ptx", "cubin", "llvm", "object",
+/// "shared".
 std::optional<Form> parseForm(llvm::StringRef name);
 
 struct CompileOptions {
+  /// "cpu" or "cuda".
+  std::string target = "cpu";
+  /// The architecture of target cuda.
+  std::string chip = "sm_90a";
   /// LLVM's name of the instruction set, or "host".
   std::string cpu = "host";
   std::string ruleSet = "vllm";
@@ -56,8 +71,9 @@ void prepareContext(mlir::MLIRContext &context);
 mlir::FailureOr<mlir::func::FuncOp> findLayerFunction(mlir::ModuleOp module);
 
 /// Takes `module`, at level 1, to `form`, in place. Diagnostics say what is
-/// wrong; the module is in no useful state then. With Form::Object and
-/// Form::Shared the module ends in the LLVM dialect.
+/// wrong; the module is in no useful state then. With Form::PTX and Form::Cubin
+/// the kernels end as a `gpu.binary`, with Form::Object and Form::Shared the
+/// module ends in the LLVM dialect.
 mlir::LogicalResult compileTo(mlir::ModuleOp module, Form form,
                               const CompileOptions &options);
 
@@ -66,6 +82,10 @@ mlir::LogicalResult compileTo(mlir::ModuleOp module, Form form,
 mlir::FailureOr<policy::Explanation>
 compileAndExplain(mlir::ModuleOp module, Form form,
                   const CompileOptions &options, std::optional<int64_t> tokens);
+
+/// Appends the GPU kernels of a module that `compileTo` took to Form::PTX
+/// (text) or Form::Cubin (machine code, which needs ptxas).
+mlir::LogicalResult emitGPUKernels(mlir::ModuleOp module, std::string &kernels);
 
 /// Appends the object file of a module that `compileTo(Form::Object)` made.
 mlir::LogicalResult emitObject(mlir::ModuleOp module,

@@ -33,6 +33,11 @@ buildLayerFunction(mlir::ModuleOp module, const LayerSpec &spec,
                    const policy::ParallelConfig &config,
                    bool sequenceParallelFamily);
 
+/// Gives arguments of the function that a layer takes as they are, and the
+/// result that it gives, the names that `buildLayerFunction` would give them,
+/// where they have none.
+void nameLayerArguments(LayerOp layer);
+
 /// The description of a layer in IR, as one rank without sharding sees it.
 /// Fails with a diagnostic where it has none, such as for quantized weights.
 mlir::FailureOr<LayerSpec> getLayerSpec(LayerOp layer);

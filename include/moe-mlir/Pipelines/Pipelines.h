@@ -25,7 +25,8 @@ namespace moe {
 /// `--moe-schedule` mean.
 struct SchedulePipelineOptions
     : mlir::PassPipelineOptions<SchedulePipelineOptions> {
-  Option<std::string> target{*this, "target", llvm::cl::desc("the target: cpu"),
+  Option<std::string> target{*this, "target",
+                             llvm::cl::desc("the target: cpu or cuda"),
                              llvm::cl::init("cpu")};
   Option<std::string> ruleSet{*this, "rule-set",
                               llvm::cl::desc("the rules that choose the order"),
@@ -59,8 +60,12 @@ struct SchedulePipelineOptions
 struct CompilePipelineOptions : SchedulePipelineOptions {
   Option<std::string> cpu{
       *this, "cpu",
-      llvm::cl::desc("the instruction set: host, or LLVM's name of a CPU"),
+      llvm::cl::desc("the instruction set of target cpu, and of the code that "
+                     "issues: host, or LLVM's name of a CPU"),
       llvm::cl::init("host")};
+  Option<std::string> chip{*this, "chip",
+                           llvm::cl::desc("the architecture of target cuda"),
+                           llvm::cl::init("sm_90a")};
 };
 
 /// Level 1 to verified level 5: expansion into phases, bufferization, schedule,
@@ -73,7 +78,14 @@ void buildSchedulePipeline(mlir::OpPassManager &pm,
 void buildKernelPipeline(mlir::OpPassManager &pm,
                          const CompilePipelineOptions &options);
 
-/// Verified level 7 to the LLVM dialect. Fails on an unknown instruction set.
+/// The GPU kernels of level 7 to a `gpu.binary` of `format` "ptx", "cubin" or
+/// "auto" (cubin where ptxas is found). Fails on an unknown architecture.
+llvm::Error buildGPUKernelPipeline(mlir::OpPassManager &pm,
+                                   const CompilePipelineOptions &options,
+                                   llvm::StringRef format);
+
+/// Verified level 7 to the LLVM dialect. Fails on an unknown instruction set
+/// or architecture.
 llvm::Error buildRuntimePipeline(mlir::OpPassManager &pm,
                                  const CompilePipelineOptions &options);
 

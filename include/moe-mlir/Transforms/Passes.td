@@ -11,11 +11,11 @@
 
 include "mlir/Pass/PassBase.td"
 
-def MoEExplain : Pass<"moe-explain", "::mlir::func::FuncOp"> {
+def MoEExplain : Pass<"moe-explain", "::mlir::ModuleOp"> {
   let summary = "print what was decided, by which rule, and what would change it";
   let description = [{
-    Prints the explanation of every scheduled function on standard output and
-    changes nothing. `moe-compile --explain` prints the same.
+    Prints the explanation of every scheduled function on standard output, in
+    the order of the module, and changes nothing. `moe-compile --explain` prints the same.
   }];
   let options = [
     Option<"format", "format", "std::string", "\"text\"", "text or json">,

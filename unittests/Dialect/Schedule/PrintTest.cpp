@@ -81,6 +81,19 @@ TEST_F(PrintTest, JsonSaysTheSame) {
   EXPECT_EQ(*(*steps)[4].getAsObject()->getArray("follows"),
             llvm::json::Array({2, 3}));
   EXPECT_TRUE((*steps)[0].getAsObject()->get("label")->getAsNull());
+  // What steps touch, by the numbers of buffers.
+  EXPECT_EQ(*object->getArray("buffers"),
+            llvm::json::Array({llvm::json::Object{{"id", 0},
+                                                  {"kind", "input"},
+                                                  {"name", "arg0"},
+                                                  {"type", "memref<8xf32>"}},
+                               llvm::json::Object{{"id", 1},
+                                                  {"kind", "input"},
+                                                  {"name", "arg1"},
+                                                  {"type", "memref<8xf32>"}}}));
+  EXPECT_EQ(*serial->getArray("reads"), llvm::json::Array({0}));
+  EXPECT_EQ(*serial->getArray("writes"), llvm::json::Array({1}));
+  EXPECT_TRUE(merge->getArray("reads")->empty());
 }
 
 } // namespace

@@ -12,11 +12,17 @@
 #include "moe-mlir/Codegen/CUDA/Target.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/SmallVector.h"
 #include <string>
 
 namespace moe::codegen::cuda {
+
+#define GEN_PASS_DECL
+#include "moe-mlir/Codegen/CUDA/Passes.h.inc"
+#define GEN_PASS_REGISTRATION
+#include "moe-mlir/Codegen/CUDA/Passes.h.inc"
 
 /// Registers the dialects that emitting, lowering and translating kernels need.
 void registerDialects(mlir::DialectRegistry &registry);

@@ -8,8 +8,12 @@
 
 #include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
 
+#include "moe-mlir/Dialect/Schedule/Analysis/HappensBefore.h"
+
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/AsmState.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/GraphWriter.h"
 #include <map>
@@ -166,8 +170,107 @@ void moe::schedule::printDot(FunctionOpInterface function,
   os << "}\n";
 }
 
+static StringRef getKindName(Buffer::Origin origin) {
+  switch (origin) {
+  case Buffer::Origin::Unknown:
+    return "unknown";
+  case Buffer::Origin::Input:
+    return "input";
+  case Buffer::Origin::Inout:
+    return "inout";
+  case Buffer::Origin::Output:
+    return "output";
+  case Buffer::Origin::Workspace:
+    return "workspace";
+  case Buffer::Origin::Allocation:
+    return "allocation";
+  case Buffer::Origin::Stack:
+    return "stack";
+  case Buffer::Origin::Global:
+    return "global";
+  case Buffer::Origin::Constant:
+    return "constant";
+  case Buffer::Origin::Slot:
+    return "slot";
+  }
+  llvm_unreachable("all origins are listed");
+}
+
+namespace {
+/// The buffers that steps touch, numbered as they are met.
+class StepBuffers {
+public:
+  explicit StepBuffers(FunctionOpInterface function)
+      : order(function),
+        names(function, OpPrintingFlags().printNameLocAsPrefix()) {
+    for (const Work &work : order.getWork()) {
+      if (!work.run)
+        continue;
+      for (const Access &access : work.accesses) {
+        ids.insert(access.view.buffer);
+        if (access.reads)
+          reads[work.run].insert(access.view.buffer);
+        if (access.writes)
+          writes[work.run].insert(access.view.buffer);
+      }
+    }
+  }
+
+  llvm::json::Array list() {
+    llvm::json::Array list;
+    for (auto [id, index] : llvm::enumerate(ids)) {
+      const Buffer &buffer = order.getBuffers()[index];
+      llvm::json::Value type = nullptr;
+      if (buffer.root) {
+        std::string text;
+        llvm::raw_string_ostream(text) << buffer.root.getType();
+        type = text;
+      }
+      list.push_back(llvm::json::Object{{"id", int64_t(id)},
+                                        {"kind", getKindName(buffer.origin)},
+                                        {"name", getName(buffer)},
+                                        {"type", std::move(type)}});
+    }
+    return list;
+  }
+
+  llvm::json::Array listReads(Operation *step) { return list(reads[step]); }
+  llvm::json::Array listWrites(Operation *step) { return list(writes[step]); }
+
+private:
+  using BufferSet = llvm::SetVector<BufferId>;
+
+  llvm::json::Array list(const BufferSet &touched) {
+    llvm::json::Array list;
+    for (auto [id, index] : llvm::enumerate(ids))
+      if (touched.contains(index))
+        list.push_back(int64_t(id));
+    return list;
+  }
+
+  std::string getName(const Buffer &buffer) {
+    if (buffer.slot)
+      return buffer.slot.getName().str();
+    if (buffer.symbol)
+      return buffer.symbol.str();
+    if (!buffer.root)
+      return buffer.getDisplayName();
+    std::string name;
+    llvm::raw_string_ostream os(name);
+    buffer.root.printAsOperand(os, names);
+    return name.substr(1);
+  }
+
+  HappensBefore order;
+  AsmState names;
+  BufferSet ids;
+  llvm::DenseMap<Operation *, BufferSet> reads, writes;
+};
+} // namespace
+
 llvm::json::Value moe::schedule::toJson(FunctionOpInterface function) {
   Steps graph(function);
+  StepBuffers buffers(function);
   llvm::json::Array steps;
   for (auto [id, step] : llvm::enumerate(graph.steps)) {
     llvm::json::Value label = nullptr;
@@ -181,9 +284,12 @@ llvm::json::Value moe::schedule::toJson(FunctionOpInterface function) {
                            {"ops", llvm::json::Array(getOps(step.op))},
                            {"path", llvm::json::Array(step.path)},
                            {"follows", llvm::json::Array(step.follows)},
-                           {"waits", llvm::json::Array(step.waits)}});
+                           {"waits", llvm::json::Array(step.waits)},
+                           {"reads", buffers.listReads(step.op)},
+                           {"writes", buffers.listWrites(step.op)}});
   }
   return llvm::json::Object{{"function", function.getName().str()},
                             {"streams", llvm::json::Array(graph.streams)},
+                            {"buffers", buffers.list()},
                             {"steps", std::move(steps)}};
 }

@@ -23,12 +23,17 @@ void printDot(mlir::FunctionOpInterface function, llvm::raw_ostream &os);
 /// The same as data:
 ///
 /// {"function": name, "streams": [name, ...],
+///  "buffers": [{"id": 0, "kind": text,      input, inout, output, slot, ...
+///               "name": text,               as printed IR calls it
+///               "type": text or null}, ...],
 ///  "steps": [{"id": 0, "kind": "run" or "mark", "stream": name,
 ///             "label": text or null,
 ///             "ops": [op name, ...],        what the run's body holds
 ///             "path": [text, ...],          the branches and loops around it
 ///             "follows": [id, ...],         program order on the stream
-///             "waits": [id, ...]}, ...]}    events
+///             "waits": [id, ...],           events
+///             "reads": [buffer id, ...],
+///             "writes": [buffer id, ...]}, ...]}
 ///
 /// A step that follows a branch follows the last step of each arm.
 llvm::json::Value toJson(mlir::FunctionOpInterface function);

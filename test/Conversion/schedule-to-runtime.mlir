@@ -1,0 +1,191 @@
+// RUN: moe-opt %s --split-input-file --moe-cpu-add-kernel-entries --convert-schedule-to-runtime \
+// RUN:   --reconcile-unrealized-casts --cse --verify-diagnostics | FileCheck %s
+
+// The artefact's interface: a function that checks the call and issues the
+// schedule, one that says how many bytes the workspace needs, and the symbol that
+// the runtime looks for.
+module attributes {moe.descriptor = "{\"abi\": 1}"} {
+func.func @kernel(%block: index, %x: memref<?x4xf32>, %y: memref<?x4xf32>) attributes {schedule.kernel} {
+  return
+}
+
+// The size is the affine form of this rank's tokens and all ranks' tokens.
+// CHECK-LABEL: llvm.func @layer_workspace_size(
+// CHECK-SAME:    %[[T:.*]]: i64, %[[N:.*]]: i64) -> i64
+// CHECK:         %[[FIXED:.*]] = llvm.mlir.constant(1024 : i64) : i64
+// CHECK-NEXT:    %[[PER_TOKEN:.*]] = llvm.mlir.constant(256 : i64) : i64
+// CHECK-NEXT:    %[[A:.*]] = llvm.mul %[[T]], %[[PER_TOKEN]]
+// CHECK-NEXT:    %[[B:.*]] = llvm.add %[[FIXED]], %[[A]]
+// CHECK-NEXT:    %[[PER_TOTAL:.*]] = llvm.mlir.constant(512 : i64) : i64
+// CHECK-NEXT:    %[[C:.*]] = llvm.mul %[[N]], %[[PER_TOTAL]]
+// CHECK-NEXT:    %[[D:.*]] = llvm.add %[[B]], %[[C]]
+// CHECK:         llvm.return %[[D]] : i64
+
+// A refused call ends with the runtime's status before anything is enqueued.
+// CHECK-LABEL: llvm.func @layer_run(
+// CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr) -> i32
+// CHECK:         %[[SIGNATURE:.*]] = llvm.mlir.addressof @layer_signature : !llvm.ptr
+// CHECK:         %[[STATUS:.*]] = llvm.call @moert_call_begin(%[[CALL]], %[[SIGNATURE]]) : (!llvm.ptr, !llvm.ptr) -> i32
+// CHECK:         %[[SUCCESS:.*]] = llvm.mlir.constant(0 : i32) : i32
+// CHECK:         %[[ACCEPTED:.*]] = llvm.icmp "eq" %[[STATUS]], %[[SUCCESS]] : i32
+// CHECK-NEXT:    cf.cond_br %[[ACCEPTED]], ^[[BODY:.*]], ^[[REFUSED:.*]]
+
+// A tensor starts at its data plus its byte offset.
+// CHECK:       ^[[BODY]]:
+// CHECK:         %[[INPUTS_AT:.*]] = llvm.getelementptr %[[CALL]][0, 3]
+// CHECK-NEXT:    %[[INPUTS:.*]] = llvm.load %[[INPUTS_AT]]
+// CHECK:         %[[INPUT_AT:.*]] = llvm.getelementptr %[[INPUTS]][0]
+// CHECK-NEXT:    %[[INPUT:.*]] = llvm.load %[[INPUT_AT]]
+// CHECK:         %[[DATA_AT:.*]] = llvm.getelementptr %[[INPUT]][0, 0]
+// CHECK-NEXT:    %[[DATA:.*]] = llvm.load %[[DATA_AT]]
+// CHECK-NEXT:    %[[OFFSET_AT:.*]] = llvm.getelementptr %[[INPUT]][0, 7]
+// CHECK-NEXT:    %[[OFFSET:.*]] = llvm.load %[[OFFSET_AT]]
+// CHECK-NEXT:    llvm.getelementptr %[[DATA]][%[[OFFSET]]] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+
+// A slice starts where its slot's affine offset says.
+// CHECK:         %[[TOTAL:.*]] = llvm.call @moert_call_total_tokens(%[[CALL]]) : (!llvm.ptr) -> i64
+// CHECK:         %[[BY_TOKENS:.*]] = llvm.mul
+// CHECK-NEXT:    %[[SUM:.*]] = llvm.add
+// CHECK:         %[[BY_TOTAL:.*]] = llvm.mul
+// CHECK-NEXT:    %[[SLOT:.*]] = llvm.add %[[SUM]], %[[BY_TOTAL]]
+// CHECK-NEXT:    llvm.getelementptr %{{.*}}[%[[SLOT]]] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+
+// Streams are numbered: compute, aux, then communicators in the order of their
+// first use. Waits come before the launches of a run, its event after them. A
+// launch without a label has the run's.
+// CHECK:         %[[FORK:.*]] = llvm.call @moert_event_record(%[[CALL]], %[[SUCCESS]])
+// CHECK:         %[[EP:.*]] = llvm.mlir.constant(2 : i32) : i32
+// CHECK-NEXT:    llvm.call @moert_stream_wait(%[[CALL]], %[[EP]], %[[FORK]])
+// CHECK:         %[[KERNEL:.*]] = llvm.mlir.addressof @kernel : !llvm.ptr
+// CHECK:         %[[SEND:.*]] = llvm.mlir.addressof @[[$SEND:[a-z_0-9]*]] : !llvm.ptr
+// CHECK:         llvm.call @moert_launch(%[[CALL]], %[[EP]], %[[KERNEL]], %[[SEND]], %{{.*}}, %{{.*}}, %{{.*}})
+// CHECK-NEXT:    %[[SENT:.*]] = llvm.call @moert_event_record(%[[CALL]], %[[EP]])
+// CHECK:         %[[AUX:.*]] = llvm.mlir.constant(1 : i32) : i32
+// CHECK-NEXT:    llvm.call @moert_stream_wait(%[[CALL]], %[[AUX]], %[[FORK]])
+// CHECK-NEXT:    llvm.call @moert_stream_wait(%[[CALL]], %[[AUX]], %[[SENT]])
+// CHECK:         %[[NAMED:.*]] = llvm.mlir.addressof @[[$NAMED:[a-z_0-9]*]] : !llvm.ptr
+// CHECK:         llvm.call @moert_launch(%[[CALL]], %[[AUX]], %[[KERNEL]], %[[NAMED]],
+// CHECK-NEXT:    %[[DONE:.*]] = llvm.call @moert_event_record(%[[CALL]], %[[AUX]])
+// CHECK:         %[[TP:.*]] = llvm.mlir.constant(3 : i32) : i32
+// CHECK-NEXT:    llvm.call @moert_stream_wait(%[[CALL]], %[[TP]], %[[DONE]])
+// CHECK-NEXT:    llvm.call @moert_stream_wait(%[[CALL]], %[[SUCCESS]], %[[DONE]])
+// CHECK:         llvm.call @moert_launch(%[[CALL]], %[[SUCCESS]], %[[KERNEL]],
+// CHECK-NOT:     llvm.call
+// CHECK:         %[[END:.*]] = llvm.call @moert_call_end(%[[CALL]]) : (!llvm.ptr) -> i32
+// CHECK-NEXT:    llvm.return %[[END]] : i32
+// CHECK:       ^[[REFUSED]]:
+// CHECK-NEXT:    llvm.return %[[STATUS]] : i32
+
+// The signature has what the runtime checks: names, sizes with -1 for tokens and
+// -2 for this rank's experts, and the bound.
+// CHECK-LABEL: llvm.mlir.global private constant @layer_signature()
+// CHECK:         llvm.mlir.constant(64 : i64) : i64
+// CHECK:         llvm.mlir.addressof @layer_workspace_size : !llvm.ptr
+// CHECK-LABEL: llvm.mlir.global private constant @layer_signature_inputs_dims_0() {{.*}} : !llvm.array<2 x i64>
+// CHECK:         llvm.mlir.constant(-1 : i64) : i64
+// CHECK:         llvm.mlir.constant(4 : i64) : i64
+// CHECK-LABEL: llvm.mlir.global private constant @layer_signature_inputs_dims_1() {{.*}} : !llvm.array<3 x i64>
+// CHECK:         llvm.mlir.constant(-2 : i64) : i64
+// CHECK:       "hidden_states\00"
+// CHECK:       "argument 1\00"
+// CHECK:       "output\00"
+// CHECK:       @[[$SEND]]("send\00")
+// CHECK:       @[[$NAMED]]("named\00")
+// CHECK:       llvm.mlir.global external constant @moert_artefact()
+// CHECK:       ("{\22abi\22: 1}\00")
+func.func @layer(%x: memref<?x4xf32> {moe.name = "hidden_states"}, %w: memref<?x4x4xbf16>,
+                 %y: memref<?x4xf32> {bufferize.result, moe.name = "output"}, %bytes: memref<?xi8> {schedule.workspace})
+    attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256 + n * 512 + 1024)>, moe.max_num_tokens = 64} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %t = memref.dim %x, %c0 : memref<?x4xf32>
+  %n = schedule.total_tokens : index
+  %ws = schedule.workspace %bytes(%t, %n) slots [
+    #schedule.slot<"a", offset = (t, n) -> (0), size = (t, n) -> (t * 256)>,
+    #schedule.slot<"b", offset = (t, n) -> (t * 256 + n * 256 + 1024), size = (t, n) -> (n * 256)>
+  ] : memref<?xi8>
+  %a = schedule.slice %ws["a"](%t) : memref<?x4xf32>
+  %b = schedule.slice %ws["b"](%n) : memref<?x4xf32>
+  %fork = schedule.mark on(compute)
+  %sent = schedule.run on(comm "ep") after(%fork) label("send") {
+    schedule.launch @kernel grid(%t) reads(%x : memref<?x4xf32>) writes(%b : memref<?x4xf32>)
+  } -> !schedule.event
+  %done = schedule.run on(aux) after(%fork, %sent) label("shared") {
+    schedule.launch @kernel grid(%c1) label("named") reads(%b : memref<?x4xf32>) writes(%a : memref<?x4xf32>)
+  } -> !schedule.event
+  schedule.run on(comm "tp") after(%done) {}
+  schedule.run on(compute) after(%done) label("merge") {
+    %rows = memref.dim %a, %c0 : memref<?x4xf32>
+    schedule.launch @kernel grid(%rows) reads(%a : memref<?x4xf32>) writes(%y : memref<?x4xf32>)
+  }
+  return
+}
+}
+
+// -----
+
+// Events stay in the arm that they are recorded in, and the branch is none of the
+// pass's business. Without a workspace its size is 0. Two layers in one module are
+// no artefact; what issues no work stays.
+func.func @kernel(%block: index, %x: memref<4xf32>, %y: memref<4xf32>) attributes {schedule.kernel} {
+  return
+}
+// CHECK-LABEL: llvm.func @branch_workspace_size(
+// CHECK-NEXT:    %[[ZERO:.*]] = llvm.mlir.constant(0 : i64) : i64
+// CHECK-NEXT:    llvm.return %[[ZERO]]
+// CHECK-LABEL: llvm.func @branch_run(
+// CHECK:         scf.if
+// CHECK:           %[[FORK:.*]] = llvm.call @moert_event_record
+// CHECK:           llvm.call @moert_stream_wait(%{{.*}}, %{{.*}}, %[[FORK]])
+// CHECK:           llvm.call @moert_launch
+// CHECK:         } else {
+// CHECK-NOT:       {{moert_event_record|moert_stream_wait}}
+// CHECK:           llvm.call @moert_launch
+// CHECK:         llvm.call @moert_call_end
+func.func @branch(%x: memref<4xf32>, %y: memref<4xf32> {bufferize.result}) {
+  %c1 = arith.constant 1 : index
+  %n = schedule.total_tokens : index
+  %few = arith.cmpi ule, %n, %c1 : index
+  scf.if %few {
+    %fork = schedule.mark on(compute)
+    %done = schedule.run on(aux) after(%fork) {
+      schedule.launch @kernel grid(%c1) reads(%x : memref<4xf32>) writes(%y : memref<4xf32>)
+    } -> !schedule.event
+    schedule.run on(compute) after(%done) {}
+  } else {
+    schedule.run on(compute) {
+      schedule.launch @kernel grid(%c1) reads(%x : memref<4xf32>) writes(%y : memref<4xf32>)
+    }
+  }
+  return
+}
+// CHECK-LABEL: llvm.func @second_run(
+func.func @second(%x: memref<4xf32>, %y: memref<4xf32> {bufferize.result}) {
+  %c1 = arith.constant 1 : index
+  schedule.run on(compute) {
+    schedule.launch @kernel grid(%c1) reads(%x : memref<4xf32>) writes(%y : memref<4xf32>)
+  }
+  return
+}
+// CHECK-NOT:   @moert_artefact
+// CHECK:       func.func @no_work(
+func.func @no_work(%x: memref<4xf32>) {
+  return
+}
+
+// -----
+
+// What the runtime hands over is row-major.
+// expected-error @below {{'func.func' op expected arguments that are row-major buffers but got 'memref<4xf32, strided<[2]>>'}}
+func.func @strided(%x: memref<4xf32, strided<[2]>>) {
+  schedule.run on(compute) {}
+  return
+}
+
+// -----
+
+// expected-error @below {{'func.func' op expected arguments that are row-major buffers but got 'index'}}
+func.func @scalar(%x: index) {
+  schedule.run on(compute) {}
+  return
+}
