@@ -11,12 +11,12 @@
 // and checks on a GPU:
 //
 //   cuda_gemm FOLDER <<< 'op=up T=512 K=2048 N=768 E=128 top=8
-//   tile=64,128,6,1,1,2'
+//   tile=64,32,128,4,1,1,2'
 //
 // op     dense (y [T, N]), up (gather, gates and ups, activation; y [T * top,
 //        N]) or down (y [T * top, N])
-// tile   rows, weights, stages, consumers, swapped, resident blocks; without
-//        it, what the compiler chooses
+// tile   rows, row step, weights, stages, consumers, swapped, resident blocks;
+//        without it, what the compiler chooses
 // Others: dtype=bf16|f16, out=bf16|f16|f32, act=silu|gelu|relu2|..., gated=0|1,
 // interleaved=0|1, bias=0|1, scale=0|1 (of rows).
 //
@@ -26,12 +26,16 @@
 
 #include "moe-mlir/Codegen/CUDA/Lowering.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -179,7 +183,8 @@ func::FuncOp emitCase(ModuleOp module, const Case &settings, StringRef name,
     fields[i].getAsInteger(10, value);
     return value;
   };
-  tile = {field(0), field(1), field(2), field(3), field(4) != 0, field(5)};
+  tile = {field(0), field(1),      field(2), field(3),
+          field(4), field(5) != 0, field(6)};
   launchGemm(emission, op, op, gemm, tile);
   return function;
 }

@@ -9,6 +9,7 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_CUDA_EXPR_H
 #define MOE_MLIR_LIB_CODEGEN_CUDA_EXPR_H
 
+#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Value.h"
 #include "llvm/ADT/SmallVector.h"

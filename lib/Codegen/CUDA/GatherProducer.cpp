@@ -22,35 +22,40 @@ static constexpr int64_t kChunks = kPanelRowBytes / kChunkBytes;
 
 void GatherProducer::begin(const OutputTile &tile) {
   sources.clear();
-  bytes.clear();
+  count = tile.endRow - tile.firstRow;
+  int64_t chunksOfRow = rows.type.getDimSize(1) / kChunk;
   Expr thread = k.thread() % kWarpgroup;
   for (int64_t turn = 0; turn < tileRows; turn += kRowsAtOnce) {
     Expr row = tile.firstRow + thread / kChunks + turn;
-    Expr isRow = row < tile.endRow;
     Expr source = k.loadRaw(sourceRows, {min(row, tile.endRow - 1)});
-    sources.push_back(k.address(rows, {source, thread % kChunks * kChunk}));
-    bytes.push_back(k.select(isRow, k.i32(kChunkBytes), k.i32(0)));
+    sources.push_back(source * chunksOfRow + thread % kChunks);
   }
 }
 
 void GatherProducer::load(Expr step, Expr panel, Expr barrier) {
-  Expr thread = k.thread() % kWarpgroup;
   int64_t columns = rows.type.getDimSize(1);
-  Expr element = step * kStageDepth;
-  // Within the eight rows of a swizzle a thread's row is the same every turn.
-  Expr row = thread / kChunks;
-  Expr chunk = thread % kChunks ^ row % 8;
+  Array chunks{k.array(rows).base,
+               VectorType::get(kChunk, rows.type.getElementType()),
+               {k.i32(0)}};
   Array target{panel, k.getI8Type(), {k.i32(tileRows), k.i32(kPanelRowBytes)}};
-  for (auto [turn, source, size] : llvm::enumerate(sources, bytes)) {
-    Expr here = size;
-    if (columns % kStageDepth != 0)
-      here = k.select(element + thread % kChunks * kChunk < columns, size,
-                      k.i32(0));
-    Array line{source, rows.type.getElementType(), {k.i32(columns)}};
-    Expr to = k.address(target, {row + static_cast<int64_t>(turn) * kRowsAtOnce,
-                                 chunk * kChunkBytes});
-    NVVM::CpAsyncOp::create(k, to, k.address(line, {element}), kChunkBytes,
-                            NVVM::LoadCacheModifierKind::CG, here);
+  // Within the eight rows of a swizzle a thread's row is the same every turn.
+  Expr thread = k.thread() % kWarpgroup;
+  Expr row = thread / kChunks, chunk = thread % kChunks;
+  Expr place = (chunk ^ row % 8) * kChunkBytes;
+  // Chunks beyond the end of a row are zeros; rows beyond the end of the tile
+  // are left alone, for what they hold reaches no other row.
+  Expr bytes = k.i32(kChunkBytes);
+  if (columns % kStageDepth != 0)
+    bytes = k.select(step * kStageDepth + chunk * kChunk < columns, bytes,
+                     k.i32(0));
+  for (auto [index, source] : llvm::enumerate(sources)) {
+    Expr line = row + static_cast<int64_t>(index) * kRowsAtOnce;
+    k.ifThen(line < count, [&] {
+      Expr from = k.address(chunks, {source + step * kChunks});
+      NVVM::CpAsyncOp::create(k, k.address(target, {line, place}), from,
+                              kChunkBytes, NVVM::LoadCacheModifierKind::CG,
+                              columns % kStageDepth ? Value(bytes) : Value());
+    });
   }
   NVVM::CpAsyncMBarrierArriveOp::create(k, barrier, /*noinc=*/true);
 }

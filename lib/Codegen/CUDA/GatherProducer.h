@@ -25,10 +25,10 @@ public:
                  int64_t tileRows)
       : k(k), rows(rows), sourceRows(sourceRows), tileRows(tileRows) {}
 
-  /// Looks up the rows of a tile. Those past its end will be zeros.
+  /// Looks up the rows of a tile.
   void begin(const OutputTile &tile);
-  /// Starts the copies of the k-th 64 elements of each row to `panel`, and lets
-  /// the thread arrive at `barrier` when its own are done.
+  /// Starts the copies of elements [64 * step, 64 * step + 64) of each row to
+  /// `panel`, and lets the thread arrive at `barrier` when its own are done.
   void load(Expr step, Expr panel, Expr barrier);
 
 private:
@@ -39,9 +39,9 @@ private:
   KernelBuilder &k;
   const Buffer &rows, &sourceRows;
   int64_t tileRows;
-  /// What the thread copies, for each turn of kRowsAtOnce rows: where its chunk
-  /// of a row begins, and its bytes, 0 or 16.
-  llvm::SmallVector<Expr> sources, bytes;
+  Expr count; ///< Rows of the tile.
+  /// The thread's chunk of each of its rows, counted from the buffer's first.
+  llvm::SmallVector<Expr> sources;
 };
 
 } // namespace moe::codegen::cuda

@@ -60,9 +60,10 @@ Expr GemmFinish::apply(SmallVector<Expr, 2> sums, Expr scale,
 }
 
 GemmEpilogue::GemmEpilogue(KernelBuilder &k, const GemmTile &shape,
-                           const GemmFinish &finish, const Buffer &output,
-                           Expr consumer)
-    : k(k), shape(shape), finish(finish), output(output), consumer(consumer) {}
+                           int64_t height, const GemmFinish &finish,
+                           const Buffer &output, Expr consumer)
+    : k(k), shape(shape), height(height), finish(finish), output(output),
+      consumer(consumer) {}
 
 void GemmEpilogue::store(const OutputTile &tile, ArrayRef<Expr> sums) {
   if (output.type.getElementTypeBitWidth() == 16)
@@ -77,11 +78,22 @@ void GemmEpilogue::store(const OutputTile &tile, ArrayRef<Expr> sums) {
 
 SmallVector<GemmEpilogue::Fragment> GemmEpilogue::getFragments() const {
   if (!shape.swapped)
-    return {{0, finish.getColumns(shape) / 8}};
-  SmallVector<Fragment> fragments{{0, shape.rows / 8}};
+    return {{0, 0, finish.getColumns(shape) / 8}};
+  SmallVector<Fragment> fragments{{0, 0, height / 8}};
   if (!finish.isGated())
-    fragments.push_back({1, shape.rows / 8});
+    fragments.push_back({1, 0, height / 8});
   return fragments;
+}
+
+SmallVector<GemmEpilogue::Fragment> GemmEpilogue::getPanels() const {
+  // A panel has 64 columns: swapped, those of a fragment.
+  SmallVector<Fragment> panels;
+  for (const Fragment &fragment : getFragments()) {
+    int64_t count = shape.swapped ? fragment.count : kStageDepth / 8;
+    for (int64_t first = 0; first < fragment.count; first += count)
+      panels.push_back({fragment.box, first, count});
+  }
+  return panels;
 }
 
 /// Where a thread's results are along the two sides of wgmma.
@@ -121,18 +133,16 @@ SmallVector<Expr, 2> GemmEpilogue::biasOf(const OutputTile &tile, Expr column) {
 
 void GemmEpilogue::finishBlocks(
     const OutputTile &tile, ArrayRef<Expr> sums, const Fragment &fragment,
-    int64_t first, int64_t count,
     function_ref<void(int64_t, const Results &)> take) {
-  Type element = output.type.getElementType();
-  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns());
+  // Not swapped, ups follow the gates in the same sum.
+  int64_t ups = finish.getColumns(shape) / 8;
   auto sumsOf = [&](int64_t j, int64_t h, int64_t b) {
-    SmallVector<Expr, 2> values{accumulator.get(sums[fragment.box], j, h, b)};
-    // Gates and ups are in the same thread: in two accumulators, or in the two
-    // halves of one.
+    SmallVector<Expr, 2> values{
+        WgmmaAccumulator::get(k, sums[fragment.box], j, h, b)};
     if (finish.isGated())
-      values.push_back(
-          shape.swapped ? accumulator.get(sums[1], j, h, b)
-                        : accumulator.get(sums[0], j + fragment.blocks, h, b));
+      values.push_back(shape.swapped
+                           ? WgmmaAccumulator::get(k, sums[1], j, h, b)
+                           : WgmmaAccumulator::get(k, sums[0], j + ups, h, b));
     return values;
   };
   // Scale belongs to the row and bias to the column. One of them is the same in
@@ -145,7 +155,8 @@ void GemmEpilogue::finishBlocks(
     else
       scale[h] = scaleOf(tile, rowOf(0, h, 0));
   }
-  for (int64_t j = first; j < first + count; ++j) {
+  for (int64_t i = 0; i < fragment.count; ++i) {
+    int64_t j = fragment.first + i;
     for (int64_t b : {0, 1}) {
       if (shape.swapped)
         scale[b] = scaleOf(tile, rowOf(j, 0, b));
@@ -177,24 +188,25 @@ void GemmEpilogue::storeDirectly(const OutputTile &tile, ArrayRef<Expr> sums) {
              [&] { k.store(value, output, {row, column}); });
   };
   for (const Fragment &fragment : getFragments())
-    finishBlocks(tile, sums, fragment, 0, fragment.blocks,
-                 [&](int64_t j, const Results &results) {
-                   for (int64_t h : {0, 1}) {
-                     if (!shape.swapped) {
-                       Expr pair = k.pack({results[h][0], results[h][1]});
-                       storeAt(fragment, j, h, 0, pair);
-                       continue;
-                     }
-                     for (int64_t b : {0, 1})
-                       storeAt(fragment, j, h, b, results[h][b]);
-                   }
-                 });
+    finishBlocks(tile, sums, fragment, [&](int64_t j, const Results &results) {
+      for (int64_t h : {0, 1}) {
+        if (!shape.swapped) {
+          storeAt(fragment, j, h, 0, k.pack(results[h]));
+          continue;
+        }
+        for (int64_t b : {0, 1})
+          storeAt(fragment, j, h, b, results[h][b]);
+      }
+    });
 }
 
-namespace {
 /// 64 columns of a warpgroup's results on their way: rows of 128 bytes with the
-/// chunks swizzled, so that threads that write and read meet no bank twice.
-struct StagedPanel {
+/// chunks swizzled, so that neither threads that write nor threads that read
+/// meet in a bank.
+class GemmEpilogue::StagedPanel {
+public:
+  static constexpr int64_t kChunks = kPanelRowBytes / kChunkBytes;
+
   StagedPanel(KernelBuilder &k, Expr base, int64_t rows)
       : k(k),
         memory{base, k.getI8Type(), {k.i32(rows), k.i32(kPanelRowBytes)}} {}
@@ -203,101 +215,93 @@ struct StagedPanel {
     return k.address(memory, {row, (chunk ^ row % 8) * kChunkBytes});
   }
 
+  /// Stores four matrices of 8 x 8: of the blocks j and j + 1, each with h = 0
+  /// and h = 1. Lane l says where row l mod 8 of matrix l / 8 goes.
+  void storeMatrices(int64_t j, bool isTransposed, ArrayRef<Value> matrices) {
+    Expr warp = k.warp() % (kWarpgroup / kWarpSize);
+    Expr h = k.lane() / 8 % 2, block = k.lane() / 16 + j, line = k.lane() % 8;
+    Expr along = warp * 2 + h;
+    Expr address = isTransposed ? chunk(block * 8 + line, along)
+                                : chunk(along * 8 + line, block);
+    NVVM::StMatrixOp::create(
+        k, address, matrices,
+        isTransposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+        NVVM::LdStMatrixShapeAttr::get(k.getContext(), 8, 8),
+        NVVM::LdStMatrixEltType::B16);
+  }
+
+private:
   KernelBuilder &k;
   Array memory;
 };
-} // namespace
-
-/// Stores the results of blocks j and j + 1, four matrices of 8 x 8, with
-/// stmatrix. Lane l says where row l mod 8 of matrix l / 8 goes; matrices are
-/// in the order (j, h = 0), (j, h = 1), (j + 1, h = 0), (j + 1, h = 1). `j`
-/// counts from the panel's first block.
-static void emitStoreMatrices(KernelBuilder &k, StagedPanel &panel, int64_t j,
-                              bool isTransposed, ArrayRef<Value> matrices) {
-  Expr warp = k.warp() % (kWarpgroup / kWarpSize);
-  Expr h = k.lane() / 8 % 2, block = k.lane() / 16 + j, line = k.lane() % 8;
-  Expr along = warp * 2 + h;
-  Expr address = isTransposed ? panel.chunk(block * 8 + line, along)
-                              : panel.chunk(along * 8 + line, block);
-  auto shape = NVVM::LdStMatrixShapeAttr::get(k.getContext(), 8, 8);
-  NVVM::StMatrixOp::create(k, address, matrices,
-                           isTransposed ? NVVM::MMALayout::col
-                                        : NVVM::MMALayout::row,
-                           shape, NVVM::LdStMatrixEltType::B16);
-}
 
 void GemmEpilogue::storeStaged(const OutputTile &tile, ArrayRef<Expr> sums) {
-  Type element = output.type.getElementType();
   GemmSharedMemory memory(shape);
-  int64_t rows = shape.swapped ? shape.rows : kWgmmaRows;
-  int64_t panelBytes = rows * kPanelRowBytes;
-  // A panel is a whole fragment if swapped, else 64 of its columns.
-  int64_t blocks = shape.swapped ? rows / 8 : kStageDepth / 8;
-  struct Part {
-    Fragment fragment;
-    int64_t first; ///< Block.
-    Expr row, column;
-  };
-  SmallVector<Part> parts;
-  for (const Fragment &fragment : getFragments())
-    for (int64_t first = 0; first < fragment.blocks; first += blocks) {
-      Expr begin = consumer * kWgmmaRows;
-      parts.push_back(
-          shape.swapped
-              ? Part{fragment, first, tile.firstRow,
-                     tile.column + begin + fragment.box * shape.getBoxRows()}
-              : Part{fragment, first, tile.firstRow + begin,
-                     tile.column + first * 8});
-    }
-
   Array staging = k.dynamicShared(
       memory.staging, {shape.consumers, memory.stagingBytes}, k.getI8Type());
-  Expr columns = k.dim(output, 1), barrier = consumer + 1;
+  int64_t panelBytes = getPanelRows() * kPanelRowBytes;
   size_t atOnce = memory.stagingBytes / panelBytes;
-  for (ArrayRef<Part> rest = parts; !rest.empty();
-       rest = rest.drop_front(std::min(atOnce, rest.size()))) {
-    ArrayRef<Part> now = rest.take_front(atOnce);
-    auto panelOf = [&](size_t index) {
-      int64_t offset = index * panelBytes;
-      return StagedPanel(k, k.address(staging, {consumer, k.i32(offset)}),
-                         rows);
-    };
+  SmallVector<Fragment> panels = getPanels();
+  auto panelAt = [&](size_t place) {
+    Expr offset = k.i32(static_cast<int64_t>(place) * panelBytes);
+    return StagedPanel(k, k.address(staging, {consumer, offset}),
+                       getPanelRows());
+  };
+  // Barrier 0 is for the whole block.
+  Expr barrier = consumer + 1;
+  for (size_t first = 0; first < panels.size(); first += atOnce) {
+    auto now = ArrayRef(panels).drop_front(first).take_front(atOnce);
     // What was there before has been read.
     k.barrier(barrier, kWarpgroup);
-    for (auto [index, part] : llvm::enumerate(now)) {
-      StagedPanel panel = panelOf(index);
-      SmallVector<Value, 4> matrices;
-      finishBlocks(tile, sums, part.fragment, part.first, blocks,
-                   [&](int64_t j, const Results &results) {
-                     for (const auto &pair : results) {
-                       Expr rounded = k.narrow(k.pack(pair), element);
-                       matrices.push_back(k.bitcast(rounded, k.getI32Type()));
-                     }
-                     if (matrices.size() < 4)
-                       return;
-                     emitStoreMatrices(k, panel, j - part.first - 1,
-                                       shape.swapped, matrices);
-                     matrices.clear();
-                   });
+    for (auto [place, fragment] : llvm::enumerate(now)) {
+      StagedPanel panel = panelAt(place);
+      stage(panel, tile, sums, fragment);
     }
     k.barrier(barrier, kWarpgroup);
-    // Eight threads write a line.
-    constexpr int64_t kChunks = kPanelRowBytes / kChunkBytes;
-    constexpr int64_t kElements = kChunkBytes / 2;
-    Expr thread = k.thread() % kWarpgroup;
-    Expr chunk = thread % kChunks;
-    for (auto [index, part] : llvm::enumerate(now)) {
-      StagedPanel panel = panelOf(index);
-      Expr column = part.column + chunk * kElements;
-      for (int64_t turn = 0; turn < rows; turn += kWarpgroup / kChunks) {
-        Expr line = thread / kChunks + turn;
-        Expr row = part.row + line;
-        k.ifThen((row < tile.endRow) & (column < columns), [&] {
-          Expr value = k.loadRaw(panel.chunk(line, chunk), element, kElements);
-          k.storeRaw(value, k.address(output, {row, column}));
-        });
-      }
+    for (auto [place, fragment] : llvm::enumerate(now)) {
+      StagedPanel panel = panelAt(place);
+      writeOut(panel, tile, fragment);
     }
+  }
+}
+
+void GemmEpilogue::stage(StagedPanel &panel, const OutputTile &tile,
+                         ArrayRef<Expr> sums, const Fragment &fragment) {
+  SmallVector<Value, 4> matrices;
+  finishBlocks(tile, sums, fragment, [&](int64_t j, const Results &results) {
+    for (const auto &pair : results) {
+      Expr rounded = k.narrow(k.pack(pair), output.type.getElementType());
+      matrices.push_back(k.bitcast(rounded, k.getI32Type()));
+    }
+    if (matrices.size() < 4)
+      return;
+    panel.storeMatrices(j - 1 - fragment.first, shape.swapped, matrices);
+    matrices.clear();
+  });
+}
+
+/// Eight threads write a line.
+void GemmEpilogue::writeOut(StagedPanel &panel, const OutputTile &tile,
+                            const Fragment &fragment) {
+  constexpr int64_t kElements = kChunkBytes / 2;
+  Expr own = consumer * kWgmmaRows;
+  Expr firstRow = shape.swapped ? tile.firstRow : tile.firstRow + own;
+  Expr firstColumn =
+      tile.column + (shape.swapped ? own + fragment.box * shape.getBoxRows()
+                                   : k.i32(fragment.first * 8));
+  Expr thread = k.thread() % kWarpgroup;
+  Expr chunk = thread % StagedPanel::kChunks;
+  Expr column = firstColumn + chunk * kElements;
+  Expr isColumn = column < k.dim(output, 1);
+  for (int64_t turn = 0; turn < getPanelRows();
+       turn += kWarpgroup / StagedPanel::kChunks) {
+    Expr line = thread / StagedPanel::kChunks + turn;
+    Expr row = firstRow + line;
+    k.ifThen((row < tile.endRow) & isColumn, [&] {
+      Expr value = k.loadRaw(panel.chunk(line, chunk),
+                             output.type.getElementType(), kElements);
+      k.storeRaw(value, k.address(output, {row, column}));
+    });
   }
 }
 

@@ -50,39 +50,49 @@ struct GemmFinish {
 /// an element goes through shared memory, so that whole lines are written.
 class GemmEpilogue {
 public:
-  /// `consumer` is the number of the warpgroup.
-  GemmEpilogue(KernelBuilder &k, const GemmTile &shape,
+  /// `consumer` is the number of the warpgroup; the sums are those of a tile of
+  /// `height` rows.
+  GemmEpilogue(KernelBuilder &k, const GemmTile &shape, int64_t height,
                const GemmFinish &finish, const Buffer &output, Expr consumer);
 
   /// `sums` are the warpgroup's accumulators.
   void store(const OutputTile &tile, llvm::ArrayRef<Expr> sums);
 
 private:
-  /// The sums that become 64 rows of the output by some columns or, swapped,
-  /// some rows by 64 columns. `blocks` counts the blocks of eight along the
-  /// second side of wgmma.
+  /// The sums of 64 rows of the output by some columns or, swapped, of some
+  /// rows by 64 columns: blocks of eight along the second side of wgmma.
   struct Fragment {
-    int64_t box, blocks;
+    int64_t box, first, count; ///< Of the blocks.
   };
-  /// Eight rows and columns of threads' results: [h][b], see Wgmma.h.
+  /// A thread's results in a block: [h][b], see Wgmma.h.
   using Results = std::array<std::array<Expr, 2>, 2>;
+  class StagedPanel;
 
+  /// What the warpgroup has: all of it, or in parts of one panel each.
   llvm::SmallVector<Fragment> getFragments() const;
+  llvm::SmallVector<Fragment> getPanels() const;
+  int64_t getPanelRows() const { return shape.swapped ? height : kWgmmaRows; }
+
   /// Row and column in the tile of an element of block j.
   Expr rowOf(int64_t j, int64_t h, int64_t b);
   Expr columnOf(const Fragment &fragment, int64_t j, int64_t h, int64_t b);
   Expr scaleOf(const OutputTile &tile, Expr row);
   llvm::SmallVector<Expr, 2> biasOf(const OutputTile &tile, Expr column);
-  /// Calls `take` with the results of each block of a fragment in
-  /// [first, first + count).
+  /// Calls `take` with the results of each block of a fragment.
   void finishBlocks(const OutputTile &tile, llvm::ArrayRef<Expr> sums,
-                    const Fragment &fragment, int64_t first, int64_t count,
+                    const Fragment &fragment,
                     llvm::function_ref<void(int64_t, const Results &)> take);
+
   void storeDirectly(const OutputTile &tile, llvm::ArrayRef<Expr> sums);
   void storeStaged(const OutputTile &tile, llvm::ArrayRef<Expr> sums);
+  void stage(StagedPanel &panel, const OutputTile &tile,
+             llvm::ArrayRef<Expr> sums, const Fragment &fragment);
+  void writeOut(StagedPanel &panel, const OutputTile &tile,
+                const Fragment &fragment);
 
   KernelBuilder &k;
   const GemmTile &shape;
+  int64_t height;
   const GemmFinish &finish;
   const Buffer &output;
   Expr consumer;

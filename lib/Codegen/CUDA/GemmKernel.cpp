@@ -36,15 +36,20 @@ private:
   void loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
                  Expr stage, Expr barrier);
   void consume(KernelBuilder &k, MbarrierRing &ring);
-  Exprs multiply(KernelBuilder &k, Expr stage, Expr consumer,
+  RingPosition computeTile(KernelBuilder &k, MbarrierRing &ring,
+                           const OutputTile &tile, RingPosition first,
+                           int64_t height);
+  Exprs multiply(KernelBuilder &k, Expr stage, int64_t height,
                  ArrayRef<Expr> sums, bool isFirst);
 
   Exprs forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
                     TileScheduler::Body body) const;
+  /// The number of a warpgroup that multiplies.
+  static Expr consumer(KernelBuilder &k) { return k.thread() / kWarpgroup - 1; }
   int64_t getSteps() const { return llvm::divideCeil(depth, kStageDepth); }
   /// The slot of the ring that says which tile a stage is for.
   Expr tileSlot(KernelBuilder &k, Expr stage) const;
-  Expr rowPanel(KernelBuilder &k, Expr stage) const;
+  Expr rowPanel(KernelBuilder &k, Expr stage, int64_t row = 0) const;
   Expr weightPanel(KernelBuilder &k, Expr stage, int64_t box) const;
 
   const GemmTile &shape;
@@ -101,7 +106,8 @@ GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
   if (operands.sourceRows)
     x = launch.read(operands.x);
   else
-    x = launch.readTiles(operands.x, {shape.rows, kStageDepth}, kPanelRowBytes);
+    x = launch.readTiles(operands.x, {shape.rowStep, kStageDepth},
+                         kPanelRowBytes);
   Value view = operands.weights;
   SmallVector<int64_t> box{shape.getBoxRows(), kStageDepth};
   if (finish.isGated()) {
@@ -117,8 +123,8 @@ GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
   launch.setThreads(shape.getThreads());
   launch.setSharedBytes(memory.bytes);
   launch.setResidentBlocks(shape.residentBlocks);
-  launch.setKey(shape.rows, shape.weights, shape.stages, shape.consumers,
-                shape.swapped, describe(operands));
+  launch.setKey(shape.rows, shape.rowStep, shape.weights, shape.stages,
+                shape.consumers, shape.swapped, describe(operands));
 }
 
 Value GemmKernel::getGrid(const Emission &emission,
@@ -145,10 +151,10 @@ Expr GemmKernel::tileSlot(KernelBuilder &k, Expr stage) const {
   return k.address(slots, {stage});
 }
 
-Expr GemmKernel::rowPanel(KernelBuilder &k, Expr stage) const {
+Expr GemmKernel::rowPanel(KernelBuilder &k, Expr stage, int64_t row) const {
   Array stages =
       k.dynamicShared(0, {shape.stages, shape.getStageBytes()}, k.getI8Type());
-  return k.address(stages, {stage});
+  return k.address(stages, {stage, k.i32(row * kPanelRowBytes)});
 }
 
 Expr GemmKernel::weightPanel(KernelBuilder &k, Expr stage, int64_t box) const {
@@ -165,8 +171,8 @@ Expr GemmKernel::weightPanel(KernelBuilder &k, Expr stage, int64_t box) const {
 
 Exprs GemmKernel::forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
                               TileScheduler::Body body) const {
-  TileScheduler scheduler(k, shape.rows, finish.getColumns(shape),
-                          y.type.getDimSize(1));
+  TileScheduler scheduler(k, shape.rows, shape.rowStep,
+                          finish.getColumns(shape), y.type.getDimSize(1));
   return expertOffsets
              ? scheduler.forEachTileOfExperts(expertOffsets, init, body)
              : scheduler.forEachTile(k.dim(y, 0), init, body);
@@ -176,13 +182,14 @@ Exprs GemmKernel::forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
 void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
                            Expr stage, Expr barrier) {
   Expr column = step * kStageDepth;
-  int64_t bytes =
-      shape.getWeightBytes() + (sourceRows ? 0 : shape.getRowBytes());
-  NVVM::MBarrierArriveExpectTxOp::create(k, Type(), barrier, k.i32(bytes),
+  Expr bytes = k.i32(shape.getWeightBytes());
+  Expr rows = tile.endRow - tile.firstRow;
+  if (!sourceRows)
+    bytes =
+        bytes + ceilDiv(rows, shape.rowStep) * (shape.rowStep * kPanelRowBytes);
+  NVVM::MBarrierArriveExpectTxOp::create(k, Type(), barrier, bytes,
                                          NVVM::MemScopeKind::CTA,
                                          /*relaxed=*/false, Value());
-  if (!sourceRows)
-    emitTmaLoad(k, x, {tile.firstRow, column}, rowPanel(k, stage), barrier);
   for (int64_t box = 0; box < kWeightBoxes; ++box) {
     Exprs place{tile.column + box * shape.getBoxRows(), column};
     if (finish.isGated())
@@ -192,6 +199,13 @@ void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
       place.insert(place.begin(), tile.expert);
     emitTmaLoad(k, weights, place, weightPanel(k, stage, box), barrier);
   }
+  if (sourceRows)
+    return;
+  for (int64_t first = 0; first < shape.rows; first += shape.rowStep)
+    k.ifThen(rows > first, [&] {
+      emitTmaLoad(k, x, {tile.firstRow + first, column},
+                  rowPanel(k, stage, first), barrier);
+    });
 }
 
 void GemmKernel::produce(KernelBuilder &k, MbarrierRing &ring) {
@@ -251,17 +265,17 @@ static void emitFenceProxyAsync(KernelBuilder &k) {
 }
 
 /// Issues the products of one stage.
-Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, Expr consumer,
+Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, int64_t height,
                            ArrayRef<Expr> sums, bool isFirst) {
+  // Rows that other threads copied are in sight, but not yet of wgmma.
+  if (sourceRows)
+    emitFenceProxyAsync(k);
   auto address = [&](Expr panel, Expr row) {
     Expr base = k.wrap(LLVM::PtrToIntOp::create(k, k.getI32Type(), panel));
     return base + row * kPanelRowBytes;
   };
-  // Rows that other threads copied are in sight, but not yet of wgmma.
-  if (sourceRows)
-    emitFenceProxyAsync(k);
-  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns());
-  Expr own = consumer * kWgmmaRows, all = k.i32(0);
+  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns(height));
+  Expr own = consumer(k) * kWgmmaRows, all = k.i32(0);
   Expr rows = address(rowPanel(k, stage), shape.swapped ? all : own);
   NVVM::WgmmaFenceAlignedOp::create(k);
   Exprs results;
@@ -276,12 +290,43 @@ Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, Expr consumer,
   return results;
 }
 
-void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
-  Expr consumer = k.thread() / kWarpgroup - 1;
-  GemmEpilogue epilogue(k, shape, finish, y, consumer);
+/// Computes a tile of at most `height` rows, whose first stage is there; hands
+/// back the place of the next tile's.
+RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
+                                     const OutputTile &tile, RingPosition first,
+                                     int64_t height) {
   auto release = [&](Expr stage) {
     k.ifThen(k.lane() == 0, [&] { ring.release(stage); });
   };
+  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns(height));
+  Exprs undefined(shape.getAccumulators(), accumulator.undefined());
+  // Carried are the place in the ring, the stage whose products are under way,
+  // and the sums.
+  Exprs init = ring.next(first).values();
+  init.push_back(first.stage);
+  llvm::append_range(
+      init, multiply(k, first.stage, height, undefined, /*isFirst=*/true));
+  auto step = [&](Expr, ArrayRef<Expr> carried) {
+    RingPosition position = RingPosition::from(carried);
+    ring.waitFull(position);
+    Exprs sums = multiply(k, position.stage, height, carried.drop_front(3),
+                          /*isFirst=*/false);
+    NVVM::WgmmaWaitGroupSyncOp::create(k, 1);
+    release(carried[2]);
+    Exprs results = ring.next(position).values();
+    results.push_back(position.stage);
+    llvm::append_range(results, sums);
+    return results;
+  };
+  Exprs last = k.forEach(k.i32(1), k.i32(getSteps()), k.i32(1), init, step);
+  NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
+  release(last[2]);
+  GemmEpilogue epilogue(k, shape, height, finish, y, consumer(k));
+  epilogue.store(tile, ArrayRef(last).drop_front(3));
+  return RingPosition::from(last);
+}
+
+void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
   // The first stage of a tile says which one it is.
   auto isTile = [&](ArrayRef<Expr> carried) {
     RingPosition position = RingPosition::from(carried);
@@ -289,39 +334,26 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
     Expr expert = k.loadRaw(tileSlot(k, position.stage), k.getI32Type());
     return expert >= 0;
   };
-  auto computeTile = [&](ArrayRef<Expr> carried) {
+  auto takeTile = [&](ArrayRef<Expr> carried) {
     RingPosition first = RingPosition::from(carried);
     Expr slot = k.loadRaw(tileSlot(k, first.stage), k.getI32Type(),
                           OutputTile::kValues);
     OutputTile tile{k.element(slot, 0), k.element(slot, 1), k.element(slot, 2),
                     k.element(slot, 3)};
-    WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns());
-    Exprs undefined(shape.getAccumulators(), accumulator.undefined());
-    // Carried are the place in the ring, the stage whose products are under
-    // way, and the sums.
-    Exprs init = ring.next(first).values();
-    init.push_back(first.stage);
-    llvm::append_range(
-        init, multiply(k, first.stage, consumer, undefined, /*isFirst=*/true));
-    auto step = [&](Expr, ArrayRef<Expr> carried) {
-      RingPosition position = RingPosition::from(carried);
-      ring.waitFull(position);
-      Exprs sums = multiply(k, position.stage, consumer, carried.drop_front(3),
-                            /*isFirst=*/false);
-      NVVM::WgmmaWaitGroupSyncOp::create(k, 1);
-      release(carried[2]);
-      Exprs results = ring.next(position).values();
-      results.push_back(position.stage);
-      llvm::append_range(results, sums);
-      return results;
+    Expr rows = tile.endRow - tile.firstRow;
+    // One branch for each height: wgmma's sizes are part of the instruction.
+    std::function<Exprs(int64_t)> upTo = [&](int64_t height) {
+      auto compute = [&] {
+        return computeTile(k, ring, tile, first, height).values();
+      };
+      if (height == shape.rows)
+        return compute();
+      return k.ifElse(rows <= height, compute,
+                      [&] { return upTo(height + shape.rowStep); });
     };
-    Exprs last = k.forEach(k.i32(1), k.i32(getSteps()), k.i32(1), init, step);
-    NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
-    release(last[2]);
-    epilogue.store(tile, ArrayRef(last).drop_front(3));
-    return Exprs{last[0], last[1]};
+    return upTo(shape.rowStep);
   };
-  k.whileTrue(ring.begin().values(), isTile, computeTile);
+  k.whileTrue(ring.begin().values(), isTile, takeTile);
 }
 
 //===----------------------------------------------------------------------===//
@@ -338,21 +370,24 @@ void GemmKernel::emit(KernelBuilder &k) {
   });
   k.barrier();
   k.awaitPrevious();
-  // Three warpgroups share the registers unevenly: sums want many.
-  bool isUneven = shape.consumers > 1;
-  auto setRegisters = [&](NVVM::SetMaxRegisterAction action, int64_t count) {
-    if (isUneven)
-      NVVM::SetMaxRegisterOp::create(k, count, action);
-  };
+  // The warpgroups share the registers unevenly: sums want many, a thread that
+  // gathers holds the addresses of its rows.
+  constexpr int64_t kRegisters = 64 * 1024, kRegisterUnit = 8, kMost = 240;
+  int64_t ofProducer = sourceRows ? 48 : 40;
+  int64_t left = kRegisters / (kWarpgroup * shape.residentBlocks) - ofProducer;
+  int64_t ofConsumer = std::min<int64_t>(
+      llvm::alignDown(left / shape.consumers, kRegisterUnit), kMost);
   k.ifElse(
       k.thread() < kWarpgroup,
       [&] {
-        setRegisters(NVVM::SetMaxRegisterAction::decrease, 40);
+        NVVM::SetMaxRegisterOp::create(k, ofProducer,
+                                       NVVM::SetMaxRegisterAction::decrease);
         produce(k, ring);
         return Exprs();
       },
       [&] {
-        setRegisters(NVVM::SetMaxRegisterAction::increase, 232);
+        NVVM::SetMaxRegisterOp::create(k, ofConsumer,
+                                       NVVM::SetMaxRegisterAction::increase);
         consume(k, ring);
         return Exprs();
       });

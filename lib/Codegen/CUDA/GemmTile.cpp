@@ -13,11 +13,12 @@
 namespace moe::codegen::cuda {
 
 GemmSharedMemory::GemmSharedMemory(const GemmTile &tile) {
-  // Two or four panels of 64 columns; what does not fit goes in turns.
-  constexpr int64_t kMaxStagingBytes = 16 * 1024;
-  int64_t results = tile.swapped ? kWeightBoxes * tile.getRowBytes()
-                                 : tile.weights / 64 * 64 * kPanelRowBytes;
-  stagingBytes = std::min(results, kMaxStagingBytes);
+  // A few panels of 64 columns, one at least: what does not fit goes in turns.
+  constexpr int64_t kEnoughStagingBytes = 16 * 1024;
+  int64_t panel = (tile.swapped ? tile.rows : kWgmmaRows) * kPanelRowBytes;
+  int64_t panels = tile.swapped ? kWeightBoxes : tile.weights / kStageDepth;
+  stagingBytes =
+      panel * std::clamp<int64_t>(kEnoughStagingBytes / panel, 1, panels);
   staging = tile.stages * tile.getStageBytes();
   tiles = staging + tile.consumers * stagingBytes;
   barriers = tiles + tile.stages * OutputTile::kValues * sizeof(int32_t);
@@ -25,11 +26,11 @@ GemmSharedMemory::GemmSharedMemory(const GemmTile &tile) {
 }
 
 bool GemmTile::isValid(const Target &target) const {
-  bool fits = swapped ? rows % 16 == 0 && rows <= 256 &&
+  bool fits = swapped ? rowStep % 16 == 0 && rows <= 256 &&
                             getBoxRows() == consumers * kWgmmaRows
                       : weights % 128 == 0 && weights <= 256 &&
-                            rows == consumers * kWgmmaRows;
-  return fits && stages >= 2 &&
+                            rows == consumers * kWgmmaRows && rowStep == rows;
+  return fits && rows % rowStep == 0 && stages >= 2 &&
          GemmSharedMemory(*this).bytes * residentBlocks <= target.sharedBytes;
 }
 

@@ -25,9 +25,12 @@ inline constexpr int64_t kStageDepth = kPanelRowBytes / 2;
 ///
 /// `swapped` puts the weights on the side of wgmma that has 64 rows and the
 /// rows of x on the one that may have as few as 8: right where few rows meet
-/// many weights.
+/// many weights, and where their number differs from tile to tile. A swapped
+/// tile is as high as its rows need, in steps of `rowStep`; what is left out is
+/// neither loaded nor computed.
 struct GemmTile {
-  int64_t rows;    ///< Of x.
+  int64_t rows;    ///< Of x, at most.
+  int64_t rowStep; ///< A divisor of `rows`; of a tile not swapped, all of them.
   int64_t weights; ///< Rows of w, in kWeightBoxes boxes.
   int64_t stages;
   int64_t consumers; ///< Warpgroups that multiply.
@@ -42,12 +45,27 @@ struct GemmTile {
   int64_t getBoxRows() const { return weights / kWeightBoxes; }
   /// Sums that a warpgroup holds: one, or when swapped one per box.
   int64_t getAccumulators() const { return swapped ? kWeightBoxes : 1; }
-  /// Columns of wgmma.
-  int64_t getWgmmaColumns() const { return swapped ? rows : weights; }
+  /// Columns of wgmma in a tile of `height` rows.
+  int64_t getWgmmaColumns(int64_t height) const {
+    return swapped ? height : weights;
+  }
 
   /// Whether the parts fit together and into the target's shared memory.
   bool isValid(const Target &target) const;
 };
+
+/// A tile, and the number of rows (with experts: of the average expert) up to
+/// which it is the best.
+struct GemmChoice {
+  int64_t mostRows;
+  GemmTile tile;
+};
+
+/// The tiles for outputs of `columns`, fewest rows first; the last takes all
+/// that are left.
+llvm::SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
+                                              bool hasExperts, bool isGated,
+                                              int64_t columns);
 
 /// Where the parts of a block's dynamic shared memory begin.
 struct GemmSharedMemory {

@@ -20,14 +20,19 @@ static constexpr int64_t kRasterRows = 16;
 
 OutputTile TileScheduler::place(Expr expert, Expr firstRow, Expr endRow,
                                 Expr index) {
-  Expr rowTiles = ceilDiv(endRow - firstRow, tileRows);
+  Expr rows = endRow - firstRow;
+  Expr rowTiles = ceilDiv(rows, tileRows);
   int64_t perGroup = kRasterRows * columnTiles;
   Expr firstOfGroup = index / perGroup * kRasterRows;
-  Expr height = min(rowTiles - firstOfGroup, kRasterRows);
+  Expr tilesDown = min(rowTiles - firstOfGroup, kRasterRows);
   Expr within = index % perGroup;
-  Expr row = firstOfGroup + within % height;
-  Expr column = within / height;
-  return {expert, firstRow + row * tileRows, endRow, column * tileColumns};
+  Expr row = firstOfGroup + within % tilesDown;
+  Expr column = within / tilesDown;
+  Expr height = k.i32(tileRows);
+  if (rowStep != tileRows)
+    height = ceilDiv((rows + rowTiles - 1) / rowTiles, rowStep) * rowStep;
+  Expr first = firstRow + row * height;
+  return {expert, first, min(first + height, endRow), column * tileColumns};
 }
 
 Exprs TileScheduler::forEachTile(Expr rows, ArrayRef<Expr> init, Body body) {

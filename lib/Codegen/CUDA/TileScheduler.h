@@ -16,9 +16,9 @@ namespace moe::codegen::cuda {
 /// A tile of the output: all i32.
 struct OutputTile {
   Expr expert;   ///< 0 where there are no experts; negative: no tile.
-  Expr firstRow; ///< The tile's first row,
-  Expr endRow;   ///< and the end of the expert's rows, maybe far beyond.
-  Expr column;   ///< The tile's first column.
+  Expr firstRow; ///< The tile's rows are [firstRow, endRow).
+  Expr endRow;
+  Expr column; ///< The tile's first column.
 
   Exprs values() const { return {expert, firstRow, endRow, column}; }
   static OutputTile from(llvm::ArrayRef<Expr> values) {
@@ -29,14 +29,18 @@ struct OutputTile {
 
 /// Deals the tiles of an output [rows, columns] to the blocks of a persistent
 /// grid, one after the other. With experts, the rows of expert e are
-/// [offsets[e], offsets[e + 1]), and tiles do not reach over their ends.
+/// [offsets[e], offsets[e + 1]), and tiles do not reach over their ends. Tiles
+/// are as few as can be, and all but the last of an expert of one height.
 class TileScheduler {
 public:
-  /// Tiles of `tileRows` and `tileColumns`. `rows` is the number of rows.
+  /// Tiles of up to `tileRows`, in steps of `rowStep`, by `tileColumns`.
+  TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t rowStep,
+                int64_t tileColumns, int64_t columns)
+      : k(k), tileRows(tileRows), rowStep(rowStep), tileColumns(tileColumns),
+        columnTiles(llvm::divideCeil(columns, tileColumns)) {}
   TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t tileColumns,
                 int64_t columns)
-      : k(k), tileRows(tileRows), tileColumns(tileColumns),
-        columnTiles(llvm::divideCeil(columns, tileColumns)) {}
+      : TileScheduler(k, tileRows, tileRows, tileColumns, columns) {}
 
   /// Calls `body` for the block's tiles, carrying values from one to the next.
   /// To be called by whole warps; all lanes get the same tiles.
@@ -53,7 +57,7 @@ private:
   Expr countTiles(Expr rows) { return ceilDiv(rows, tileRows) * columnTiles; }
 
   KernelBuilder &k;
-  int64_t tileRows, tileColumns, columnTiles;
+  int64_t tileRows, rowStep, tileColumns, columnTiles;
 };
 
 } // namespace moe::codegen::cuda

@@ -60,7 +60,8 @@ Expr WgmmaAccumulator::multiply(Expr accumulator, Expr a, Expr b,
   return accumulator;
 }
 
-Expr WgmmaAccumulator::get(Expr accumulator, int64_t j, int64_t h, int64_t b) {
+Expr WgmmaAccumulator::get(KernelBuilder &k, Expr accumulator, int64_t j,
+                           int64_t h, int64_t b) {
   return k.wrap(
       LLVM::ExtractValueOp::create(k, accumulator, 4 * j + 2 * h + b));
 }

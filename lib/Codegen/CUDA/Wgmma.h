@@ -50,7 +50,8 @@ public:
   Expr multiply(Expr accumulator, Expr a, Expr b, bool isFirst);
 
   /// Element (h, b) of column block j; see above.
-  Expr get(Expr accumulator, int64_t j, int64_t h, int64_t b);
+  static Expr get(KernelBuilder &k, Expr accumulator, int64_t j, int64_t h,
+                  int64_t b);
 
 private:
   KernelBuilder &k;
