@@ -14,7 +14,7 @@
 namespace moe::codegen::cuda {
 
 /// Rows of the output up to which `launchFewRows` may be used.
-inline constexpr int64_t kMaxFewRows = 256;
+inline constexpr int64_t kMaxFewRows = 2048;
 
 /// Whether `launchFewRows` can compute it: two-byte floats, and rows that are a
 /// multiple of 16 bytes.

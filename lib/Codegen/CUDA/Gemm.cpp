@@ -19,13 +19,13 @@ std::string describe(const GemmOperands &operands) {
                                                 : "");
 }
 
-/// Rows up to which tiles that stream the weights are the fastest: as long as
-/// few experts have more than one of their tiles, or a dense one has two.
+/// Rows up to which tiles that stream the weights, once for every few rows, are
+/// the fastest.
 static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
-  constexpr int64_t kDense = 16;
+  constexpr int64_t kDense = 256, kOfExpert = 32;
   if (!operands.expertOffsets)
     return host.index(kDense);
-  return min(max(dimOf(host, operands.weights, 0), kDense), kMaxFewRows);
+  return min(dimOf(host, operands.weights, 0) * kOfExpert, kMaxFewRows);
 }
 
 void emitGemm(const Emission &emission, StringRef stem, StringRef label,
