@@ -72,7 +72,7 @@ static void printDeviceTimes(const DeviceTimes &times) {
                         : "on the device, without a graph: " + times.noGraph);
   text += formatField("  inputs",
                       times.numSets == 1
-                          ? "one copy, larger than the caches"
+                          ? "one copy"
                           : format("%lld copies in turn",
                                    static_cast<long long>(times.numSets)));
   text += formatField("  enqueued",

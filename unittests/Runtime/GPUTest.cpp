@@ -23,7 +23,7 @@ enum Kernel : int32_t { Affine, SlowStore, LoadStore, Limits, Tile };
 constexpr const char *names[] = {"affine", "slow_store", "load_store", "limits",
                                  "tile"};
 constexpr moert_gpu_module gpuModule{
-    MOERT_ABI_VERSION, 5, names, "sm_90", gpuImage, sizeof(gpuImage)};
+    MOERT_ABI_VERSION, 5, names, "sm_90", gpuImage, sizeof(gpuImage) - 1};
 
 constexpr int64_t millisecond = 1'000'000;
 
@@ -230,7 +230,7 @@ TEST_F(GPUTest, TellsWhatIsWrongWithAnImage) {
   static constexpr char image[] = ".version 8.0\n.target sm_90\n"
                                   ".address_size 64\n.entry f() { nonsense; }";
   const moert_gpu_module module{MOERT_ABI_VERSION, 1,     names,
-                                "sm_90",           image, sizeof(image)};
+                                "sm_90",           image, sizeof(image) - 1};
   begin();
   EXPECT_EQ(moert_kernel(&call, &module, 0), nullptr);
   EXPECT_EQ(moert_call_end(&call), MOERT_UNSUPPORTED);

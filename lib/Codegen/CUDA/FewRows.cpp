@@ -6,12 +6,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// With few rows the time is that of reading weights, so a warp loads them from
-// global memory straight into the registers that mma.sync wants, 16 bytes a
-// lane, and no shared memory, barrier or padding of rows stands in between. An
-// item of work is 16 rows of the weights, the M side of m16n8k16 (8 gates and 8
-// ups of the same columns, which then meet in one thread), against up to 8
-// rows of x, its N side. The warps of a team share the item's K.
+// With few rows the time is that of reading weights. So one warp does nothing
+// but start copies of weights into a ring of stages in shared memory, from one
+// item of work to the next without a pause, and the others multiply what has
+// arrived with mma.sync.
+//
+// An item is 16 rows of the weights, the M side of m16n8k16 (8 gates and 8 ups
+// of the same columns, which then meet in one thread), against up to 8 rows of
+// x, its N side. A stage is a slice of K of these rows; each warp takes some of
+// the slice, and at the end of the item their sums are added.
 //
 // Lane 4 g + t of mma.sync holds of its operands row g and elements 2 t, 2 t +
 // 1 and 2 t + 8, 2 t + 9 of K. Since a sum does not care which elements of K
@@ -22,6 +25,7 @@
 #include "FewRows.h"
 #include "Activation.h"
 #include "GemmEpilogue.h"
+#include "MbarrierRing.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -30,19 +34,27 @@ using namespace mlir;
 namespace moe::codegen::cuda {
 
 namespace {
-constexpr int64_t kWarps = 8;
+/// Warps that multiply; one more loads.
+constexpr int64_t kConsumers = 8;
+constexpr int64_t kWarps = kConsumers + 1;
 constexpr int64_t kThreads = kWarps * kWarpSize;
 /// Blocks of the persistent grid for each multiprocessor.
 constexpr int64_t kResidentBlocks = 2;
-/// Rows of x, and rows of the weights in each half, of an item.
+/// Rows of x, and rows of the weights, of an item.
 constexpr int64_t kRows = 8;
 constexpr int64_t kHalves = 2;
 constexpr int64_t kHalfRows = 8;
-/// Elements of K that a lane loads at once, and a warp.
+constexpr int64_t kWeightRows = kHalves * kHalfRows;
+/// Elements of K that a lane loads at once, a warp, and a stage.
 constexpr int64_t kLaneDepth = 8;
 constexpr int64_t kStepDepth = 4 * kLaneDepth;
-/// Steps whose loads are under way at once.
-constexpr int64_t kUnroll = 4;
+constexpr int64_t kSliceDepth = 512;
+/// Bytes of an element, and between rows of a stage: off by 16 from a multiple
+/// of all banks, so that rows are read without conflicts.
+constexpr int64_t kElementBytes = 2;
+constexpr int64_t kRowBytes = kSliceDepth * kElementBytes + kVectorBytes;
+constexpr int64_t kStageBytes = kWeightRows * kRowBytes;
+constexpr int64_t kStages = 5;
 /// Sums of a lane: two rows of x for each half.
 constexpr int64_t kSums = 4;
 
@@ -64,74 +76,85 @@ public:
   int64_t getColumnItems() const {
     return llvm::divideCeil(columns, getItemColumns());
   }
-  int64_t getTeams() const { return kWarps / teamWarps; }
 
 private:
+  using Item = llvm::function_ref<Exprs(const RowTile &, Expr column,
+                                        ArrayRef<Expr> carried)>;
+  Exprs forEachItem(KernelBuilder &k, Expr numTiles, ArrayRef<Expr> init,
+                    Item body);
   Array rowTiles(KernelBuilder &k) {
     return k.shared("tiles", {kMaxFewRows, kTileValues}, k.getI32Type());
   }
   Expr emitRowTiles(KernelBuilder &k);
   RowTile findRowTile(KernelBuilder &k, Expr number);
-  Exprs multiply(KernelBuilder &k, const RowTile &tile, Expr column);
-  Exprs multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines, Expr first,
-                      int64_t count, ArrayRef<Expr> sums);
-  Expr weightRow(Expr column, int64_t half) const;
-  Exprs sumTeam(KernelBuilder &k, ArrayRef<Expr> sums);
+
+  void produce(KernelBuilder &k, MbarrierRing &ring, Expr numTiles);
+  Expr weightLine(KernelBuilder &k, const RowTile &tile, Expr column);
+
+  void consume(KernelBuilder &k, MbarrierRing &ring, Expr numTiles);
+  Exprs multiplySlice(KernelBuilder &k, MbarrierRing &ring,
+                      const RingPosition &position, Expr xLine, Expr first,
+                      ArrayRef<Expr> sums);
+  Exprs sumWarps(KernelBuilder &k, Expr turn, ArrayRef<Expr> sums);
   void store(KernelBuilder &k, const RowTile &tile, Expr column,
              ArrayRef<Expr> sums);
-  /// Number of the warp in its team.
-  Expr member(KernelBuilder &k) { return k.warp() % teamWarps; }
-  int64_t getMemberSteps() const {
-    return llvm::divideCeil(llvm::divideCeil(depth, kStepDepth), teamWarps);
+
+  Array stages(KernelBuilder &k) {
+    return k.dynamicShared(0, {kStages, kWeightRows, kRowBytes}, k.getI8Type());
   }
+  int64_t getSlices() const { return llvm::divideCeil(depth, kSliceDepth); }
 
   Buffer x, weights, sourceRows, expertOffsets;
   GemmFinish finish;
   Buffer y;
   int64_t depth, columns;
-  int64_t teamWarps; ///< That share an item.
 };
 } // namespace
-
-/// As many warps as have a loop's worth of steps each.
-static int64_t chooseTeamWarps(int64_t depth) {
-  int64_t steps = llvm::divideCeil(depth, kStepDepth);
-  int64_t warps = kWarps;
-  while (warps > 1 && steps < 2 * kUnroll * warps)
-    warps /= 2;
-  return warps;
-}
 
 FewRows::FewRows(Launch &launch, const GemmOperands &operands)
     : x(launch.read(operands.x)), weights(launch.read(operands.weights)),
       sourceRows(launch.read(operands.sourceRows)),
       expertOffsets(launch.read(operands.expertOffsets)),
       finish(launch, operands, sourceRows), y(launch.write(operands.y)),
-      depth(x.type.getDimSize(1)), columns(y.type.getDimSize(1)),
-      teamWarps(chooseTeamWarps(depth)) {
+      depth(x.type.getDimSize(1)), columns(y.type.getDimSize(1)) {
   launch.setThreads(kThreads);
   launch.setResidentBlocks(kResidentBlocks);
+  launch.setSharedBytes(kStages * kStageBytes +
+                        MbarrierRing::getBytes(kStages));
   launch.setKey(describe(operands));
 }
 
 void FewRows::emit(KernelBuilder &k) {
-  k.awaitInputs();
+  MbarrierRing ring(k, kStages * kStageBytes, kStages);
+  k.startDependents();
+  k.ifThen(k.thread() == 0, [&] {
+    ring.init(/*fullArrivals=*/1, /*emptyArrivals=*/kConsumers);
+  });
+  k.barrier();
+  k.awaitPrevious();
   Expr numTiles = expertOffsets ? emitRowTiles(k) : ceilDiv(k.dim(y, 0), kRows);
-  Expr numItems = numTiles * getColumnItems();
-  Expr team = k.warp() / teamWarps;
-  k.forEach(k.block() * getTeams(), numItems, k.numBlocks() * getTeams(),
-            [&](Expr first) {
-              Expr item = first + team, isItem = item < numItems;
-              RowTile tile =
-                  findRowTile(k, min(item, numItems - 1) / getColumnItems());
-              Expr column = item % getColumnItems() * getItemColumns();
-              Exprs sums = k.ifElse(
-                  isItem, [&] { return multiply(k, tile, column); },
-                  [&] { return Exprs(kSums, k.f32(0.0)); });
-              sums = sumTeam(k, sums);
-              k.ifThen(isItem & (member(k) == 0),
-                       [&] { store(k, tile, column, sums); });
-            });
+  k.ifElse(
+      k.warp() == kConsumers,
+      [&] {
+        produce(k, ring, numTiles);
+        return Exprs();
+      },
+      [&] {
+        consume(k, ring, numTiles);
+        return Exprs();
+      });
+}
+
+/// Deals the items to blocks, those of a tile of rows next to each other.
+Exprs FewRows::forEachItem(KernelBuilder &k, Expr numTiles, ArrayRef<Expr> init,
+                           Item body) {
+  int64_t columnItems = getColumnItems();
+  return k.forEach(k.block(), numTiles * columnItems, k.numBlocks(), init,
+                   [&](Expr item, ArrayRef<Expr> carried) {
+                     RowTile tile = findRowTile(k, item / columnItems);
+                     Expr column = item % columnItems * getItemColumns();
+                     return body(tile, column, carried);
+                   });
 }
 
 //===----------------------------------------------------------------------===//
@@ -175,39 +198,100 @@ RowTile FewRows::findRowTile(KernelBuilder &k, Expr number) {
 }
 
 //===----------------------------------------------------------------------===//
+// Loading
+//===----------------------------------------------------------------------===//
+
+/// The address of row `lane` of the item's weights. Behind the last row that is
+/// the last, whose sums nobody stores.
+Expr FewRows::weightLine(KernelBuilder &k, const RowTile &tile, Expr column) {
+  Expr half = k.lane() / kHalfRows, row = column + k.lane() % kHalfRows;
+  if (finish.isGated()) {
+    row = min(row, columns - 1);
+    row = k.select(half == 0, gateRow(*finish.activation, row),
+                   upRow(*finish.activation, row, columns));
+  } else {
+    row = min(row + half * kHalfRows, columns - 1);
+  }
+  return expertOffsets ? k.address(weights, {tile.expert, row})
+                       : k.address(weights, row);
+}
+
+/// Starts a copy from global to shared memory, which arrives at the barrier.
+static void emitCopy(KernelBuilder &k, Expr target, Expr source, Expr bytes,
+                     Expr barrier) {
+  // The instruction writes to the shared memory of a cluster, of which a
+  // block's own is a part.
+  auto clusterPointer = LLVM::LLVMPointerType::get(
+      k.getContext(),
+      static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
+  NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(
+      k, LLVM::AddrSpaceCastOp::create(k, clusterPointer, target), source,
+      barrier, bytes, /*multicastMask=*/Value(), /*l2CacheHint=*/Value());
+}
+
+void FewRows::produce(KernelBuilder &k, MbarrierRing &ring, Expr numTiles) {
+  int64_t last = (getSlices() - 1) * kSliceDepth;
+  auto loadItem = [&](const RowTile &tile, Expr column,
+                      ArrayRef<Expr> carried) {
+    Array line{weightLine(k, tile, column), weights.type.getElementType(), {}};
+    line.sizes.push_back(k.i32(depth));
+    auto loadSlice = [&](Expr first, ArrayRef<Expr> carried) {
+      RingPosition position = RingPosition::from(carried);
+      Expr barrier = ring.full(position.stage);
+      Expr bytes =
+          k.select(first == last, k.i32((depth - last) * kElementBytes),
+                   k.i32(kSliceDepth * kElementBytes));
+      ring.waitEmpty(position);
+      k.ifThen(k.lane() == 0, [&] {
+        NVVM::MBarrierArriveExpectTxOp::create(
+            k, Type(), barrier, bytes * kWeightRows, NVVM::MemScopeKind::CTA,
+            /*relaxed=*/false, Value());
+      });
+      k.syncWarp();
+      k.ifThen(k.lane() < kWeightRows, [&] {
+        emitCopy(k, k.address(stages(k), {position.stage, k.lane()}),
+                 k.address(line, first), bytes, barrier);
+      });
+      return ring.next(position).values();
+    };
+    return k.forEach(k.i32(0), k.i32(depth), k.i32(kSliceDepth), carried,
+                     loadSlice);
+  };
+  forEachItem(k, numTiles, ring.begin().values(), loadItem);
+}
+
+//===----------------------------------------------------------------------===//
 // Products
 //===----------------------------------------------------------------------===//
 
-/// The row of the weights of a half of an item; behind the last row that is the
-/// last, whose sums nobody stores.
-Expr FewRows::weightRow(Expr column, int64_t half) const {
-  if (!finish.isGated())
-    return min(column + half * kHalfRows, columns - 1);
-  column = min(column, columns - 1);
-  return half == 0 ? gateRow(*finish.activation, column)
-                   : upRow(*finish.activation, column, columns);
-}
-
-/// The sums of the warp's part of K, as mma.sync deals them to lanes.
-Exprs FewRows::multiply(KernelBuilder &k, const RowTile &tile, Expr column) {
-  Expr line = k.lane() / 4;
-  Expr row = min(tile.firstRow + line, tile.endRow - 1);
-  Exprs lines{k.address(x, sourceRows ? k.load(sourceRows, row) : row)};
-  for (int64_t half = 0; half < kHalves; ++half) {
-    Expr weight = weightRow(column + line, half);
-    lines.push_back(expertOffsets ? k.address(weights, {tile.expert, weight})
-                                  : k.address(weights, weight));
-  }
-  int64_t steps = getMemberSteps(), looped = steps / kUnroll * kUnroll;
-  Expr first = member(k) * (steps * kStepDepth) + k.lane() % 4 * kLaneDepth;
-  Exprs sums = k.forEach(
-      k.i32(0), k.i32(looped), k.i32(kUnroll), Exprs(kSums, k.f32(0.0)),
-      [&](Expr step, ArrayRef<Expr> carried) {
-        return multiplySteps(k, lines, first + step * kStepDepth, kUnroll,
-                             carried);
-      });
-  return multiplySteps(k, lines, first + looped * kStepDepth, steps - looped,
-                       sums);
+void FewRows::consume(KernelBuilder &k, MbarrierRing &ring, Expr numTiles) {
+  // Carried are the place in the ring and the number of the item.
+  Exprs init = ring.begin().values();
+  init.push_back(k.i32(0));
+  auto computeItem = [&](const RowTile &tile, Expr column,
+                         ArrayRef<Expr> carried) -> Exprs {
+    // Lanes behind the last row take it once more.
+    Expr row = min(tile.firstRow + k.lane() / 4, tile.endRow - 1);
+    Expr xLine = k.address(x, sourceRows ? k.load(sourceRows, row) : row);
+    Exprs start{carried[0], carried[1]};
+    start.append(kSums, k.f32(0.0));
+    Exprs end = k.forEach(k.i32(0), k.i32(depth), k.i32(kSliceDepth), start,
+                          [&](Expr first, ArrayRef<Expr> carried) {
+                            RingPosition position = RingPosition::from(carried);
+                            Exprs sums =
+                                multiplySlice(k, ring, position, xLine, first,
+                                              carried.drop_front(2));
+                            Exprs next = ring.next(position).values();
+                            next.append(sums);
+                            return next;
+                          });
+    Expr turn = carried[2];
+    Exprs sums = sumWarps(k, turn, ArrayRef(end).drop_front(2));
+    k.ifThen(k.warp() == turn % kConsumers,
+             [&] { store(k, tile, column, sums); });
+    return {end[0], end[1], turn + 1};
+  };
+  forEachItem(k, numTiles, init, computeItem);
 }
 
 /// Sums + weights * x of m16n8k16, whose operands are words of two elements.
@@ -234,38 +318,57 @@ static Exprs emitMma(KernelBuilder &k, Type element, ArrayRef<Expr> weights,
   return results;
 }
 
-/// Adds `count` steps from the lane's element `first` of K on. `lines` are the
-/// lane's rows: of x, and of both halves of the weights.
-Exprs FewRows::multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines, Expr first,
-                             int64_t count, ArrayRef<Expr> before) {
+/// Adds the warp's part of the slice from element `first` of K on.
+Exprs FewRows::multiplySlice(KernelBuilder &k, MbarrierRing &ring,
+                             const RingPosition &position, Expr xLine,
+                             Expr first, ArrayRef<Expr> before) {
   Type element = x.type.getElementType(), word = k.getI32Type();
   constexpr int64_t kWords = kLaneDepth / 2;
-  bool mayEnd = getMemberSteps() * teamWarps * kStepDepth != depth;
-  // All loads are under way before the first product.
-  SmallVector<Exprs> loaded;
-  for (int64_t step = 0; step < count; ++step) {
-    Expr place = first + step * kStepDepth;
-    loaded.emplace_back();
-    for (Expr line : lines) {
-      Array row{line, element, {k.i32(depth)}};
-      Expr inside = mayEnd ? min(place, depth - kLaneDepth) : place;
-      Expr words = k.loadRaw(k.address(row, inside), word, kWords);
-      if (mayEnd)
-        words = k.select(place < depth, words, k.pack(Exprs(kWords, k.i32(0))));
-      loaded.back().push_back(words);
+  constexpr int64_t kSteps = kSliceDepth / kStepDepth / kConsumers;
+  bool mayEnd = depth % kSliceDepth != 0;
+  Expr zeros = k.pack(Exprs(kWords, k.i32(0)));
+  // Behind the end of K there are zeros on both sides.
+  auto maskEnd = [&](Expr words, Expr place) {
+    return mayEnd ? k.select(place < depth, words, zeros) : words;
+  };
+  // Warps take steps in turn, so that a slice cut short is shared, too.
+  auto placeOf = [&](int64_t step) {
+    return (k.warp() + step * kConsumers) * kStepDepth +
+           k.lane() % 4 * kLaneDepth;
+  };
+  Array xRow{xLine, element, {k.i32(depth)}};
+  Exprs xWords;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    Expr place = first + placeOf(step);
+    Expr inside = mayEnd ? min(place, depth - kLaneDepth) : place;
+    xWords.push_back(
+        maskEnd(k.loadRaw(k.address(xRow, inside), word, kWords), place));
+  }
+  ring.waitFull(position);
+  SmallVector<Exprs> weightWords;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    weightWords.emplace_back();
+    for (int64_t half = 0; half < kHalves; ++half) {
+      Expr row = k.lane() / 4 + half * kHalfRows;
+      Expr words =
+          k.loadRaw(k.address(stages(k), {position.stage, row,
+                                          placeOf(step) * kElementBytes}),
+                    word, kWords);
+      weightWords.back().push_back(maskEnd(words, first + placeOf(step)));
     }
   }
   Exprs sums(before);
-  for (ArrayRef<Expr> step : loaded)
+  for (int64_t step = 0; step < kSteps; ++step)
     for (int64_t j = 0; j < kWords; j += 2) {
-      auto wordOf = [&](int64_t line, int64_t i) {
-        return k.element(step[line], i);
-      };
-      sums = emitMma(
-          k, element,
-          {wordOf(1, j), wordOf(2, j), wordOf(1, j + 1), wordOf(2, j + 1)},
-          {wordOf(0, j), wordOf(0, j + 1)}, sums);
+      Exprs ownWeights;
+      for (int64_t i : {j, j + 1})
+        for (int64_t half = 0; half < kHalves; ++half)
+          ownWeights.push_back(k.element(weightWords[step][half], i));
+      Exprs ownX{k.element(xWords[step], j), k.element(xWords[step], j + 1)};
+      sums = emitMma(k, element, ownWeights, ownX, sums);
     }
+  k.syncWarp();
+  k.ifThen(k.lane() == 0, [&] { ring.release(position.stage); });
   return sums;
 }
 
@@ -273,23 +376,22 @@ Exprs FewRows::multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines, Expr first,
 // Output
 //===----------------------------------------------------------------------===//
 
-/// Adds the sums of a team's warps, always in the same order; its first warp
-/// gets the result.
-Exprs FewRows::sumTeam(KernelBuilder &k, ArrayRef<Expr> sums) {
-  if (teamWarps == 1)
-    return Exprs(sums);
-  Array parts = k.shared("parts", {kWarps, kWarpSize, kSums}, k.getF32Type());
-  k.store(k.pack(sums), parts, {k.warp(), k.lane()});
-  k.barrier();
-  Exprs results(sums);
-  for (int64_t other = 1; other < teamWarps; ++other) {
-    // Beyond the block's last warp there is nothing, and nobody asks for it.
-    Expr warp = min(k.warp() + other, kWarps - 1);
-    Expr part = k.load(parts, {warp, k.lane()}, kSums);
+/// Adds the sums of all warps, always in the same order.
+Exprs FewRows::sumWarps(KernelBuilder &k, Expr turn, ArrayRef<Expr> sums) {
+  constexpr int64_t kBarrier = 1;
+  // Two sets, so that a warp may go on while another still reads the last.
+  constexpr int64_t kSets = 2;
+  Array parts =
+      k.shared("parts", {kSets, kConsumers, kWarpSize, kSums}, k.getF32Type());
+  Expr set = turn % kSets;
+  k.store(k.pack(sums), parts, {set, k.warp(), k.lane()});
+  k.barrier(k.i32(kBarrier), kConsumers * kWarpSize);
+  Exprs results(kSums, k.f32(0.0));
+  for (int64_t warp = 0; warp < kConsumers; ++warp) {
+    Expr part = k.load(parts, {set, k.i32(warp), k.lane()}, kSums);
     for (int64_t i = 0; i < kSums; ++i)
       results[i] = results[i] + k.element(part, i);
   }
-  k.barrier();
   return results;
 }
 
@@ -337,8 +439,7 @@ void launchFewRows(const Emission &emission, StringRef stem, StringRef label,
   Expr rowTiles = ceilDiv(rows, kRows);
   if (operands.expertOffsets)
     rowTiles = min(rowTiles + dimOf(grid, operands.weights, 0), rows);
-  Expr items = rowTiles * kernel.getColumnItems();
-  Expr blocks = min((items + (kernel.getTeams() - 1)) / kernel.getTeams(),
+  Expr blocks = min(rowTiles * kernel.getColumnItems(),
                     emission.target.multiprocessors * kResidentBlocks);
   launch.emit(blocks, [&](KernelBuilder &k) { kernel.emit(k); });
 }

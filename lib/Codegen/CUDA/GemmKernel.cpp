@@ -370,13 +370,10 @@ void GemmKernel::emit(KernelBuilder &k) {
   });
   k.barrier();
   k.awaitPrevious();
-  // The warpgroups share the registers unevenly: sums want many, a thread that
-  // gathers holds the addresses of its rows.
-  constexpr int64_t kRegisters = 64 * 1024, kRegisterUnit = 8, kMost = 240;
-  int64_t ofProducer = sourceRows ? 48 : 40;
-  int64_t left = kRegisters / (kWarpgroup * shape.residentBlocks) - ofProducer;
-  int64_t ofConsumer = std::min<int64_t>(
-      llvm::alignDown(left / shape.consumers, kRegisterUnit), kMost);
+  // The warpgroups share the block's registers unevenly: sums want many, and a
+  // thread that gathers holds the places of its rows.
+  int64_t ofProducer = sourceRows ? 56 : 40;
+  int64_t ofConsumer = shape.getConsumerRegisters(ofProducer);
   k.ifElse(
       k.thread() < kWarpgroup,
       [&] {

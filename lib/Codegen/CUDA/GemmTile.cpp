@@ -25,6 +25,16 @@ GemmSharedMemory::GemmSharedMemory(const GemmTile &tile) {
   bytes = barriers + MbarrierRing::getBytes(tile.stages);
 }
 
+int64_t GemmTile::getConsumerRegisters(int64_t ofProducer) const {
+  constexpr int64_t kRegisters = 64 * 1024, kUnit = 8, kMost = 240;
+  // A block starts with as many for each thread, and can share out no others:
+  // it would wait for them forever.
+  int64_t atStart =
+      llvm::alignDown(kRegisters / (getThreads() * residentBlocks), kUnit);
+  int64_t left = atStart * (1 + consumers) - ofProducer;
+  return std::min<int64_t>(llvm::alignDown(left / consumers, kUnit), kMost);
+}
+
 bool GemmTile::isValid(const Target &target) const {
   bool fits = swapped ? rowStep % 16 == 0 && rows <= 256 &&
                             getBoxRows() == consumers * kWgmmaRows

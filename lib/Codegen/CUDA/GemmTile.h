@@ -50,6 +50,10 @@ struct GemmTile {
     return swapped ? height : weights;
   }
 
+  /// Registers that a thread that multiplies may have, if one that loads has
+  /// `ofProducer`.
+  int64_t getConsumerRegisters(int64_t ofProducer) const;
+
   /// Whether the parts fit together and into the target's shared memory.
   bool isValid(const Target &target) const;
 };
