@@ -46,6 +46,7 @@ private:
                     TileScheduler::Body body) const;
   /// The number of a warpgroup that multiplies.
   static Expr consumer(KernelBuilder &k) { return k.thread() / kWarpgroup - 1; }
+  Expr emitSteps(KernelBuilder &k) const;
   int64_t getSteps() const { return llvm::divideCeil(depth, kStageDepth); }
   /// The slot of the ring that says which tile a stage is for.
   Expr tileSlot(KernelBuilder &k, Expr stage) const;
@@ -290,6 +291,18 @@ Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, int64_t height,
   return results;
 }
 
+/// The number of steps, not as a constant: a short loop would be unrolled, and
+/// the products of its steps want registers of their own.
+Expr GemmKernel::emitSteps(KernelBuilder &k) const {
+  auto steps = LLVM::InlineAsmOp::create(
+      k, k.getI32Type(), Value(k.i32(getSteps())), "mov.u32 $0, $1;", "=r,r",
+      /*has_side_effects=*/false, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(k.getContext(), LLVM::AsmDialect::AD_ATT),
+      /*operand_attrs=*/ArrayAttr());
+  return k.wrap(steps.getResult(0));
+}
+
 /// Computes a tile of at most `height` rows, whose first stage is there; hands
 /// back the place of the next tile's.
 RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
@@ -318,7 +331,7 @@ RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
     llvm::append_range(results, sums);
     return results;
   };
-  Exprs last = k.forEach(k.i32(1), k.i32(getSteps()), k.i32(1), init, step);
+  Exprs last = k.forEach(k.i32(1), emitSteps(k), k.i32(1), init, step);
   NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
   release(last[2]);
   GemmEpilogue epilogue(k, shape, height, finish, y, consumer(k));
