@@ -43,6 +43,9 @@ Result<json> moe::parseJSON(const std::string &text) {
     return parsed;
   ErrorPosition handler;
   json::sax_parse(text, &handler);
+  if (handler.position > text.size())
+    return Failure{"expected JSON but it ends early, after " +
+                   std::to_string(text.size()) + " bytes"};
   return Failure{"expected JSON but byte " + std::to_string(handler.position) +
                  " of " + std::to_string(text.size()) +
                  " does not continue it"};

@@ -52,8 +52,8 @@ static std::string findFault(const moert_gpu_module &module) {
   const bool isBinary = module.image_bytes > 4 &&
                         (std::memcmp(image, "\177ELF", 4) == 0 ||
                          std::memcmp(image, "\x50\xed\x55\xba", 4) == 0);
-  if (!isBinary && image[module.image_bytes - 1] != 0)
-    return "is a text that is not terminated, expected a zero at its end";
+  if (!isBinary && image[module.image_bytes] != 0)
+    return "is a text that is not terminated, expected a zero behind it";
   return "";
 }
 

@@ -73,7 +73,7 @@ void CompileFlags::addTarget(CLI::App &app) {
   app.add_option("--max-num-tokens", maxNumTokens,
                  "The most tokens per rank that a call may have")
       ->group("Target")
-      ->check(counts);
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
   app.add_option("--static-num-tokens", staticNumTokens,
                  "Compile for this number of tokens only (default: any)")
       ->group("Target")

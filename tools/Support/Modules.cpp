@@ -17,6 +17,8 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <iostream>
+#include <memory>
+#include <set>
 
 using namespace mlir;
 using namespace moe;
@@ -51,8 +53,13 @@ static void printDiagnostic(Diagnostic &diagnostic, const std::string &tool) {
 void moe::tools::printDiagnostics(MLIRContext &context,
                                   const std::string &tool) {
   context.printOpOnDiagnostic(false);
-  context.getDiagEngine().registerHandler(
-      [tool](Diagnostic &diagnostic) { printDiagnostic(diagnostic, tool); });
+  // Passes that look at the same thing warn of it again.
+  auto warnings = std::make_shared<std::set<std::string>>();
+  context.getDiagEngine().registerHandler([tool, warnings](Diagnostic &diag) {
+    if (diag.getSeverity() != DiagnosticSeverity::Warning ||
+        warnings->insert(diag.str()).second)
+      printDiagnostic(diag, tool);
+  });
 }
 
 /// Wraps a location into the name that stands at `range`, such as "%x".

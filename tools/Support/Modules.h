@@ -18,7 +18,8 @@
 namespace moe::tools {
 
 /// Prints the diagnostics of a context on standard error as a user reads them,
-/// after the tool's name: no IR, no stack of notes about passes.
+/// after the tool's name: no IR, no stack of notes about passes, no warning
+/// twice.
 void printDiagnostics(mlir::MLIRContext &context, const std::string &tool);
 
 /// What becomes of the names that a text gives to values: nothing, as usual, or

@@ -10,6 +10,8 @@
 #include "Support/MachineFile.h"
 #include "Support/Modules.h"
 #include "moe-mlir/Artefact/Compile.h"
+#include "moe-mlir/Codegen/CPU/Target.h"
+#include "moe-mlir/Transforms/Parallel.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/FileSystem.h"
@@ -30,6 +32,9 @@ struct Options {
   std::string explain;
   std::optional<int64_t> numTokens;
   bool quiet = false;
+  /// The given flags that say which layer of a model to take, and on which rank
+  /// of which configuration: a layer in MLIR says that itself.
+  std::vector<std::string> layerFlags;
 };
 } // namespace
 
@@ -67,24 +72,84 @@ static void report(const Options &options, const std::string &output) {
     std::cerr << "moe-compile: wrote " << output << "\n";
 }
 
+/// What single flags cannot check: a message, or "".
+static std::string checkCombination(const Options &options) {
+  const CompileFlags &flags = options.flags;
+  if (options.explain.empty())
+    return options.numTokens ? "--num-tokens: expected --explain too" : "";
+  if (!options.emit.empty())
+    return "expected --explain or --emit but got both";
+  if (!options.output.empty())
+    return "expected --explain, which writes no file, or --output but got both";
+  if (!options.numTokens)
+    return "";
+  if (flags.staticNumTokens && *options.numTokens != *flags.staticNumTokens)
+    return "--num-tokens: expected --static-num-tokens = " +
+           std::to_string(*flags.staticNumTokens) + " but got " +
+           std::to_string(*options.numTokens);
+  if (flags.maxNumTokens && *options.numTokens > *flags.maxNumTokens)
+    return "--num-tokens: expected at most --max-num-tokens = " +
+           std::to_string(*flags.maxNumTokens) + " but got " +
+           std::to_string(*options.numTokens);
+  return "";
+}
+
 /// libmoert.so beside this program's folder, as built and as installed.
 static std::string findRuntime() {
   static int anchor;
-  llvm::SmallString<128> path(
-      llvm::sys::fs::getMainExecutable("moe-compile", &anchor));
-  llvm::sys::path::remove_filename(path);
-  llvm::sys::path::append(path, "..", "lib", "libmoert.so");
-  llvm::SmallString<128> real;
-  if (llvm::sys::fs::real_path(path, real))
-    return "";
-  llvm::sys::path::remove_filename(real);
-  llvm::sys::path::append(real, "libmoert.so");
-  return real.str().str();
+  const std::string program =
+      llvm::sys::fs::getMainExecutable("moe-compile", &anchor);
+  for (const char *folder : {"lib", MOE_INSTALL_LIBDIR}) {
+    llvm::SmallString<128> path(program), real;
+    llvm::sys::path::remove_filename(path);
+    llvm::sys::path::append(path, "..", folder, "libmoert.so");
+    if (llvm::sys::fs::real_path(path, real))
+      continue;
+    llvm::sys::path::remove_filename(real);
+    llvm::sys::path::append(real, "libmoert.so");
+    return real.str().str();
+  }
+  return "";
+}
+
+/// True if calls exchange buffers of a fixed capacity that nobody has given.
+static bool lacksCapacity(mlir::func::FuncOp function,
+                          const CompileOptions &compile) {
+  auto layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  mlir::FailureOr<policy::ParallelConfig> config = getParallelConfig(
+      layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
+  return mlir::succeeded(config) &&
+         policy::derive(*config, getLayerTraits(layer)).properties.transport ==
+             policy::Transport::FixedCapacityAllToAll &&
+         !compile.maxTokens && !function->hasAttr("moe.max_num_tokens");
+}
+
+/// Explains the schedule of the module's layer.
+static mlir::FailureOr<policy::Explanation>
+explain(mlir::ModuleOp module, const CompileOptions &compile,
+        std::optional<int64_t> tokens) {
+  // With its kernels a layer's workspace is known. What has no kernels on this
+  // target is explained without.
+  mlir::OwningOpRef<mlir::ModuleOp> copy = module.clone();
+  mlir::FailureOr<policy::Explanation> explanation;
+  {
+    mlir::ScopedDiagnosticHandler quiet(
+        module.getContext(), [](mlir::Diagnostic &diagnostic) {
+          return mlir::success(diagnostic.getSeverity() ==
+                               mlir::DiagnosticSeverity::Error);
+        });
+    explanation = compileAndExplain(*copy, Form::Kernels, compile, tokens);
+  }
+  if (mlir::failed(explanation))
+    explanation = compileAndExplain(module, Form::Schedule, compile, tokens);
+  return explanation;
 }
 
 /// Compiles what is read from the input file.
 static int run(Options &options) {
   if (std::string error = options.flags.finish(); !error.empty())
+    return fail(error, BadUsage);
+  if (std::string error = checkCombination(options); !error.empty())
     return fail(error, BadUsage);
   const CompileFlags &flags = options.flags;
   const std::string target = flags.getTarget();
@@ -103,6 +168,11 @@ static int run(Options &options) {
   std::optional<ModelLayer> model;
   Outcome read;
   if (llvm::sys::path::extension(options.input) == ".mlir") {
+    if (!options.layerFlags.empty())
+      return fail(options.layerFlags.front() + ": '" + options.input +
+                      "' is one layer of one configuration; expected a "
+                      "config.json with this flag",
+                  BadUsage);
     read = parseModule(options.input, context, ValueNames::Drop, module);
   } else {
     model.emplace();
@@ -135,19 +205,37 @@ static int run(Options &options) {
   if (mlir::failed(function))
     return BadUsage;
   std::string name = function->getName().str();
+  if (auto cpu = codegen::cpu::Target::parse(flags.cpu); !cpu)
+    return fail("--cpu: " + llvm::toString(cpu.takeError()), BadUsage);
 
-  if (!options.explain.empty()) {
+  const bool explains = !options.explain.empty();
+  Form form = options.emit.empty() ? Form::Shared : *parseForm(options.emit);
+  const bool unbounded = lacksCapacity(*function, compile);
+  if (unbounded && explains)
+    // The decision is the same whatever the capacity is.
+    compile.maxTokens = 1;
+  else if (unbounded && form != Form::Layer)
+    return fail("expected --max-num-tokens: the exchange of the all2all "
+                "backend has a fixed capacity",
+                BadUsage);
+  // What is wrong with the input shows in its phases.
+  if (explains || form != Form::Layer)
+    if (mlir::OwningOpRef<mlir::ModuleOp> phases = module->clone();
+        mlir::failed(compileTo(*phases, Form::Phases, compile)))
+      return BadUsage;
+
+  if (explains) {
     mlir::FailureOr<policy::Explanation> explanation =
-        compileAndExplain(*module, Form::Schedule, compile, options.numTokens);
+        explain(*module, compile, options.numTokens);
     if (mlir::failed(explanation))
       return Failed;
+    if (unbounded)
+      explanation->workspaceBytes = std::nullopt;
     std::cout << (options.explain == "json" ? policy::explainJson(*explanation)
                                             : policy::explainText(*explanation))
               << "\n";
     return Done;
   }
-
-  Form form = options.emit.empty() ? Form::Shared : *parseForm(options.emit);
   if (mlir::failed(compileTo(*module, form, compile)))
     return Failed;
 
@@ -180,7 +268,7 @@ static int run(Options &options) {
   if (output.empty())
     output = name + (form == Form::Cubin ? ".moe.cubin" : ".moe.o");
   if (llvm::Error error = writeFile(output, bytes))
-    return fail(llvm::toString(std::move(error)), Failed);
+    return fail("cannot write " + llvm::toString(std::move(error)), Failed);
   report(options, output);
   return Done;
 }
@@ -194,5 +282,9 @@ int main(int argc, char **argv) {
   addOptions(app, options);
   if (std::optional<int> code = parse(app, argc, argv))
     return *code;
+  for (const CLI::Option *option : app.get_options())
+    if (option->count() && (option->get_group() == "Layer" ||
+                            option->get_group() == "Parallel configuration"))
+      options.layerFlags.push_back(option->get_name());
   return run(options);
 }

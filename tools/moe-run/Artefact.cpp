@@ -8,6 +8,7 @@
 
 #include "Artefact.h"
 
+#include "Context.h"
 #include "Support/Format.h"
 #include "Support/Progress.h"
 
@@ -122,11 +123,11 @@ Outcome moe::tools::passThrough(const RunOptions &options) {
 
 Outcome moe::tools::checkRunnable(const Descriptor &descriptor,
                                   const std::string &shownAs) {
-  if (descriptor.target != "cpu")
+  if (descriptor.target != "cpu" && !isForGPU(descriptor.target))
     return Outcome::failed("'" + shownAs + "' was compiled for target '" +
                            descriptor.target +
                            "': it needs a device that this moe-run has no "
-                           "runtime for; it runs target 'cpu'");
+                           "runtime for; it runs targets 'cpu' and 'cuda'");
   if (descriptor.numRanks > 1)
     return Outcome::failed(
         format("'%s' was compiled for %lld ranks: it needs communicators "

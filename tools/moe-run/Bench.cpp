@@ -8,6 +8,7 @@
 
 #include "Bench.h"
 
+#include "DeviceBench.h"
 #include "Support/Format.h"
 #include "Support/Progress.h"
 #include "Timeline.h"
@@ -29,21 +30,25 @@ double moe::tools::quantile(std::vector<double> values, double share) {
   return values[below] * (1 - rest) + values[above] * rest;
 }
 
+/// "0.1000 ms median, 0.0900 min, ...".
+static std::string describeTimes(const std::vector<double> &times) {
+  const double median = quantile(times, 0.5);
+  const double spread = quantile(times, 0.9) - quantile(times, 0.1);
+  return formatMilliseconds(median) + " ms median, " +
+         formatMilliseconds(quantile(times, 0)) + " min, " +
+         formatMilliseconds(quantile(times, 1)) +
+         format(" max, spread %.1f %% (10th to 90th percentile)",
+                100 * spread / median);
+}
+
 static void printTimes(const std::vector<double> &times, size_t warmUps,
                        const Inputs &inputs, const LayerSpec &layer,
                        const LayerWork &work) {
-  const double median = quantile(times, 0.5);
-  const double spread = quantile(times, 0.9) - quantile(times, 0.1);
-  const double seconds = median / 1e9;
+  const double seconds = quantile(times, 0.5) / 1e9;
   std::string text =
       formatField("bench", count(int64_t(times.size()), "run") + " after " +
                                count(int64_t(warmUps), "warm-up"));
-  text += formatField(
-      "  time", formatMilliseconds(median) + " ms median, " +
-                    formatMilliseconds(quantile(times, 0)) + " min, " +
-                    formatMilliseconds(quantile(times, 1)) +
-                    format(" max, spread %.1f %% (10th to 90th percentile)",
-                           100 * spread / median));
+  text += formatField("  time", describeTimes(times));
   text += formatField("  tokens",
                       format("%.0f per second", double(inputs.T) / seconds));
   text += formatField("  compute",
@@ -55,6 +60,25 @@ static void printTimes(const std::vector<double> &times, size_t warmUps,
                           formatBytes(work.weightBytes).c_str(),
                           static_cast<long long>(work.expertsHit),
                           static_cast<long long>(layer.numExperts)));
+  std::fputs(text.c_str(), stdout);
+}
+
+/// How the times above were measured on a device, and what calls cost there
+/// without a graph.
+static void printDeviceTimes(const DeviceTimes &times) {
+  std::string text = formatField(
+      "  measured", times.noGraph.empty()
+                        ? "on the device, replaying a graph"
+                        : "on the device, without a graph: " + times.noGraph);
+  text += formatField("  inputs",
+                      times.numSets == 1
+                          ? "one copy"
+                          : format("%lld copies in turn",
+                                   static_cast<long long>(times.numSets)));
+  text += formatField("  enqueued",
+                      describeTimes(times.enqueued) + ", without a graph");
+  text += formatField("  host", format("%.1f us to enqueue a call",
+                                       quantile(times.host, 0.5) / 1e3));
   std::fputs(text.c_str(), stdout);
 }
 
@@ -112,13 +136,22 @@ Outcome moe::tools::bench(const RunOptions &options, const Artefact &artefact,
     return outcome;
   constexpr size_t warmUps = 3;
   std::vector<double> times;
+  DeviceTimes deviceTimes;
   std::vector<std::vector<Span>> traced;
   {
     Progress progress("measuring " + count(options.benchRuns, "run"));
     for (size_t i = 0; i < warmUps; ++i)
       if (Outcome outcome = execution.run(); !outcome)
         return outcome;
-    for (int64_t i = 0; i < options.benchRuns; ++i) {
+    if (!context.sharesMemory()) {
+      if (Outcome outcome = measureOnDevice(options, artefact, inputs, work,
+                                            context, execution, deviceTimes);
+          !outcome)
+        return outcome;
+      times = deviceTimes.replayed.empty() ? deviceTimes.enqueued
+                                           : deviceTimes.replayed;
+    }
+    for (int64_t i = int64_t(times.size()); i < options.benchRuns; ++i) {
       if (Outcome outcome = execution.run(); !outcome)
         return outcome;
       times.push_back(double(std::max<int64_t>(1, execution.nanoseconds())));
@@ -134,6 +167,8 @@ Outcome moe::tools::bench(const RunOptions &options, const Artefact &artefact,
     }
   }
   printTimes(times, warmUps, inputs, layer, work);
+  if (!context.sharesMemory())
+    printDeviceTimes(deviceTimes);
   printLaunches(traced);
   return {};
 }

@@ -18,7 +18,9 @@ namespace moe::tools {
 double quantile(std::vector<double> values, double share);
 
 /// Runs the layer, warm, `options.benchRuns` times and prints times, rates and,
-/// from as many traced runs up to ten, the times of all launches.
+/// from as many traced runs up to ten, the times of all launches. On the CPU a
+/// time is from the call until its work is complete; on a device it is the
+/// device's.
 Outcome bench(const RunOptions &options, const Artefact &artefact,
               const Inputs &inputs, Context &context, Execution &execution);
 

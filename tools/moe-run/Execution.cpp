@@ -8,53 +8,28 @@
 
 #include "Execution.h"
 
-#include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <new>
 
 using namespace moe;
 using namespace moe::tools;
 
-std::string moe::tools::streamName(int32_t stream) {
-  if (stream == MOERT_STREAM_COMPUTE)
-    return "compute";
-  if (stream == MOERT_STREAM_AUX)
-    return "aux";
-  return "comm" + std::to_string(stream - MOERT_STREAM_COMM);
-}
-
-Outcome Context::create(int32_t threads) {
-  moert_context_options options;
-  moert_context_options_init(&options);
-  options.num_threads = threads;
-  moert_context *context = nullptr;
-  if (moert_context_create(&options, &context) != MOERT_SUCCESS)
-    return Outcome::failed(moert_last_error(nullptr));
-  handle.reset(context);
-  return {};
-}
-
-Outcome Context::startTrace() {
-  return moert_trace_start(get()) == MOERT_SUCCESS ? Outcome() : error();
-}
-
-Outcome Context::takeTrace(std::vector<Span> &spans) {
-  const moert_trace_span *recorded = nullptr;
-  int64_t count = 0;
-  if (moert_trace_stop(get()) != MOERT_SUCCESS ||
-      moert_trace_spans(get(), &recorded, &count) != MOERT_SUCCESS)
-    return error();
-  if (int64_t dropped = moert_trace_dropped(get()))
-    return Outcome::failed("the trace is incomplete: " +
-                           std::to_string(dropped) + " launches were dropped");
-  spans.clear();
-  for (const moert_trace_span *span = recorded; span != recorded + count;
-       ++span)
-    spans.push_back({span->label ? span->label : "", span->stream,
-                     span->begin_ns - recorded->begin_ns,
-                     span->end_ns - recorded->begin_ns});
-  return {};
+Outcome DeviceInputs::create(Context &context, const Inputs &given) {
+  inputs = &given;
+  for (const HostTensor &tensor : given.tensors) {
+    if (context.sharesMemory()) {
+      addresses[tensor.name()] = const_cast<void *>(tensor.data());
+      continue;
+    }
+    Buffer &buffer = buffers.emplace_back();
+    if (Outcome outcome = buffer.allocate(context, tensor.numBytes()); !outcome)
+      return outcome;
+    if (Outcome outcome = context.copy(buffer.data(), tensor.data(),
+                                       tensor.numBytes(), MOERT_COPY_TO_DEVICE);
+        !outcome)
+      return outcome;
+    addresses[tensor.name()] = buffer.data();
+  }
+  return context.synchronize();
 }
 
 static DLDataType toDLPack(DType dtype) {
@@ -71,13 +46,11 @@ static DLDataType toDLPack(DType dtype) {
   return {kDLInt, 32, 1};
 }
 
-void Execution::Free::operator()(void *pointer) const { std::free(pointer); }
-
-void Execution::bind(const HostTensor &tensor) {
+void Execution::bind(const HostTensor &tensor, void *data) {
   shapes.push_back(tensor.shape());
   DLTensor view = {};
-  view.data = const_cast<void *>(tensor.data());
-  view.device.device_type = kDLCPU;
+  view.data = data;
+  view.device = context.device();
   view.ndim = static_cast<int32_t>(shapes.back().size());
   view.dtype = toDLPack(tensor.dtype());
   view.shape = shapes.back().data();
@@ -85,50 +58,69 @@ void Execution::bind(const HostTensor &tensor) {
 }
 
 Execution::Execution(Context &context, const Artefact &artefact,
-                     const Inputs &inputs)
-    : context(context), artefact(artefact),
+                     const DeviceInputs &inputs)
+    : context(context), artefact(artefact), inputs(inputs),
       result("output", artefact.descriptor().layer.dtype,
-             {inputs.T, artefact.descriptor().layer.hiddenSize}),
-      workspaceSize(artefact.workspaceBytes(inputs.T)) {
-  if (workspaceSize) {
-    constexpr size_t page = 4096;
-    const size_t bytes = static_cast<size_t>(workspaceSize);
-    workspace.reset(std::aligned_alloc(page, (bytes + page - 1) / page * page));
-    if (!workspace)
-      throw std::bad_alloc();
-  }
+             {inputs.host().T, artefact.descriptor().layer.hiddenSize}),
+      workspaceSize(artefact.workspaceBytes(inputs.host().T)) {}
+
+Outcome Execution::prepare() {
+  if (Outcome outcome = workspace.allocate(context, workspaceSize); !outcome)
+    return outcome;
+  if (!context.sharesMemory())
+    if (Outcome outcome = deviceResult.allocate(context, result.numBytes());
+        !outcome)
+      return outcome;
   for (const TensorSpec &input : artefact.descriptor().inputs)
-    bind(*inputs.find(input.name));
-  bind(result);
+    bind(*inputs.host().find(input.name), inputs.data(input.name));
+  bind(result, context.sharesMemory() ? result.data() : deviceResult.data());
   // Only now do the tensors stay where they are.
   for (size_t i = 0; i + 1 < tensors.size(); ++i)
     inputPointers.push_back(&tensors[i]);
   outputPointers.push_back(&tensors.back());
+  return {};
 }
 
-Outcome Execution::run() {
-  if (poison) {
-    // All bits set is a NaN in float32, bfloat16 and float16.
-    std::memset(result.data(), 0xff, static_cast<size_t>(result.numBytes()));
-    if (workspace)
-      std::memset(workspace.get(), 0xff, static_cast<size_t>(workspaceSize));
-  }
+Outcome Execution::enqueue() {
   moert_call call = {};
   call.abi = MOERT_ABI_VERSION;
   call.context = context.get();
+  call.stream = context.stream();
   call.inputs = inputPointers.data();
   call.outputs = outputPointers.data();
   call.num_inputs = static_cast<int64_t>(inputPointers.size());
   call.num_outputs = 1;
-  call.workspace = workspace.get();
+  call.workspace = workspace.data();
   call.workspace_bytes = static_cast<size_t>(workspaceSize);
+  return context.check(moert_program_run(artefact.program(), &call));
+}
 
+Outcome Execution::run() {
+  void *output = tensors.back().data;
+  if (poison) {
+    // All bits set is a NaN in float32, bfloat16 and float16.
+    if (Outcome outcome = context.fill(output, 0xff, result.numBytes());
+        !outcome)
+      return outcome;
+    if (Outcome outcome = context.fill(workspace.data(), 0xff, workspaceSize);
+        !outcome)
+      return outcome;
+    if (Outcome outcome = context.synchronize(); !outcome)
+      return outcome;
+  }
   const auto begin = std::chrono::steady_clock::now();
-  moert_status status = moert_program_run(artefact.program(), &call);
-  if (status == MOERT_SUCCESS)
-    status = moert_context_synchronize(context.get());
+  if (Outcome outcome = enqueue(); !outcome)
+    return outcome;
+  if (Outcome outcome = context.synchronize(); !outcome)
+    return outcome;
   const auto end = std::chrono::steady_clock::now();
   duration =
       std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
-  return status == MOERT_SUCCESS ? Outcome() : context.error();
+  if (context.sharesMemory())
+    return {};
+  if (Outcome outcome = context.copy(result.data(), output, result.numBytes(),
+                                     MOERT_COPY_TO_HOST);
+      !outcome)
+    return outcome;
+  return context.synchronize();
 }

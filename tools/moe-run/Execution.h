@@ -9,51 +9,38 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_EXECUTION_H
 #define MOE_MLIR_TOOLS_MOERUN_EXECUTION_H
 
+#include "Context.h"
 #include "Inputs.h"
 
-#include <memory>
+#include <map>
 
 namespace moe::tools {
 
-/// A launch in a trace; times in nanoseconds.
-struct Span {
-  std::string label;
-  int32_t stream;
-  int64_t begin;
-  int64_t end;
-};
-
-/// "compute", "aux", "comm0", ...
-std::string streamName(int32_t stream);
-
-/// The threads and streams that calls run on.
-class Context {
+/// Inputs where the device reads them: in copies of its own, or where they are
+/// if it shares this process' memory.
+class DeviceInputs {
 public:
-  Outcome create(int32_t threads);
+  /// The inputs are kept by reference.
+  Outcome create(Context &context, const Inputs &inputs);
 
-  moert_context *get() const { return handle.get(); }
-
-  /// Starts recording of launches, and stops it and hands them out, ordered by
-  /// begin and counted from the first one's begin.
-  Outcome startTrace();
-  Outcome takeTrace(std::vector<Span> &spans);
-
-  Outcome error() const { return Outcome::failed(moert_last_error(get())); }
+  const Inputs &host() const { return *inputs; }
+  void *data(const std::string &name) const { return addresses.at(name); }
 
 private:
-  struct Destroy {
-    void operator()(moert_context *context) const {
-      moert_context_destroy(context);
-    }
-  };
-  std::unique_ptr<moert_context, Destroy> handle;
+  const Inputs *inputs = nullptr;
+  std::vector<Buffer> buffers;
+  std::map<std::string, void *> addresses;
 };
 
 /// One artefact bound to its tensors; runs it any number of times.
 class Execution {
 public:
   /// All are kept by reference. `inputs` has every input of the artefact.
-  Execution(Context &context, const Artefact &artefact, const Inputs &inputs);
+  Execution(Context &context, const Artefact &artefact,
+            const DeviceInputs &inputs);
+
+  /// Allocates output and workspace, before anything else is done.
+  Outcome prepare();
 
   /// Fills output and workspace with bytes that are NaNs in every dtype before
   /// each of the next runs.
@@ -64,21 +51,24 @@ public:
   /// Of the last run, from the call until all its work is complete.
   int64_t nanoseconds() const { return duration; }
 
+  /// Enqueues a run that leaves its output on the device.
+  Outcome enqueue();
+
+  /// Of the last run.
   const HostTensor &output() const { return result; }
   int64_t workspaceBytes() const { return workspaceSize; }
 
 private:
-  void bind(const HostTensor &tensor);
+  void bind(const HostTensor &tensor, void *data);
 
   Context &context;
   const Artefact &artefact;
+  const DeviceInputs &inputs;
   HostTensor result;
   int64_t workspaceSize;
-  /// At the start of a page, which is more than the 256 bytes asked for.
-  struct Free {
-    void operator()(void *pointer) const;
-  };
-  std::unique_ptr<void, Free> workspace;
+  Buffer workspace;
+  /// Nothing where the device writes to `result` itself.
+  Buffer deviceResult;
   /// Inputs, then the output; shapes are lent to them.
   std::vector<std::vector<int64_t>> shapes;
   std::vector<DLTensor> tensors;

@@ -63,11 +63,13 @@ static void printHeader(const RunOptions &options, const Artefact &artefact,
 
 /// Runs the artefacts of the other rule sets on the same inputs.
 static Outcome compareSchedules(const RunOptions &options, Context &context,
-                                const Inputs &inputs, const Artefact &artefact,
+                                const DeviceInputs &inputs,
+                                const Artefact &artefact,
                                 const Execution &execution) {
+  const int64_t T = inputs.host().T;
   Table table("lll");
   table.add({"schedule", "order", "output"});
-  table.add({options.compareSchedules[0], artefact.orderAt(inputs.T), "first"});
+  table.add({options.compareSchedules[0], artefact.orderAt(T), "first"});
   std::vector<std::string> different;
   for (size_t i = 1; i < options.compareSchedules.size(); ++i) {
     Artefact other;
@@ -80,6 +82,8 @@ static Outcome compareSchedules(const RunOptions &options, Context &context,
       return outcome;
     Execution otherExecution(context, other, inputs);
     otherExecution.setPoison(options.poison);
+    if (Outcome outcome = otherExecution.prepare(); !outcome)
+      return outcome;
     if (Outcome outcome = otherExecution.run(); !outcome)
       return outcome;
     std::string verdict = "bitwise equal", difference;
@@ -88,7 +92,7 @@ static Outcome compareSchedules(const RunOptions &options, Context &context,
       verdict = difference;
       different.push_back(options.compareSchedules[i]);
     }
-    table.add({options.compareSchedules[i], other.orderAt(inputs.T), verdict});
+    table.add({options.compareSchedules[i], other.orderAt(T), verdict});
   }
   std::printf("\n%s", table.print(2).c_str());
   if (different.empty())
@@ -127,13 +131,24 @@ static Outcome traceOnce(const RunOptions &options, Context &context,
 /// All that is asked of a loaded artefact.
 static Outcome runArtefact(const RunOptions &options,
                            const Artefact &artefact) {
+  const std::string &target = artefact.descriptor().target;
+  if (options.calibrate && isForGPU(target))
+    return Outcome::badInput("--calibrate: expected an artefact for target "
+                             "'cpu' but got one for '" +
+                             target + "'");
+  // A device that is not there is known before inputs are made for it.
+  Context context;
+  if (Outcome outcome = context.create(target, options.threads); !outcome)
+    return outcome;
   Inputs inputs;
   if (Outcome outcome = makeInputs(options, artefact, inputs); !outcome)
     return outcome;
-  Context context;
-  if (Outcome outcome = context.create(options.threads); !outcome)
+  DeviceInputs deviceInputs;
+  if (Outcome outcome = deviceInputs.create(context, inputs); !outcome)
     return outcome;
-  Execution execution(context, artefact, inputs);
+  Execution execution(context, artefact, deviceInputs);
+  if (Outcome outcome = execution.prepare(); !outcome)
+    return outcome;
   execution.setPoison(options.poison);
   if (Outcome outcome = execution.run(); !outcome)
     return outcome;
@@ -151,8 +166,8 @@ static Outcome runArtefact(const RunOptions &options,
     if (Outcome outcome = checkRepeats(execution, options.repeat - 1); !outcome)
       return outcome;
   if (!options.compareSchedules.empty())
-    if (Outcome outcome =
-            compareSchedules(options, context, inputs, artefact, execution);
+    if (Outcome outcome = compareSchedules(options, context, deviceInputs,
+                                           artefact, execution);
         !outcome)
       return outcome;
   // Filling memory before a run is for finding faults, not for measuring.

@@ -37,7 +37,7 @@ inline constexpr const char *kernelNames[] = {"gate", "experts", "shared",
 inline constexpr char fakeImage[] = "an image";
 inline constexpr moert_gpu_module fakeModule{
     MOERT_ABI_VERSION, NumKernels, kernelNames,
-    "sm_90a",          fakeImage,  sizeof(fakeImage)};
+    "sm_90a",          fakeImage,  sizeof(fakeImage) - 1};
 
 inline moert_status createCUDAContext(moert_context *&context,
                                       int32_t deviceId = 0) {

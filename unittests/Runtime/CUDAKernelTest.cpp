@@ -44,12 +44,12 @@ TEST_F(CUDAKernelTest, RefusesKernelsThatAreNotThere) {
 TEST_F(CUDAKernelTest, TellsWhatTheDriverSaysOfAnImage) {
   static constexpr char image[] = "broken";
   const moert_gpu_module module{MOERT_ABI_VERSION, 4,     kernelNames,
-                                "sm_90a",          image, sizeof(image)};
+                                "sm_90a",          image, sizeof(image) - 1};
   FakeCall call = makeFakeCall();
   expectSuccess(call.begin());
   EXPECT_EQ(moert_kernel(&call.call, &module, 0), nullptr);
   expectError(call.end(), MOERT_UNSUPPORTED,
-              "cannot load kernels for 'sm_90a' (7 bytes) on cuda:0 (Fake "
+              "cannot load kernels for 'sm_90a' (6 bytes) on cuda:0 (Fake "
               "H100, sm_90): CUDA_ERROR_INVALID_PTX (in words): line 1: no "
               "such thing");
 }
@@ -57,7 +57,7 @@ TEST_F(CUDAKernelTest, TellsWhatTheDriverSaysOfAnImage) {
 TEST_F(CUDAKernelTest, TellsWhichKernelAnImageLacks) {
   static constexpr const char *names[] = {"gate", "unknown"};
   const moert_gpu_module module{
-      MOERT_ABI_VERSION, 2, names, "sm_90a", fakeImage, sizeof(fakeImage)};
+      MOERT_ABI_VERSION, 2, names, "sm_90a", fakeImage, sizeof(fakeImage) - 1};
   FakeCall call = makeFakeCall();
   expectSuccess(call.begin());
   EXPECT_EQ(moert_kernel(&call.call, &module, 0), nullptr);
@@ -83,7 +83,7 @@ TEST_F(CUDAKernelTest, RefusesModules) {
   module = fakeModule;
   module.image_bytes -= 1;
   expectRefusal(module, "a GPU module is a text that is not terminated, "
-                        "expected a zero at its end");
+                        "expected a zero behind it");
   EXPECT_EQ(fake.calls["cuModuleLoadDataEx"], 0);
   // A cubin ends as it likes.
   static constexpr char cubin[] = {'\177', 'E', 'L', 'F', 2};

@@ -350,10 +350,13 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph,
   return CUDA_SUCCESS;
 }
 
-CUresult cuGraphLaunch(CUgraphExec executable, CUstream) {
+CUresult cuGraphLaunch(CUgraphExec executable, CUstream handle) {
   ENTER("cuGraphLaunch");
+  CUstream_st &stream = world().streamOf(handle);
   for (FakeLaunch launch : executable->launches) {
     launch.isCaptured = false;
+    launch.run();
+    stream.time += world().driver.launchTime;
     world().driver.launches.push_back(launch);
   }
   return CUDA_SUCCESS;

@@ -31,6 +31,15 @@ namespace moert::test {
 /// stream): how much of its work came before.
 using FakeClock = std::array<int, 16>;
 
+/// An image with code of this process: every launch calls the kernel for each
+/// of its blocks with the launch's first parameter. Kernels are in the order in
+/// which they are looked up.
+struct FakeImage {
+  char magic[8]; // "HOSTCODE"
+  uint64_t argumentBytes;
+  void (*kernels[1])(const void *arguments, int64_t block);
+};
+
 struct FakeLaunch {
   std::string kernel;
   int stream;
@@ -39,10 +48,17 @@ struct FakeLaunch {
   bool isCaptured;
   int64_t parameter; // The first one.
   FakeClock clock;   // With itself.
+  void (*code)(const void *, int64_t) = nullptr;
+  std::vector<char> arguments = {}; // Of the code.
 
   /// Whether `other` is complete when this starts.
   bool isAfter(const FakeLaunch &other) const {
     return clock[other.stream] >= other.clock[other.stream];
+  }
+
+  void run() const {
+    for (unsigned block = 0; code && block < grid; ++block)
+      code(arguments.data(), block);
   }
 };
 

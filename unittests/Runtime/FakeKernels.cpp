@@ -32,6 +32,8 @@ CUresult cuModuleLoadDataEx(CUmodule *module, const void *image,
     return CUDA_ERROR_INVALID_PTX;
   }
   *module = new CUmod_st;
+  if (std::memcmp(image, "HOSTCODE", 8) == 0)
+    (*module)->image = static_cast<const FakeImage *>(image);
   ++world().driver.numLive;
   return CUDA_SUCCESS;
 }
@@ -50,9 +52,14 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module,
   ENTER("cuModuleGetFunction");
   if (std::strcmp(name, "unknown") == 0)
     return CUDA_ERROR_NOT_FOUND;
+  const size_t index = module->functions.size();
   module->functions.push_back(std::make_unique<CUfunc_st>());
-  module->functions.back()->name = name;
   *function = module->functions.back().get();
+  (*function)->name = name;
+  if (module->image) {
+    (*function)->code = module->image->kernels[index];
+    (*function)->argumentBytes = module->image->argumentBytes;
+  }
   return CUDA_SUCCESS;
 }
 
@@ -109,8 +116,15 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function,
       stream.clock};
   if (parameters)
     std::memcpy(&launch.parameter, parameters[0], sizeof(launch.parameter));
+  if (function->code) {
+    const char *arguments = static_cast<const char *>(parameters[0]);
+    launch.code = function->code;
+    launch.arguments.assign(arguments, arguments + function->argumentBytes);
+  }
   if (stream.capture)
     world().captures.at(stream.capture).graph->launches.push_back(launch);
+  else
+    launch.run();
   driver.launches.push_back(std::move(launch));
   return CUDA_SUCCESS;
 }

@@ -38,8 +38,11 @@ struct CUfunc_st {
   std::string name;
   int sharedBytes = 48 << 10;
   bool takesLargeClusters = false;
+  void (*code)(const void *, int64_t) = nullptr;
+  uint64_t argumentBytes = 0;
 };
 struct CUmod_st {
+  const moert::test::FakeImage *image = nullptr; // Null: kernels do nothing.
   std::vector<std::unique_ptr<CUfunc_st>> functions;
 };
 struct CUgraph_st {

@@ -193,7 +193,7 @@ TEST_F(CompileTest, CompiledForAnotherDevice) {
   Finished run = runCompiled("config.json");
   EXPECT_EQ(run.code, 1);
   EXPECT_PRED2(contains, run.err,
-               "'config.json' was compiled for target 'cuda:sm_90a'");
+               "'config.json' was compiled for target 'rocm'");
 }
 
 TEST_F(CompileTest, TooLargeForTheMachine) {

@@ -27,10 +27,10 @@ using namespace mlir;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-static constexpr int64_t kWarps = 32;
+static constexpr int64_t kWarps = 16;
 static constexpr int64_t kThreads = kWarps * kWarpSize;
 /// Pairs that a lane has.
-static constexpr int64_t kLanePairs = 4;
+static constexpr int64_t kLanePairs = 8;
 static constexpr int64_t kWarpPairs = kLanePairs * kWarpSize;
 static constexpr int64_t kChunk = kWarps * kWarpPairs;
 
@@ -147,30 +147,14 @@ Expr SortKernel::advanceCursor(Expr expert) {
   Expr peers = k.matchLanes(expert);
   Expr rank = k.countBits(peers & k.lanesBefore());
   Expr isThere = expert < numExperts;
-  Expr cursor = k.choose(
-      isThere, [&] { return k.load(cursors, {own, expert}); },
-      [&] { return k.i32(0); });
+  // Without an expert the lane reads another's cursor, for nothing.
+  Expr cursor = k.load(cursors, {own, min(expert, numExperts - 1)});
   k.syncWarp();
   k.ifThen(isThere & (rank == 0), [&] {
     k.store(cursor + k.countBits(peers), cursors, {own, expert});
   });
   k.syncWarp();
   return cursor + rank;
-}
-
-/// The sum of the values of the threads before this one, and of all threads.
-static std::pair<Expr, Expr> emitBlockScan(KernelBuilder &k, Expr value) {
-  static_assert(kWarps == kWarpSize, "a lane for the total of each warp");
-  Array totals = k.shared("totals", {kWarps}, k.getI32Type());
-  Expr last = k.i32(kWarpSize - 1);
-  Expr upTo = k.scanLanes(value);
-  k.ifThen(k.lane() == last, [&] { k.store(upTo, totals, k.warp()); });
-  k.barrier();
-  Expr total = k.load(totals, k.lane());
-  Expr upToWarp = k.scanLanes(total);
-  k.barrier();
-  return {upTo - value + k.shuffle(upToWarp - total, k.warp()),
-          k.shuffle(upToWarp, last)};
 }
 
 /// Pairs of `expert` in all chunks; `before` becomes those in earlier chunks.
@@ -215,7 +199,7 @@ void SortKernel::emitScan() {
           return {total, before};
         },
         [&]() -> Exprs { return {zero, zero}; });
-    auto [smaller, total] = emitBlockScan(k, counted[0]);
+    auto [smaller, total] = k.scanBlock(counted[0], kWarps);
     Expr row = carried[0] + smaller;
     k.ifThen(isOwn, [&] {
       k.ifThen(k.block() == 0, [&] { k.store(row, buffers.offsets, expert); });

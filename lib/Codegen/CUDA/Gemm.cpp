@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Activation.h"
-#include "GemmKernel.h"
+#include "FewRows.h"
 
 using namespace mlir;
 
@@ -19,9 +19,28 @@ std::string describe(const GemmOperands &operands) {
                                                 : "");
 }
 
+/// Rows up to which tiles that stream the weights are the fastest: as long as
+/// few experts have more than one of their tiles, or a dense one has two.
+static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
+  constexpr int64_t kDense = 16;
+  if (!operands.expertOffsets)
+    return host.index(kDense);
+  return min(max(dimOf(host, operands.weights, 0), kDense), kMaxFewRows);
+}
+
 void emitGemm(const Emission &emission, StringRef stem, StringRef label,
               const GemmOperands &operands) {
-  launchSimtGemm(emission, stem, label, operands);
+  auto emitTiles = [&] {
+    launchSimtGemm(emission, (stem + "_simt").str(), label, operands);
+  };
+  if (!hasFewRowsPath(operands))
+    return emitTiles();
+  ExprBuilder host = gridBuilder(emission);
+  Expr isFew = dimOf(host, operands.y, 0) <= getMostFewRows(host, operands);
+  ifOnHost(
+      emission, isFew,
+      [&] { launchFewRows(emission, (stem + "_few").str(), label, operands); },
+      emitTiles);
 }
 
 } // namespace moe::codegen::cuda

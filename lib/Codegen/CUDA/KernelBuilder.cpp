@@ -322,6 +322,21 @@ Expr KernelBuilder::scanLanes(Expr value) {
   return value;
 }
 
+std::pair<Expr, Expr> KernelBuilder::scanBlock(Expr value, int64_t warps) {
+  Array totals = shared("totals", {warps}, getI32Type());
+  Expr last = i32(kWarpSize - 1);
+  Expr upTo = scanLanes(value);
+  ifThen(lane() == last, [&] { store(upTo, totals, warp()); });
+  barrier();
+  // Every warp adds up the warps before it for itself.
+  Expr total = load(totals, min(lane(), warps - 1));
+  total = select(lane() < warps, total, i32(0));
+  Expr upToWarp = scanLanes(total);
+  barrier();
+  return {upTo - value + shuffle(upToWarp - total, warp()),
+          shuffle(upToWarp, last)};
+}
+
 Expr KernelBuilder::ballot(Expr condition) {
   return wrap(NVVM::VoteSyncOp::create(*this, getI32Type(), i32(kAllLanes),
                                        condition, NVVM::VoteSyncKind::ballot));

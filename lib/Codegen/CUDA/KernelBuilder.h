@@ -178,6 +178,9 @@ public:
   Expr minLanes(Expr value);
   /// Sum of the i32 values of this lane and those before it.
   Expr scanLanes(Expr value);
+  /// Sums of the i32 values of the threads before this one, and of all threads
+  /// of a block of `warps`.
+  std::pair<Expr, Expr> scanBlock(Expr value, int64_t warps);
   /// One bit per lane.
   Expr ballot(Expr condition);
   /// The lanes whose i32 value is the same, one bit per lane.

@@ -256,22 +256,21 @@ void SimtGemm::storeTile(KernelBuilder &k, const OutputTile &tile,
       for (int64_t i = 0; i < Tile::kPatch; ++i) {
         Expr row = tile.firstRow + threadRow(k) * Tile::kPatch +
                    (rowBox * Tile::kBoxRows + i);
-        k.ifThen(row < tile.endRow, [&] {
-          Expr scale = finish.scale ? finish.scale(k, row) : Expr();
-          Exprs values;
-          for (int64_t j = 0; j < Tile::kPatch; ++j) {
-            SmallVector<Expr, 2> own{sums[sumAt(rowBox, i, box, j)]};
-            if (finish.isGated())
-              own.push_back(sums[sumAt(rowBox, i, 1, j)]);
-            values.push_back(finish.apply(own, scale, bias[j]));
-          }
-          for (int64_t j = 0; j < Tile::kPatch; j += width) {
-            Expr value = k.pack(ArrayRef(values).slice(j, width));
-            Expr column = first + j;
-            k.ifThen(column < columns,
-                     [&] { k.store(value, y, {row, column}); });
-          }
-        });
+        Expr scale =
+            finish.scale ? finish.scale(k, min(row, tile.endRow - 1)) : Expr();
+        Exprs values;
+        for (int64_t j = 0; j < Tile::kPatch; ++j) {
+          SmallVector<Expr, 2> own{sums[sumAt(rowBox, i, box, j)]};
+          if (finish.isGated())
+            own.push_back(sums[sumAt(rowBox, i, 1, j)]);
+          values.push_back(finish.apply(own, scale, bias[j]));
+        }
+        for (int64_t j = 0; j < Tile::kPatch; j += width) {
+          Expr value = k.pack(ArrayRef(values).slice(j, width));
+          Expr column = first + j;
+          k.ifThen((row < tile.endRow) & (column < columns),
+                   [&] { k.store(value, y, {row, column}); });
+        }
       }
   }
 }

@@ -293,8 +293,8 @@ typedef struct moert_gpu_module {
   int32_t num_kernels;
   const char *const *kernel_names; /* [num_kernels] */
   const char *chip;                /* such as "sm_90a", for messages */
-  const void *image;    /* a cubin, or PTX that is terminated by a zero */
-  uint64_t image_bytes; /* with the zero */
+  const void *image;               /* a cubin, or PTX with a zero behind it */
+  uint64_t image_bytes;            /* without that zero */
 } moert_gpu_module;
 
 #ifdef __cplusplus

@@ -1,10 +1,19 @@
 /* A compiled layer in small, written by hand: softmax over 8 experts, the best
  * two of them, SwiGLU and shared experts on the auxiliary stream. Macros make
- * its variants: other inputs, another descriptor, and faults to be found. */
+ * its variants: other inputs, another descriptor, and faults to be found. With
+ * DEVICE_CODE it is CUDA and has the kernels of the others for a GPU. */
 #include "moert/GeneratedCode.h"
 
 #include <math.h>
 #include <string.h>
+
+#ifdef DEVICE_CODE
+#define KERNEL static __device__
+#elif defined(PTX) /* A GPU runs those of the image. */
+#define KERNEL static __attribute__((unused))
+#else
+#define KERNEL static
+#endif
 
 enum { E = 8, K = 2, H = 16, I = 12, S = 20 };
 
@@ -41,13 +50,13 @@ typedef uint16_t element;
 #define DTYPE "bfloat16"
 #define SHORT_DTYPE "bf16"
 #define DTYPE_SIGNATURE kDLBfloat, 16, 1
-static float load(element bits) {
+KERNEL float load(element bits) {
   uint32_t wide = (uint32_t)bits << 16;
   float value;
   memcpy(&value, &wide, sizeof(value));
   return value;
 }
-static element store(float value) {
+KERNEL element store(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof(bits));
   return (element)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
@@ -57,8 +66,8 @@ typedef float element;
 #define DTYPE "float32"
 #define SHORT_DTYPE "f32"
 #define DTYPE_SIGNATURE kDLFloat, 32, 1
-static float load(element value) { return value; }
-static element store(float value) { return value; }
+KERNEL float load(element value) { return value; }
+KERNEL element store(float value) { return value; }
 #endif
 
 /* ---- Inputs, in an order of their own ------------------------------------*/
@@ -69,6 +78,7 @@ enum { SHARED_W13, SHARED_W2, X, IDS, WEIGHTS, W13, W2, NUM_INPUTS };
 enum { SHARED_W13, SHARED_W2, X, ROUTER, W13, W2, NUM_INPUTS };
 #endif
 
+#ifndef DEVICE_CODE
 static const int64_t x_dims[] = {MOERT_DIM_TOKENS, H};
 static const int64_t shared_w13_dims[] = {2 * S, H};
 static const int64_t shared_w2_dims[] = {H, S};
@@ -270,6 +280,8 @@ static const char descriptor[] =
                                                                       "token\":"
                                                                       " 0}}";
 
+#endif /* DEVICE_CODE */
+
 /* ---- Kernels -------------------------------------------------------------*/
 
 typedef struct {
@@ -283,13 +295,8 @@ typedef struct {
 
 #define ROW_BYTES (2 * K * 4 + 2 * H * 4)
 
-static size_t workspace_size(int64_t tokens, int64_t tokens_all_ranks) {
-  (void)tokens_all_ranks;
-  return (size_t)tokens * ROW_BYTES;
-}
-
-static void route(const void *given, int64_t row) {
-  const arguments *a = given;
+KERNEL void route(const void *given, int64_t row) {
+  const arguments *a = (const arguments *)given;
   float *weights = a->weights + row * K;
   int32_t *ids = a->ids + row * K;
 #ifdef GIVEN
@@ -324,7 +331,7 @@ static void route(const void *given, int64_t row) {
 }
 
 /* Adds weight * (silu(x gate^T) * (x up^T)) down^T to `to`. */
-static void mlp(const element *x, const element *w13, const element *w2,
+KERNEL void mlp(const element *x, const element *w13, const element *w2,
                 int width, float weight, float *to) {
   float middle[S];
   for (int i = 0; i < width; ++i) {
@@ -343,8 +350,8 @@ static void mlp(const element *x, const element *w13, const element *w2,
   }
 }
 
-static void experts(const void *given, int64_t row) {
-  const arguments *a = given;
+KERNEL void experts(const void *given, int64_t row) {
+  const arguments *a = (const arguments *)given;
   float *routed = a->routed + row * H;
   memset(routed, 0, H * sizeof(float));
   for (int slot = 0; slot < K; ++slot) {
@@ -355,16 +362,16 @@ static void experts(const void *given, int64_t row) {
   }
 }
 
-static void shared_experts(const void *given, int64_t row) {
-  const arguments *a = given;
+KERNEL void shared_experts(const void *given, int64_t row) {
+  const arguments *a = (const arguments *)given;
   float *shared = a->shared + row * H;
   memset(shared, 0, H * sizeof(float));
   mlp(a->inputs[X] + row * H, a->inputs[SHARED_W13], a->inputs[SHARED_W2], S, 1,
       shared);
 }
 
-static void merge(const void *given, int64_t row) {
-  const arguments *a = given;
+KERNEL void merge(const void *given, int64_t row) {
+  const arguments *a = (const arguments *)given;
   for (int h = 0; h < H; ++h) {
     float sum = a->routed[row * H + h] + a->shared[row * H + h];
 #ifdef WRONG_VALUE
@@ -376,7 +383,8 @@ static void merge(const void *given, int64_t row) {
       continue;
 #endif
 #ifdef UNSTABLE
-    static float calls = 0;
+    /* Volatile: else the compiler may read it for other rows, too. */
+    static volatile float calls = 0;
     if (row == 3 && h == 2)
       sum += 1e-4f * calls++;
 #endif
@@ -384,10 +392,74 @@ static void merge(const void *given, int64_t row) {
   }
 }
 
+#ifdef DEVICE_CODE
+
+#define GLOBAL(name)                                                           \
+  extern "C" __global__ void gpu_##name(arguments a) { name(&a, blockIdx.x); }
+GLOBAL(route)
+GLOBAL(experts)
+GLOBAL(shared_experts)
+GLOBAL(merge)
+
+#else
+
+/* ---- Launches ------------------------------------------------------------*/
+
+enum { ROUTE, EXPERTS, SHARED_EXPERTS, MERGE, NUM_KERNELS };
+
+#if defined(FAKE_GPU) || defined(PTX)
+#define DEVICE kDLCUDA
+static const char *const kernel_names[] = {"gpu_route", "gpu_experts",
+                                           "gpu_shared_experts", "gpu_merge"};
+#ifdef PTX
+__asm__(".section .rodata\nimage:\n.incbin \"" PTX
+        "\"\n.byte 0\nimage_end:\n.previous\n");
+extern const char image[], image_end[];
+static moert_gpu_module module = {MOERT_ABI_VERSION, NUM_KERNELS, kernel_names,
+                                  "compute_90",      image,       0};
+#else
+/* What the driver of our tests takes for code of a GPU: moert::test::FakeImage.
+ */
+static const struct {
+  char magic[8];
+  uint64_t argument_bytes;
+  void (*kernels[NUM_KERNELS])(const void *, int64_t);
+  uint64_t end;
+} image = {
+    "HOSTCODE", sizeof(arguments), {route, experts, shared_experts, merge}, 0};
+static const moert_gpu_module module = {
+    MOERT_ABI_VERSION, NUM_KERNELS, kernel_names, "host", &image,
+    sizeof(image)};
+#endif
+static void launch(const moert_call *call, int32_t stream, int32_t kernel,
+                   const char *label, const arguments *a, int64_t tokens) {
+  const void *parameters[] = {a};
+#ifdef PTX
+  module.image_bytes = (uint64_t)(image_end - image);
+#endif
+  moert_launch_gpu(call, stream, moert_kernel(call, &module, kernel), label,
+                   parameters, tokens, 1, 0, 1, 0);
+}
+#else
+#define DEVICE kDLCPU
+static void (*const kernels[])(const void *, int64_t) = {route, experts,
+                                                         shared_experts, merge};
+static void launch(const moert_call *call, int32_t stream, int32_t kernel,
+                   const char *label, const arguments *a, int64_t tokens) {
+  moert_launch(call, stream, (const void *)kernels[kernel], label, a,
+               sizeof(*a), tokens);
+}
+#endif
+
 /* ---- The call ------------------------------------------------------------*/
 
+static size_t workspace_size(int64_t tokens, int64_t tokens_all_ranks) {
+  (void)tokens_all_ranks;
+  return (size_t)tokens * ROW_BYTES;
+}
+
 static const moert_signature signature = {
-    MOERT_ABI_VERSION, kDLCPU, "tiny", NUM_INPUTS,    inputs, 1,
+    MOERT_ABI_VERSION, DEVICE, "tiny", NUM_INPUTS,    inputs, 1,
     &output,           -1,     1,      workspace_size};
 
 static void *data_of(const DLTensor *tensor) {
@@ -409,19 +481,17 @@ static moert_status run(const moert_call *call) {
   a.shared = a.routed + tokens * H;
   int64_t fork = moert_event_record(call, MOERT_STREAM_COMPUTE);
   moert_stream_wait(call, MOERT_STREAM_AUX, fork);
-  moert_launch(call, MOERT_STREAM_AUX, (const void *)shared_experts,
-               "shared experts", &a, sizeof(a), tokens);
+  launch(call, MOERT_STREAM_AUX, SHARED_EXPERTS, "shared experts", &a, tokens);
   int64_t join = moert_event_record(call, MOERT_STREAM_AUX);
-  moert_launch(call, MOERT_STREAM_COMPUTE, (const void *)route, "route", &a,
-               sizeof(a), tokens);
-  moert_launch(call, MOERT_STREAM_COMPUTE, (const void *)experts, "experts", &a,
-               sizeof(a), tokens);
+  launch(call, MOERT_STREAM_COMPUTE, ROUTE, "route", &a, tokens);
+  launch(call, MOERT_STREAM_COMPUTE, EXPERTS, "experts", &a, tokens);
   moert_stream_wait(call, MOERT_STREAM_COMPUTE, join);
-  moert_launch(call, MOERT_STREAM_COMPUTE, (const void *)merge, "merge", &a,
-               sizeof(a), tokens);
+  launch(call, MOERT_STREAM_COMPUTE, MERGE, "merge", &a, tokens);
   return moert_call_end(call);
 }
 
 MOERT_API const
     moert_artefact moert_artefact_symbol __asm__("moert_artefact") = {
         MOERT_ABI_VERSION, "tiny", descriptor, run, workspace_size};
+
+#endif /* DEVICE_CODE */

@@ -89,7 +89,7 @@ class Case:
         if ORDERS["MULTI"] in orders:
             streams.append("aux")
         if ORDERS["MK"] in orders:
-            streams.append("comm(ep)")
+            streams.append("comm ep")
         return streams
 
     def check(self, compiler, config):
@@ -111,6 +111,9 @@ class Case:
         found = {name: said[name] for name in names if name in said}
         if found != self.expected():
             return where + f"expected {self.expected()} but got {found}"
+        rules = flags[flags.index("--schedule") + 1]
+        if not said["rule"].startswith(rules + " rule ") or not said["reason"]:
+            return where + f"expected a rule of '{rules}' and its reason but got {said}"
         if sorted(said["streams"]) != sorted(self.streams()):
             return where + f"expected streams {self.streams()} but got {said['streams']}"
         if run.stderr.count("\n") != self.warnings or run.stderr.count("warning: ") != self.warnings:
@@ -122,19 +125,20 @@ def list_cases(tables):
     for rules, table in tables.items():
         for (backend, *rest), (few, many, no_stream) in table.items():
             warnings = int(backend in RETIRED)
-            for configuration in CONFIGURATIONS[tuple(rest)]:
-                flags = f"--schedule {rules} --all2all-backend {backend} {configuration}"
-                yield Case(flags, few, many, warnings=warnings)
-                if rules.startswith("vllm-"):
-                    continue
-                yield Case(flags + " --disable-shared-experts-stream", no_stream, warnings=warnings)
-                if rules != "vllm":
-                    continue
-                # A monolithic kernel owns no shared experts.
-                orders = (few, many)
-                if few == ORDERS["MK"]:
-                    orders = (ORDERS["MULTI"], ORDERS["NO"])
-                yield Case(flags + " --monolithic-kernel", *orders, warnings=warnings)
+            base = f"--schedule {rules} --all2all-backend {backend} "
+            # All ways to configure it count for the default rules.
+            ways = CONFIGURATIONS[tuple(rest)]
+            for way in ways if rules == "vllm" else ways[:1]:
+                yield Case(base + way, few, many, warnings=warnings)
+            if rules.startswith("vllm-"):
+                continue
+            flags = base + ways[0]
+            yield Case(flags + " --disable-shared-experts-stream", no_stream, warnings=warnings)
+            if rules != "vllm":
+                continue
+            # A monolithic kernel owns no shared experts.
+            orders = (few, many) if few != ORDERS["MK"] else (ORDERS["MULTI"], ORDERS["NO"])
+            yield Case(flags + " --monolithic-kernel", *orders, warnings=warnings)
         # One T at a time, where it decides and where it does not.
         for backend in ("allgather_reducescatter", "deepep_high_throughput"):
             few, many, _ = table[backend, "off", "yes"]
