@@ -211,7 +211,7 @@ void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
 
 void GemmKernel::produce(KernelBuilder &k, MbarrierRing &ring) {
   Expr isLeader = k.thread() == 0;
-  GatherProducer gather(k, x, sourceRows, shape.rows);
+  GatherProducer gather(k, x, sourceRows, shape.rows, shape.rowStep);
   auto publish = [&](const OutputTile &tile, Expr stage) {
     k.storeRaw(k.pack(tile.values()), tileSlot(k, stage));
   };
@@ -411,7 +411,9 @@ bool hasTensorCorePath(const GemmOperands &operands) {
            columns * type.getElementTypeBitWidth() % (8 * kChunkBytes) == 0;
   };
   Type element = getMemRefType(operands.x).getElementType();
-  return isa<BFloat16Type, Float16Type>(element) &&
+  ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
+  return !ShapedType::isDynamic(weights[weights.size() - 2]) &&
+         isa<BFloat16Type, Float16Type>(element) &&
          getMemRefType(operands.weights).getElementType() == element &&
          isMultipleOf16Bytes(operands.x) &&
          isMultipleOf16Bytes(operands.weights) &&
@@ -425,6 +427,35 @@ void launchGemm(const Emission &emission, StringRef stem, StringRef label,
   GemmKernel kernel(launch, emission, operands, tile);
   Value grid = kernel.getGrid(emission, operands);
   launch.emit(grid, [&](KernelBuilder &k) { kernel.emit(k); });
+}
+
+/// One of the launches, by the number of rows.
+static void launchChoice(const Emission &emission, StringRef stem,
+                         StringRef label, const GemmOperands &operands,
+                         ArrayRef<GemmChoice> choices) {
+  if (choices.size() == 1)
+    return launchGemm(emission, stem, label, operands, choices[0].tile);
+  ExprBuilder host = gridBuilder(emission);
+  Expr most = host.index(choices[0].mostRows);
+  if (operands.expertOffsets)
+    most = most * dimOf(host, operands.weights, 0);
+  ifOnHost(
+      emission, dimOf(host, operands.y, 0) <= most,
+      [&] { launchGemm(emission, stem, label, operands, choices[0].tile); },
+      [&] {
+        launchChoice(emission, stem, label, operands, choices.drop_front());
+      });
+}
+
+void launchTensorCoreGemm(const Emission &emission, StringRef stem,
+                          StringRef label, const GemmOperands &operands) {
+  ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
+  bool isStaged = getMemRefType(operands.y).getElementTypeBitWidth() == 16;
+  bool hasExperts = static_cast<bool>(operands.expertOffsets);
+  launchChoice(
+      emission, stem, label, operands,
+      chooseGemmTiles(emission.target, {weights[weights.size() - 2],
+                                        weights.back(), hasExperts, isStaged}));
 }
 
 } // namespace moe::codegen::cuda
