@@ -174,18 +174,21 @@ func::FuncOp emitCase(ModuleOp module, const Case &settings, StringRef name,
     gemm.activation = &activation;
   Target target;
   Emission emission{module, target, function.getLoc(), builder, scratch};
-  GemmTile tile;
-  SmallVector<StringRef> fields;
   std::string text = settings.text("tile");
+  if (text.empty()) {
+    emitGemm(emission, op, op, gemm);
+    return function;
+  }
+  SmallVector<StringRef> fields;
   StringRef(text).split(fields, ',');
   auto field = [&](size_t i) {
     int64_t value = 0;
     fields[i].getAsInteger(10, value);
     return value;
   };
-  tile = {field(0), field(1),      field(2), field(3),
-          field(4), field(5) != 0, field(6)};
-  launchGemm(emission, op, op, gemm, tile);
+  launchGemm(emission, op, op, gemm,
+             {field(0), field(1), field(2), field(3), field(4), field(5) != 0,
+              field(6)});
   return function;
 }
 

@@ -23,40 +23,41 @@ static constexpr int64_t kChunks = kPanelRowBytes / kChunkBytes;
 void GatherProducer::begin(const OutputTile &tile) {
   sources.clear();
   count = tile.endRow - tile.firstRow;
-  int64_t chunksOfRow = rows.type.getDimSize(1) / kChunk;
   Expr thread = k.thread() % kWarpgroup;
   for (int64_t turn = 0; turn < tileRows; turn += kRowsAtOnce) {
     Expr row = tile.firstRow + thread / kChunks + turn;
     Expr source = k.loadRaw(sourceRows, {min(row, tile.endRow - 1)});
-    sources.push_back(source * chunksOfRow + thread % kChunks);
+    sources.push_back(k.address(rows, {source, thread % kChunks * kChunk}));
   }
 }
 
 void GatherProducer::load(Expr step, Expr panel, Expr barrier) {
   int64_t columns = rows.type.getDimSize(1);
-  Array chunks{k.array(rows).base,
-               VectorType::get(kChunk, rows.type.getElementType()),
-               {k.i32(0)}};
-  Array target{panel, k.getI8Type(), {k.i32(tileRows), k.i32(kPanelRowBytes)}};
   // Within the eight rows of a swizzle a thread's row is the same every turn.
   Expr thread = k.thread() % kWarpgroup;
   Expr row = thread / kChunks, chunk = thread % kChunks;
-  Expr place = (chunk ^ row % 8) * kChunkBytes;
-  // Chunks beyond the end of a row are zeros; rows beyond the end of the tile
-  // are left alone, for what they hold reaches no other row.
-  Expr bytes = k.i32(kChunkBytes);
+  Array target{panel, k.getI8Type(), {k.i32(tileRows), k.i32(kPanelRowBytes)}};
+  Expr first = k.address(target, {row, (chunk ^ row % 8) * kChunkBytes});
+  // Chunks beyond the end of a row are zeros.
+  Value bytes;
   if (columns % kStageDepth != 0)
-    bytes = k.select(step * kStageDepth + chunk * kChunk < columns, bytes,
-                     k.i32(0));
-  for (auto [index, source] : llvm::enumerate(sources)) {
-    Expr line = row + static_cast<int64_t>(index) * kRowsAtOnce;
-    k.ifThen(line < count, [&] {
-      Expr from = k.address(chunks, {source + step * kChunks});
-      NVVM::CpAsyncOp::create(k, k.address(target, {line, place}), from,
-                              kChunkBytes, NVVM::LoadCacheModifierKind::CG,
-                              columns % kStageDepth ? Value(bytes) : Value());
+    bytes = k.select(step * kStageDepth + chunk * kChunk < columns,
+                     k.i32(kChunkBytes), k.i32(0));
+  auto copy = [&](int64_t turn) {
+    Array line{sources[turn], rows.type.getElementType(), {k.i32(columns)}};
+    Array place{first, k.getI8Type(), {k.i32(0)}};
+    Expr to = k.address(place, {k.i32(turn * kRowsAtOnce * kPanelRowBytes)});
+    NVVM::CpAsyncOp::create(k, to, k.address(line, {step * kStageDepth}),
+                            kChunkBytes, NVVM::LoadCacheModifierKind::CG,
+                            bytes);
+  };
+  // No row has a condition of its own: the sooner the copies are under way, the
+  // more of their time is hidden.
+  for (int64_t begin = 0; begin < tileRows; begin += rowStep)
+    k.ifThen(count > begin, [&] {
+      for (int64_t turn = begin; turn < begin + rowStep; turn += kRowsAtOnce)
+        copy(turn / kRowsAtOnce);
     });
-  }
   NVVM::CpAsyncMBarrierArriveOp::create(k, barrier, /*noinc=*/true);
 }
 

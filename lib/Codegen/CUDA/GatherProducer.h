@@ -20,12 +20,15 @@ namespace moe::codegen::cuda {
 class GatherProducer {
 public:
   /// Row r of the output reads row sourceRows[r] of `rows` [R, K], whose
-  /// elements have two bytes.
+  /// elements have two bytes. Tiles are high up to `tileRows`, in steps of
+  /// `rowStep`.
   GatherProducer(KernelBuilder &k, const Buffer &rows, const Buffer &sourceRows,
-                 int64_t tileRows)
-      : k(k), rows(rows), sourceRows(sourceRows), tileRows(tileRows) {}
+                 int64_t tileRows, int64_t rowStep)
+      : k(k), rows(rows), sourceRows(sourceRows), tileRows(tileRows),
+        rowStep(rowStep) {}
 
-  /// Looks up the rows of a tile.
+  /// Looks up the rows of a tile. Those of its last step beyond its end are the
+  /// last row again.
   void begin(const OutputTile &tile);
   /// Starts the copies of elements [64 * step, 64 * step + 64) of each row to
   /// `panel`, and lets the thread arrive at `barrier` when its own are done.
@@ -38,9 +41,9 @@ private:
 
   KernelBuilder &k;
   const Buffer &rows, &sourceRows;
-  int64_t tileRows;
+  int64_t tileRows, rowStep;
   Expr count; ///< Rows of the tile.
-  /// The thread's chunk of each of its rows, counted from the buffer's first.
+  /// Where the thread's chunk of each of its rows begins.
   llvm::SmallVector<Expr> sources;
 };
 

@@ -8,6 +8,7 @@
 
 #include "Activation.h"
 #include "FewRows.h"
+#include "GemmKernel.h"
 
 using namespace mlir;
 
@@ -31,6 +32,8 @@ static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
 void emitGemm(const Emission &emission, StringRef stem, StringRef label,
               const GemmOperands &operands) {
   auto emitTiles = [&] {
+    if (hasTensorCorePath(operands))
+      return launchTensorCoreGemm(emission, stem, label, operands);
     launchSimtGemm(emission, (stem + "_simt").str(), label, operands);
   };
   if (!hasFewRowsPath(operands))

@@ -59,6 +59,19 @@ Expr GemmFinish::apply(SmallVector<Expr, 2> sums, Expr scale,
   return emitActivation(*activation, sums[0], isGated() ? sums[1] : Expr());
 }
 
+/// The thread's number in its warpgroup, read anew. Otherwise addresses that
+/// depend on nothing else would be computed once, for all tiles, and take the
+/// registers that the sums need.
+static Expr emitThread(KernelBuilder &k) {
+  auto read = LLVM::InlineAsmOp::create(
+      k, k.getI32Type(), ValueRange(), "mov.u32 $0, %tid.x;", "=r",
+      /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(k.getContext(), LLVM::AsmDialect::AD_ATT),
+      /*operand_attrs=*/ArrayAttr());
+  return k.wrap(read.getResult(0)) % kWarpgroup;
+}
+
 GemmEpilogue::GemmEpilogue(KernelBuilder &k, const GemmTile &shape,
                            int64_t height, const GemmFinish &finish,
                            const Buffer &output, Expr consumer)
@@ -66,6 +79,7 @@ GemmEpilogue::GemmEpilogue(KernelBuilder &k, const GemmTile &shape,
       consumer(consumer) {}
 
 void GemmEpilogue::store(const OutputTile &tile, ArrayRef<Expr> sums) {
+  thread = emitThread(k);
   if (output.type.getElementTypeBitWidth() == 16)
     storeStaged(tile, sums);
   else
@@ -96,24 +110,23 @@ SmallVector<GemmEpilogue::Fragment> GemmEpilogue::getPanels() const {
   return panels;
 }
 
-/// Where a thread's results are along the two sides of wgmma.
-static Expr alongFirst(KernelBuilder &k, Expr consumer, int64_t h) {
-  Expr warp = k.warp() % (kWarpgroup / kWarpSize);
-  return consumer * kWgmmaRows + warp * 16 + k.lane() / 4 + 8 * h;
+Expr GemmEpilogue::alongFirst(int64_t h) {
+  return consumer * kWgmmaRows + thread / kWarpSize * 16 +
+         thread % kWarpSize / 4 + 8 * h;
 }
-static Expr alongSecond(KernelBuilder &k, int64_t j, int64_t b) {
-  return k.lane() % 4 * 2 + (8 * j + b);
+
+Expr GemmEpilogue::alongSecond(int64_t j, int64_t b) {
+  return thread % 4 * 2 + (8 * j + b);
 }
 
 Expr GemmEpilogue::rowOf(int64_t j, int64_t h, int64_t b) {
-  return shape.swapped ? alongSecond(k, j, b) : alongFirst(k, consumer, h);
+  return shape.swapped ? alongSecond(j, b) : alongFirst(h);
 }
 
 Expr GemmEpilogue::columnOf(const Fragment &fragment, int64_t j, int64_t h,
                             int64_t b) {
-  return shape.swapped
-             ? alongFirst(k, consumer, h) + fragment.box * shape.getBoxRows()
-             : alongSecond(k, j, b);
+  return shape.swapped ? alongFirst(h) + fragment.box * shape.getBoxRows()
+                       : alongSecond(j, b);
 }
 
 //===----------------------------------------------------------------------===//
@@ -207,8 +220,8 @@ class GemmEpilogue::StagedPanel {
 public:
   static constexpr int64_t kChunks = kPanelRowBytes / kChunkBytes;
 
-  StagedPanel(KernelBuilder &k, Expr base, int64_t rows)
-      : k(k),
+  StagedPanel(KernelBuilder &k, Expr thread, Expr base, int64_t rows)
+      : k(k), thread(thread),
         memory{base, k.getI8Type(), {k.i32(rows), k.i32(kPanelRowBytes)}} {}
 
   Expr chunk(Expr row, Expr chunk) {
@@ -218,9 +231,9 @@ public:
   /// Stores four matrices of 8 x 8: of the blocks j and j + 1, each with h = 0
   /// and h = 1. Lane l says where row l mod 8 of matrix l / 8 goes.
   void storeMatrices(int64_t j, bool isTransposed, ArrayRef<Value> matrices) {
-    Expr warp = k.warp() % (kWarpgroup / kWarpSize);
-    Expr h = k.lane() / 8 % 2, block = k.lane() / 16 + j, line = k.lane() % 8;
-    Expr along = warp * 2 + h;
+    Expr lane = thread % kWarpSize;
+    Expr block = lane / 16 + j, line = lane % 8;
+    Expr along = thread / kWarpSize * 2 + lane / 8 % 2;
     Expr address = isTransposed ? chunk(block * 8 + line, along)
                                 : chunk(along * 8 + line, block);
     NVVM::StMatrixOp::create(
@@ -232,6 +245,7 @@ public:
 
 private:
   KernelBuilder &k;
+  Expr thread;
   Array memory;
 };
 
@@ -244,7 +258,7 @@ void GemmEpilogue::storeStaged(const OutputTile &tile, ArrayRef<Expr> sums) {
   SmallVector<Fragment> panels = getPanels();
   auto panelAt = [&](size_t place) {
     Expr offset = k.i32(static_cast<int64_t>(place) * panelBytes);
-    return StagedPanel(k, k.address(staging, {consumer, offset}),
+    return StagedPanel(k, thread, k.address(staging, {consumer, offset}),
                        getPanelRows());
   };
   // Barrier 0 is for the whole block.
@@ -289,7 +303,6 @@ void GemmEpilogue::writeOut(StagedPanel &panel, const OutputTile &tile,
   Expr firstColumn =
       tile.column + (shape.swapped ? own + fragment.box * shape.getBoxRows()
                                    : k.i32(fragment.first * 8));
-  Expr thread = k.thread() % kWarpgroup;
   Expr chunk = thread % StagedPanel::kChunks;
   Expr column = firstColumn + chunk * kElements;
   Expr isColumn = column < k.dim(output, 1);

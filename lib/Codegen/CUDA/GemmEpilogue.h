@@ -73,6 +73,9 @@ private:
   llvm::SmallVector<Fragment> getPanels() const;
   int64_t getPanelRows() const { return shape.swapped ? height : kWgmmaRows; }
 
+  /// Where the thread's results are along the two sides of wgmma.
+  Expr alongFirst(int64_t h);
+  Expr alongSecond(int64_t j, int64_t b);
   /// Row and column in the tile of an element of block j.
   Expr rowOf(int64_t j, int64_t h, int64_t b);
   Expr columnOf(const Fragment &fragment, int64_t j, int64_t h, int64_t b);
@@ -96,6 +99,7 @@ private:
   const GemmFinish &finish;
   const Buffer &output;
   Expr consumer;
+  Expr thread; ///< In the warpgroup.
 };
 
 } // namespace moe::codegen::cuda

@@ -46,6 +46,7 @@ private:
                     TileScheduler::Body body) const;
   /// The number of a warpgroup that multiplies.
   static Expr consumer(KernelBuilder &k) { return k.thread() / kWarpgroup - 1; }
+  Expr emitSteps(KernelBuilder &k) const;
   int64_t getSteps() const { return llvm::divideCeil(depth, kStageDepth); }
   /// The slot of the ring that says which tile a stage is for.
   Expr tileSlot(KernelBuilder &k, Expr stage) const;
@@ -210,7 +211,7 @@ void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
 
 void GemmKernel::produce(KernelBuilder &k, MbarrierRing &ring) {
   Expr isLeader = k.thread() == 0;
-  GatherProducer gather(k, x, sourceRows, shape.rows);
+  GatherProducer gather(k, x, sourceRows, shape.rows, shape.rowStep);
   auto publish = [&](const OutputTile &tile, Expr stage) {
     k.storeRaw(k.pack(tile.values()), tileSlot(k, stage));
   };
@@ -290,6 +291,18 @@ Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, int64_t height,
   return results;
 }
 
+/// The number of steps, not as a constant: a short loop would be unrolled, and
+/// the products of its steps want registers of their own.
+Expr GemmKernel::emitSteps(KernelBuilder &k) const {
+  auto steps = LLVM::InlineAsmOp::create(
+      k, k.getI32Type(), Value(k.i32(getSteps())), "mov.u32 $0, $1;", "=r,r",
+      /*has_side_effects=*/false, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(k.getContext(), LLVM::AsmDialect::AD_ATT),
+      /*operand_attrs=*/ArrayAttr());
+  return k.wrap(steps.getResult(0));
+}
+
 /// Computes a tile of at most `height` rows, whose first stage is there; hands
 /// back the place of the next tile's.
 RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
@@ -318,7 +331,7 @@ RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
     llvm::append_range(results, sums);
     return results;
   };
-  Exprs last = k.forEach(k.i32(1), k.i32(getSteps()), k.i32(1), init, step);
+  Exprs last = k.forEach(k.i32(1), emitSteps(k), k.i32(1), init, step);
   NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
   release(last[2]);
   GemmEpilogue epilogue(k, shape, height, finish, y, consumer(k));
@@ -398,7 +411,9 @@ bool hasTensorCorePath(const GemmOperands &operands) {
            columns * type.getElementTypeBitWidth() % (8 * kChunkBytes) == 0;
   };
   Type element = getMemRefType(operands.x).getElementType();
-  return isa<BFloat16Type, Float16Type>(element) &&
+  ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
+  return !ShapedType::isDynamic(weights[weights.size() - 2]) &&
+         isa<BFloat16Type, Float16Type>(element) &&
          getMemRefType(operands.weights).getElementType() == element &&
          isMultipleOf16Bytes(operands.x) &&
          isMultipleOf16Bytes(operands.weights) &&
@@ -412,6 +427,35 @@ void launchGemm(const Emission &emission, StringRef stem, StringRef label,
   GemmKernel kernel(launch, emission, operands, tile);
   Value grid = kernel.getGrid(emission, operands);
   launch.emit(grid, [&](KernelBuilder &k) { kernel.emit(k); });
+}
+
+/// One of the launches, by the number of rows.
+static void launchChoice(const Emission &emission, StringRef stem,
+                         StringRef label, const GemmOperands &operands,
+                         ArrayRef<GemmChoice> choices) {
+  if (choices.size() == 1)
+    return launchGemm(emission, stem, label, operands, choices[0].tile);
+  ExprBuilder host = gridBuilder(emission);
+  Expr most = host.index(choices[0].mostRows);
+  if (operands.expertOffsets)
+    most = most * dimOf(host, operands.weights, 0);
+  ifOnHost(
+      emission, dimOf(host, operands.y, 0) <= most,
+      [&] { launchGemm(emission, stem, label, operands, choices[0].tile); },
+      [&] {
+        launchChoice(emission, stem, label, operands, choices.drop_front());
+      });
+}
+
+void launchTensorCoreGemm(const Emission &emission, StringRef stem,
+                          StringRef label, const GemmOperands &operands) {
+  ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
+  bool isStaged = getMemRefType(operands.y).getElementTypeBitWidth() == 16;
+  bool hasExperts = static_cast<bool>(operands.expertOffsets);
+  launchChoice(
+      emission, stem, label, operands,
+      chooseGemmTiles(emission.target, {weights[weights.size() - 2],
+                                        weights.back(), hasExperts, isStaged}));
 }
 
 } // namespace moe::codegen::cuda

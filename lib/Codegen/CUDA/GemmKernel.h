@@ -23,6 +23,11 @@ void launchGemm(const Emission &emission, llvm::StringRef stem,
                 llvm::StringRef label, const GemmOperands &operands,
                 const GemmTile &tile);
 
+/// Emits launches of the tiles that suit the operands, of which the host takes
+/// one by the number of rows.
+void launchTensorCoreGemm(const Emission &emission, llvm::StringRef stem,
+                          llvm::StringRef label, const GemmOperands &operands);
+
 } // namespace moe::codegen::cuda
 
 #endif // MOE_MLIR_LIB_CODEGEN_CUDA_GEMMKERNEL_H

@@ -10,6 +10,11 @@
 #include "MbarrierRing.h"
 #include "TileScheduler.h"
 
+#include <limits>
+#include <tuple>
+
+using namespace llvm;
+
 namespace moe::codegen::cuda {
 
 GemmSharedMemory::GemmSharedMemory(const GemmTile &tile) {
@@ -30,9 +35,17 @@ int64_t GemmTile::getConsumerRegisters(int64_t ofProducer) const {
   // A block starts with as many for each thread, and can share out no others:
   // it would wait for them forever.
   int64_t atStart =
-      llvm::alignDown(kRegisters / (getThreads() * residentBlocks), kUnit);
+      alignDown(kRegisters / (getThreads() * residentBlocks), kUnit);
   int64_t left = atStart * (1 + consumers) - ofProducer;
-  return std::min<int64_t>(llvm::alignDown(left / consumers, kUnit), kMost);
+  return std::min<int64_t>(alignDown(left / consumers, kUnit), kMost);
+}
+
+bool GemmTile::operator==(const GemmTile &other) const {
+  auto fields = [](const GemmTile &tile) {
+    return std::tie(tile.rows, tile.rowStep, tile.weights, tile.stages,
+                    tile.consumers, tile.swapped, tile.residentBlocks);
+  };
+  return fields(*this) == fields(other);
 }
 
 bool GemmTile::isValid(const Target &target) const {
@@ -42,6 +55,69 @@ bool GemmTile::isValid(const Target &target) const {
                             rows == consumers * kWgmmaRows && rowStep == rows;
   return fits && rows % rowStep == 0 && stages >= 2 &&
          GemmSharedMemory(*this).bytes * residentBlocks <= target.sharedBytes;
+}
+
+//===----------------------------------------------------------------------===//
+// The choice
+//===----------------------------------------------------------------------===//
+
+// Rows, step, weights, stages, consumers, swapped, resident blocks.
+/// Reads weights past few rows.
+static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
+static constexpr GemmTile kFewRowsOfExperts{64, 32, 256, 4, 2, true, 1};
+/// Experts with any number of rows.
+static constexpr GemmTile kManyRowsOfExperts{128, 32, 256, 4, 2, true, 1};
+/// Dense products, of too few tiles or enough for all multiprocessors.
+static constexpr GemmTile kFewTiles{128, 128, 128, 6, 2, false, 1};
+static constexpr GemmTile kManyTiles{128, 128, 256, 4, 2, false, 1};
+
+/// Cycles that a dense product takes, roughly: every multiprocessor works off
+/// its tiles, at the speed of its tensor cores or of what L2 sends it.
+static double estimateCycles(const Target &target, const GemmShape &shape,
+                             const GemmTile &tile, int64_t rows) {
+  constexpr double kProductsPerCycle = 2048, kBytesPerCycle = 45;
+  constexpr double kCyclesPerTile = 2000; // Filling the ring, and the epilogue.
+  int64_t rowTiles = divideCeil(rows, tile.rows);
+  int64_t height = alignTo(divideCeil(rows, rowTiles), tile.rowStep);
+  int64_t tiles = rowTiles * divideCeil(shape.weights, tile.weights);
+  double steps = divideCeil(shape.depth, kStageDepth);
+  double products = height * tile.weights * kStageDepth / kProductsPerCycle;
+  double loads = (height + tile.weights) * kPanelRowBytes / kBytesPerCycle;
+  double cycles = steps * std::max(products, loads) + kCyclesPerTile;
+  return cycles * divideCeil(tiles, target.multiprocessors);
+}
+
+SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
+                                        const GemmShape &shape) {
+  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+  SmallVector<GemmChoice> choices;
+  auto add = [&](int64_t mostRows, GemmTile tile) {
+    // Without staging, branches for heights cost registers that are not there.
+    if (!shape.isStaged)
+      tile.rowStep = tile.rows;
+    if (!choices.empty() && choices.back().tile == tile)
+      choices.back().mostRows = mostRows;
+    else
+      choices.push_back({mostRows, tile});
+  };
+  if (shape.hasExperts) {
+    // A few more rows than fit would read the weights from L2 again.
+    constexpr int64_t kMostFew = 40;
+    add(kMostFew, kFewRowsOfExperts);
+    add(kAll, kManyRowsOfExperts);
+    return choices;
+  }
+  for (int64_t rows :
+       {32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096}) {
+    auto best = std::min({kFewRows, kFewTiles, kManyTiles},
+                         [&](const GemmTile &a, const GemmTile &b) {
+                           return estimateCycles(target, shape, a, rows) <
+                                  estimateCycles(target, shape, b, rows);
+                         });
+    add(rows, best);
+  }
+  add(kAll, kManyTiles);
+  return choices;
 }
 
 } // namespace moe::codegen::cuda

@@ -54,22 +54,29 @@ struct GemmTile {
   /// `ofProducer`.
   int64_t getConsumerRegisters(int64_t ofProducer) const;
 
+  bool operator==(const GemmTile &other) const;
   /// Whether the parts fit together and into the target's shared memory.
   bool isValid(const Target &target) const;
 };
 
-/// A tile, and the number of rows (with experts: of the average expert) up to
-/// which it is the best.
+/// What decides about tiles: a product with `weights` rows of weights (of one
+/// expert) of `depth` elements.
+struct GemmShape {
+  int64_t weights, depth;
+  bool hasExperts;
+  bool isStaged; ///< Outputs of two bytes an element; see GemmEpilogue.
+};
+
+/// A tile, and the rows (with experts: of the average one) up to which to use
+/// it.
 struct GemmChoice {
   int64_t mostRows;
   GemmTile tile;
 };
 
-/// The tiles for outputs of `columns`, fewest rows first; the last takes all
-/// that are left.
+/// Tiles for few to many rows; the last is for all numbers that are left.
 llvm::SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
-                                              bool hasExperts, bool isGated,
-                                              int64_t columns);
+                                              const GemmShape &shape);
 
 /// Where the parts of a block's dynamic shared memory begin.
 struct GemmSharedMemory {

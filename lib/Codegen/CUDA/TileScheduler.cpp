@@ -35,21 +35,31 @@ OutputTile TileScheduler::place(Expr expert, Expr firstRow, Expr endRow,
   return {expert, first, min(first + height, endRow), column * tileColumns};
 }
 
+Exprs TileScheduler::advance(ArrayRef<Expr> cursor) {
+  Expr slot = cursor[1] + 1, blocks = k.numBlocks();
+  slot = k.select(slot == blocks, k.i32(0), slot);
+  return {cursor[0] + blocks + slot - cursor[1], slot};
+}
+
 Exprs TileScheduler::forEachTile(Expr rows, ArrayRef<Expr> init, Body body) {
-  Expr zero = k.i32(0);
-  return k.forEach(k.block(), countTiles(rows), k.numBlocks(), init,
-                   [&](Expr index, ArrayRef<Expr> carried) {
-                     return body(place(zero, zero, rows, index), carried);
-                   });
+  Expr zero = k.i32(0), total = countTiles(rows);
+  auto isTile = [&](ArrayRef<Expr> carried) { return carried[0] < total; };
+  auto next = [&](ArrayRef<Expr> carried) {
+    Exprs results = advance(carried);
+    llvm::append_range(results, body(place(zero, zero, rows, carried[0]),
+                                     carried.drop_front(kCursor)));
+    return results;
+  };
+  Exprs start{k.block(), k.block()};
+  llvm::append_range(start, init);
+  return Exprs(llvm::drop_begin(k.whileTrue(start, isTile, next), kCursor));
 }
 
 Exprs TileScheduler::forEachTileOfExperts(const Buffer &expertOffsets,
                                           ArrayRef<Expr> init, Body body) {
-  // A warp looks at one expert per lane at a time. Carried are the block's next
-  // tile, counted from the first of these experts, and the caller's values.
+  // A warp looks at one expert per lane at a time, and counts tiles from the
+  // first of these experts.
   Expr experts = k.dim(expertOffsets, 0) - 1;
-  Exprs start{k.block()};
-  llvm::append_range(start, init);
   auto window = [&](Expr first, ArrayRef<Expr> carried) {
     Expr expert = min(first + k.lane(), experts - 1);
     Expr begin = k.loadRaw(expertOffsets, {expert});
@@ -66,16 +76,18 @@ Exprs TileScheduler::forEachTileOfExperts(const Buffer &expertOffsets,
       Expr index = values[0] - k.shuffle(upTo - tiles, lane);
       OutputTile tile = place(first + lane, k.shuffle(begin, lane),
                               k.shuffle(end, lane), index);
-      Exprs results{values[0] + k.numBlocks()};
-      llvm::append_range(results, body(tile, values.drop_front()));
+      Exprs results = advance(values);
+      llvm::append_range(results, body(tile, values.drop_front(kCursor)));
       return results;
     };
     Exprs after = k.whileTrue(carried, isHere, next);
     after[0] = after[0] - total;
     return after;
   };
+  Exprs start{k.block(), k.block()};
+  llvm::append_range(start, init);
   Exprs end = k.forEach(k.i32(0), experts, k.i32(kWarpSize), start, window);
-  return Exprs(llvm::drop_begin(end));
+  return Exprs(llvm::drop_begin(end, kCursor));
 }
 
 } // namespace moe::codegen::cuda

@@ -28,9 +28,11 @@ struct OutputTile {
 };
 
 /// Deals the tiles of an output [rows, columns] to the blocks of a persistent
-/// grid, one after the other. With experts, the rows of expert e are
-/// [offsets[e], offsets[e + 1]), and tiles do not reach over their ends. Tiles
-/// are as few as can be, and all but the last of an expert of one height.
+/// grid: in each round every block gets one, and from round to round they swap
+/// places, so that no block gets all the low tiles. With experts, the rows of
+/// expert e are [offsets[e], offsets[e + 1]), and tiles do not reach over their
+/// ends. Tiles are as few as can be, and all but the last of an expert of one
+/// height.
 class TileScheduler {
 public:
   /// Tiles of up to `tileRows`, in steps of `rowStep`, by `tileColumns`.
@@ -54,6 +56,10 @@ private:
   /// Tile number `index` of the rectangle of rows [firstRow, endRow) and all
   /// columns.
   OutputTile place(Expr expert, Expr firstRow, Expr endRow, Expr index);
+  /// Where a block is: the number of its next tile, and which of the tiles of
+  /// the round that is.
+  static constexpr int64_t kCursor = 2;
+  Exprs advance(llvm::ArrayRef<Expr> cursor);
   Expr countTiles(Expr rows) { return ceilDiv(rows, tileRows) * columnTiles; }
 
   KernelBuilder &k;
