@@ -63,6 +63,9 @@ void moe::codegen::cpu::buildKernelEntryPipeline(OpPassManager &pm,
 }
 
 void moe::codegen::cpu::buildToLLVMPipeline(OpPassManager &pm) {
+  // Views of other shapes become views with offsets and strides.
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
