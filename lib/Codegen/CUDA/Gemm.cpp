@@ -25,7 +25,7 @@ std::string describe(const GemmOperands &operands) {
 static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
   constexpr int64_t kDense = 16, kOfExpert = 4;
   if (!operands.expertOffsets)
-    return host.index(kDense);
+    return host.index(hasTensorCorePath(operands) ? kDense : kMaxFewRows);
   return min(dimOf(host, operands.weights, 0) * kOfExpert, kMaxFewRows);
 }
 
