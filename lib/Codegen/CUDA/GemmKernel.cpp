@@ -410,6 +410,13 @@ bool hasTensorCorePath(const GemmOperands &operands) {
     return !ShapedType::isDynamic(columns) &&
            columns * type.getElementTypeBitWidth() % (8 * kChunkBytes) == 0;
   };
+  // Longer activations spill registers in the epilogue of the largest tiles.
+  auto isShort = [](const ActivationParams &params) {
+    return !params.interleaved && (params.activation == Activation::SiLU ||
+                                   params.activation == Activation::ReLU2);
+  };
+  if (operands.activation && !isShort(*operands.activation))
+    return false;
   Type element = getMemRefType(operands.x).getElementType();
   ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
   return !ShapedType::isDynamic(weights[weights.size() - 2]) &&
