@@ -412,8 +412,9 @@ bool hasTensorCorePath(const GemmOperands &operands) {
   };
   // Longer activations spill registers in the epilogue of the largest tiles.
   auto isShort = [](const ActivationParams &params) {
-    return !params.interleaved && (params.activation == Activation::SiLU ||
-                                   params.activation == Activation::ReLU2);
+    return !params.interleaved &&
+           params.activation ==
+               (params.gated ? Activation::SiLU : Activation::ReLU2);
   };
   if (operands.activation && !isShort(*operands.activation))
     return false;
