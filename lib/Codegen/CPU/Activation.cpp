@@ -93,15 +93,3 @@ moe::codegen::cpu::activationTiles(KernelBuilder &k,
   Value width = k.index(type.getDimSize(type.getRank() - 2) / 2);
   return {tile(columns.first, 1), tile(k.add(columns.first, width), 1)};
 }
-
-LogicalResult
-moe::codegen::cpu::checkActivation(const Emission &emission,
-                                   const ActivationParams &params) {
-  if (params.activation == Activation::SwiGLUOAI && !params.gated)
-    return mlir::emitError(emission.loc)
-           << "expected a gated activation for swigluoai";
-  if (params.interleaved && !params.gated)
-    return mlir::emitError(emission.loc)
-           << "expected a gated activation for interleaved weights";
-  return success();
-}

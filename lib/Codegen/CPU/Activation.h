@@ -31,10 +31,6 @@ llvm::SmallVector<mlir::Value>
 activationTiles(KernelBuilder &k, const ActivationParams &params,
                 mlir::Value w13, mlir::Value expert, const ColumnTile &columns);
 
-/// Emits an error unless the activation can be emitted.
-llvm::LogicalResult checkActivation(const Emission &emission,
-                                    const ActivationParams &params);
-
 } // namespace moe::codegen::cpu
 
 #endif // MOE_MLIR_LIB_CODEGEN_CPU_ACTIVATION_H

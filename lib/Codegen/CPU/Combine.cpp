@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../PhaseChecks.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -56,20 +57,11 @@ static void emitCombine(KernelBuilder &k, Value t, ValueRange reads,
 Launches moe::codegen::cpu::lowerCombine(const Emission &emission,
                                          const CombineOperands &operands,
                                          double scale) {
-  if (failed(checkOperand(emission, operands.expertOut, "expert_out", 2,
-                          Elements::Model, {0})) ||
-      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2,
-                          Elements::I32, {0})) ||
-      failed(checkOperand(emission, operands.routed, "routed", 2,
-                          Elements::Model, {0})))
+  if (failed(check(emission.loc, operands)))
     return failure();
   SmallVector<Value> reads{operands.expertOut, operands.pairRows};
-  if (operands.weights) {
-    if (failed(checkOperand(emission, operands.weights, "weights", 2,
-                            Elements::F32, {0})))
-      return failure();
+  if (operands.weights)
     reads.push_back(operands.weights);
-  }
   func::FuncOp kernel = getOrEmitKernel(
       emission, "combine", reads, operands.routed, describeParameters(scale),
       [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
@@ -102,28 +94,9 @@ static Value emitZeroWeight(KernelBuilder &k, Value t, Value ids, Value weights,
   return k.mulf(loop.getResult(0), k.constant(operands.zeroScale, 1));
 }
 
-static LogicalResult check(const Emission &emission,
-                           const MergeOperands &operands) {
-  auto isMatrix = [&](Value value, StringRef name, Elements elements) {
-    return checkOperand(emission, value, name, 2, elements, {0});
-  };
-  if (failed(isMatrix(operands.routed, "routed", Elements::Model)) ||
-      failed(isMatrix(operands.y, "y", Elements::Model)))
-    return failure();
-  if (operands.shared &&
-      failed(isMatrix(operands.shared, "shared", Elements::Model)))
-    return failure();
-  if (operands.x &&
-      (failed(isMatrix(operands.x, "x", Elements::Model)) ||
-       failed(isMatrix(operands.ids, "ids", Elements::I32)) ||
-       failed(isMatrix(operands.weights, "weights", Elements::F32))))
-    return failure();
-  return success();
-}
-
 Launches moe::codegen::cpu::lowerMerge(const Emission &emission,
                                        const MergeOperands &operands) {
-  if (failed(check(emission, operands)))
+  if (failed(check(emission.loc, operands)))
     return failure();
   SmallVector<Value> reads{operands.routed};
   bool hasShared = operands.shared != nullptr;

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../PhaseChecks.h"
 #include "Gemm.h"
 
 using namespace mlir;
@@ -35,28 +36,9 @@ Launch moe::codegen::cpu::launchLinear(const Emission &emission,
   return launchDense(emission, "linear", label, reads, y, "", 1, tiles, finish);
 }
 
-/// x [T, K], weight [N, K], y [T, N], with N dynamic if `dynamicColumns`.
-static LogicalResult checkLinear(const Emission &emission, Value x,
-                                 Value weight, Value bias, Value y,
-                                 StringRef yName, bool dynamicColumns) {
-  SmallVector<int64_t> rows{0}, none, columns{0, 1};
-  if (!dynamicColumns)
-    columns = rows;
-  if (failed(checkOperand(emission, x, "x", 2, Elements::Model, rows)) ||
-      failed(checkOperand(emission, weight, "weight", 2, Elements::Model,
-                          dynamicColumns ? rows : none)) ||
-      failed(checkOperand(emission, y, yName, 2, Elements::Model, columns)))
-    return failure();
-  if (bias && failed(checkOperand(emission, bias, "bias", 1, Elements::Model,
-                                  dynamicColumns ? rows : none)))
-    return failure();
-  return checkProduct(emission, x, weight, "weight");
-}
-
 Launches moe::codegen::cpu::lowerGate(const Emission &emission,
                                       const GateOperands &operands) {
-  if (failed(checkLinear(emission, operands.x, operands.weight, operands.bias,
-                         operands.logits, "logits", /*dynamicColumns=*/true)))
+  if (failed(check(emission.loc, operands)))
     return failure();
   return SmallVector<Launch>{launchLinear(emission, "gate", operands.x,
                                           operands.weight, operands.bias,
@@ -65,8 +47,7 @@ Launches moe::codegen::cpu::lowerGate(const Emission &emission,
 
 Launches moe::codegen::cpu::lowerProject(const Emission &emission,
                                          const ProjectOperands &operands) {
-  if (failed(checkLinear(emission, operands.x, operands.weight, {}, operands.y,
-                         "y", /*dynamicColumns=*/false)))
+  if (failed(check(emission.loc, operands)))
     return failure();
   return SmallVector<Launch>{launchLinear(emission, "project", operands.x,
                                           operands.weight, {}, operands.y)};

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../PhaseChecks.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -114,22 +115,11 @@ static void emitSort(KernelBuilder &k, Value ids, Value expertMap,
 Launches
 moe::codegen::cpu::lowerDispatchPlan(const Emission &emission,
                                      const DispatchPlanOperands &operands) {
-  if (failed(
-          checkOperand(emission, operands.ids, "ids", 2, Elements::I32, {0})) ||
-      failed(checkOperand(emission, operands.expertOffsets, "expert_offsets", 1,
-                          Elements::I32, {0})) ||
-      failed(checkOperand(emission, operands.sourceRows, "source_rows", 1,
-                          Elements::I32, {0})) ||
-      failed(checkOperand(emission, operands.pairRows, "pair_rows", 2,
-                          Elements::I32, {0})))
+  if (failed(check(emission.loc, operands)))
     return failure();
   SmallVector<Value> reads{operands.ids};
-  if (operands.expertMap) {
-    if (failed(checkOperand(emission, operands.expertMap, "expert_map", 1,
-                            Elements::I32, {0})))
-      return failure();
+  if (operands.expertMap)
     reads.push_back(operands.expertMap);
-  }
   SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
                             operands.pairRows};
   func::FuncOp kernel = getOrEmitKernel(

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../PhaseChecks.h"
 #include "Activation.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -180,42 +181,15 @@ static Launch launchDown(const Emission &emission,
                                   operands.out, "", 1, tiles, row, finish});
 }
 
-static LogicalResult check(const Emission &emission,
-                           const ExpertsOperands &operands,
-                           const ActivationParams &params) {
-  auto has = [&](Value value, StringRef name, int64_t rank, Elements elements) {
-    return checkOperand(emission, value, name, rank, elements, {0});
-  };
-  if (failed(checkActivation(emission, params)) ||
-      failed(has(operands.rows, "rows", 2, Elements::Model)) ||
-      failed(has(operands.expertOffsets, "expert_offsets", 1, Elements::I32)) ||
-      failed(has(operands.sourceRows, "source_rows", 1, Elements::I32)) ||
-      failed(has(operands.w13, "w13", 3, Elements::Model)) ||
-      failed(has(operands.w2, "w2", 3, Elements::Model)) ||
-      failed(has(operands.out, "expert_out", 2, Elements::Model)) ||
-      failed(checkProduct(emission, operands.rows, operands.w13, "w13")))
-    return failure();
-  if (operands.b13 && failed(has(operands.b13, "b13", 2, Elements::Model)))
-    return failure();
-  if (operands.b2 && failed(has(operands.b2, "b2", 2, Elements::Model)))
-    return failure();
-  if (operands.inputWeight &&
-      failed(has(operands.inputWeight, "input_weight", 2, Elements::F32)))
-    return failure();
-  return success();
-}
-
 Launches moe::codegen::cpu::lowerExperts(const Emission &emission,
                                          const ExpertsOperands &operands,
                                          const ActivationParams &params) {
-  if (failed(check(emission, operands, params)))
+  if (failed(check(emission.loc, operands, params)))
     return failure();
   MemRefType w13 = getMemRefType(operands.w13);
   int64_t width = w13.getDimSize(1) / getNumMatrices(params);
   Type element = getMemRefType(operands.rows).getElementType();
   Value hidden = allocateScratch(emission, operands.out, width, element);
-  if (failed(checkProduct(emission, hidden, operands.w2, "w2")))
-    return failure();
   return SmallVector<Launch>{launchUp(emission, operands, hidden, params),
                              launchDown(emission, operands, hidden)};
 }

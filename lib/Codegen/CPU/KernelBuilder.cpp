@@ -284,66 +284,6 @@ func::FuncOp moe::codegen::cpu::getOrEmitKernel(
   return kernel;
 }
 
-static bool hasElements(MemRefType type, Elements elements) {
-  Type element = type.getElementType();
-  switch (elements) {
-  case Elements::F32:
-    return element.isF32();
-  case Elements::I32:
-    return element.isSignlessInteger(32);
-  case Elements::Model:
-    return isa<Float32Type, BFloat16Type, Float16Type>(element);
-  }
-  return false;
-}
-
-static const char *describe(Elements elements) {
-  switch (elements) {
-  case Elements::F32:
-    return "f32";
-  case Elements::I32:
-    return "i32";
-  case Elements::Model:
-    return "f32, bf16 or f16";
-  }
-  return "";
-}
-
-LogicalResult moe::codegen::cpu::checkOperand(const Emission &emission,
-                                              Value value, StringRef name,
-                                              int64_t rank, Elements elements,
-                                              ArrayRef<int64_t> dynamic) {
-  auto fail = [&](const Twine &expected) -> LogicalResult {
-    auto diagnostic = mlir::emitError(emission.loc)
-                      << "expected '" << name << "' " << expected
-                      << " but got ";
-    if (value)
-      return diagnostic << value.getType();
-    return diagnostic << "nothing";
-  };
-  auto type = value ? dyn_cast<MemRefType>(value.getType()) : MemRefType();
-  if (!type || type.getRank() != rank)
-    return fail("as a memref of rank " + Twine(rank));
-  if (!type.getLayout().isIdentity())
-    return fail("with the identity layout");
-  if (!hasElements(type, elements))
-    return fail("of elements " + Twine(describe(elements)));
-  for (int64_t position = 0; position < rank; ++position)
-    if (type.isDynamicDim(position) && !llvm::is_contained(dynamic, position))
-      return fail("with a static dimension " + Twine(position));
-  return success();
-}
-
-LogicalResult moe::codegen::cpu::checkProduct(const Emission &emission, Value x,
-                                              Value weights, StringRef name) {
-  MemRefType rows = getMemRefType(x), type = getMemRefType(weights);
-  if (type.getShape().back() == rows.getShape().back())
-    return success();
-  return mlir::emitError(emission.loc)
-         << "expected '" << name << "' with rows of " << rows.getShape().back()
-         << " elements but got " << type;
-}
-
 KernelBuilder moe::codegen::cpu::gridBuilder(const Emission &emission) {
   return KernelBuilder(emission.loc, emission.builder, emission.target);
 }

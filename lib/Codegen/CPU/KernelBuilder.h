@@ -138,21 +138,6 @@ template <typename... Ts> std::string describeParameters(const Ts &...values) {
 /// The memref type of a value.
 mlir::MemRefType getMemRefType(mlir::Value value);
 
-/// What the elements of an operand may be; `Model` is f32, bf16 or f16.
-enum class Elements { F32, I32, Model };
-
-/// Emits an error unless `value` is a memref of identity layout, of `rank`,
-/// with such elements, and whose dimensions other than
-/// those in `dynamic` are static.
-llvm::LogicalResult checkOperand(const Emission &emission, mlir::Value value,
-                                 llvm::StringRef name, int64_t rank,
-                                 Elements elements,
-                                 llvm::ArrayRef<int64_t> dynamic);
-
-/// Emits an error unless rows of `weights` are as long as those of `x`.
-llvm::LogicalResult checkProduct(const Emission &emission, mlir::Value x,
-                                 mlir::Value weights, llvm::StringRef name);
-
 /// Allocates a temporary of as many rows as `rows` has, with `columns` columns.
 mlir::Value allocateScratch(const Emission &emission, mlir::Value rows,
                             int64_t columns, mlir::Type element);

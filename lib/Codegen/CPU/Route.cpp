@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../PhaseChecks.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -366,45 +367,10 @@ void RouteKernel::emitWeights(Value token) {
 // The phase
 //===----------------------------------------------------------------------===//
 
-static LogicalResult check(const Emission &emission,
-                           const RouteOperands &operands,
-                           const RoutingParams &params) {
-  if (failed(checkOperand(emission, operands.logits, "logits", 2, Elements::F32,
-                          {0, 1})) ||
-      failed(
-          checkOperand(emission, operands.ids, "ids", 2, Elements::I32, {0})) ||
-      failed(checkOperand(emission, operands.weights, "weights", 2,
-                          Elements::F32, {0})))
-    return failure();
-  if (operands.correctionBias &&
-      failed(checkOperand(emission, operands.correctionBias, "correction_bias",
-                          1, Elements::F32, {0})))
-    return failure();
-  if (!operands.logicalToPhysical != !operands.replicaCount)
-    return mlir::emitError(emission.loc)
-           << "expected 'logical_to_physical' and 'replica_count' together";
-  if (operands.replicaCount &&
-      (failed(checkOperand(emission, operands.logicalToPhysical,
-                           "logical_to_physical", 2, Elements::I32, {0, 1})) ||
-       failed(checkOperand(emission, operands.replicaCount, "replica_count", 1,
-                           Elements::I32, {0}))))
-    return failure();
-  int64_t experts = getMemRefType(operands.logits).getDimSize(1);
-  if (params.groups < 1 || params.chosenGroups < 1 ||
-      params.chosenGroups > params.groups ||
-      (!ShapedType::isDynamic(experts) && experts % params.groups != 0))
-    return mlir::emitError(emission.loc)
-           << "expected 1 to " << params.groups
-           << " chosen groups, and groups that divide " << experts
-           << " experts, but got " << params.chosenGroups << " of "
-           << params.groups;
-  return success();
-}
-
 Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
                                        const RouteOperands &operands,
                                        const RoutingParams &params) {
-  if (failed(check(emission, operands, params)))
+  if (failed(check(emission.loc, operands, params)))
     return failure();
   SmallVector<Value> reads{operands.logits};
   bool hasBias = operands.correctionBias != nullptr;

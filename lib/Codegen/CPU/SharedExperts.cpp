@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "../PhaseChecks.h"
 #include "Activation.h"
 
 using namespace mlir;
@@ -59,41 +60,16 @@ static Launch launchDown(const Emission &emission, Value hidden, Value w2,
                      1, tiles, finish);
 }
 
-static LogicalResult check(const Emission &emission,
-                           const SharedExpertsOperands &operands,
-                           const ActivationParams &params) {
-  if (failed(checkActivation(emission, params)) ||
-      failed(
-          checkOperand(emission, operands.x, "x", 2, Elements::Model, {0})) ||
-      failed(checkOperand(emission, operands.w13, "shared_w13", 2,
-                          Elements::Model, {})) ||
-      failed(checkOperand(emission, operands.w2, "shared_w2", 2,
-                          Elements::Model, {})) ||
-      failed(checkOperand(emission, operands.shared, "shared", 2,
-                          Elements::Model, {0})) ||
-      failed(checkProduct(emission, operands.x, operands.w13, "shared_w13")))
-    return failure();
-  if (operands.gate &&
-      (failed(checkOperand(emission, operands.gate, "shared_gate", 2,
-                           Elements::Model, {})) ||
-       failed(
-           checkProduct(emission, operands.x, operands.gate, "shared_gate"))))
-    return failure();
-  return success();
-}
-
 Launches
 moe::codegen::cpu::lowerSharedExperts(const Emission &emission,
                                       const SharedExpertsOperands &operands,
                                       const ActivationParams &params) {
-  if (failed(check(emission, operands, params)))
+  if (failed(check(emission.loc, operands, params)))
     return failure();
   MemRefType w13 = getMemRefType(operands.w13);
   int64_t width = w13.getDimSize(0) / getNumMatrices(params);
   Type element = getMemRefType(operands.x).getElementType();
   Value hidden = allocateScratch(emission, operands.x, width, element);
-  if (failed(checkProduct(emission, hidden, operands.w2, "shared_w2")))
-    return failure();
 
   SmallVector<Launch> launches;
   Value gate;
