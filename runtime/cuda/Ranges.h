@@ -24,8 +24,7 @@ namespace moert {
 class Ranges {
 public:
 #if MOERT_HAS_NVTX
-  Ranges() : domain(nvtxDomainCreateA("moe-mlir")) {}
-  ~Ranges() { nvtxDomainDestroy(domain); }
+  Ranges() : domain(getDomain()) {}
 
   void push(const char *name) const {
     nvtxEventAttributes_t attributes = {};
@@ -38,6 +37,13 @@ public:
   void pop() const { nvtxDomainRangePop(domain); }
 
 private:
+  /// One for the process, made under the lock of a static: the first call of
+  /// NVTX fills its table of functions, and other threads read that unlocked.
+  static nvtxDomainHandle_t getDomain() {
+    static nvtxDomainHandle_t domain = nvtxDomainCreateA("moe-mlir");
+    return domain;
+  }
+
   nvtxDomainHandle_t domain;
 #else
   void push(const char *) const {}

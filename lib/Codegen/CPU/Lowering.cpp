@@ -8,6 +8,8 @@
 
 #include "moe-mlir/Codegen/CPU/Lowering.h"
 
+#include "../Optimize.h"
+
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -25,7 +27,6 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -82,24 +83,13 @@ void moe::codegen::cpu::buildKernelLoweringPipeline(OpPassManager &pm,
   buildToLLVMPipeline(pm);
 }
 
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager callGraph;
-  llvm::ModuleAnalysisManager modules;
+/// Kernels are vectorized already; LLVM's vectorizers only cost time.
+static llvm::PipelineTuningOptions getTuning() {
   llvm::PipelineTuningOptions tuning;
-  // Kernels are vectorized already; LLVM's vectorizers only cost time.
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;
   tuning.LoopUnrolling = false;
-  llvm::PassBuilder builder(&machine, tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(callGraph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, callGraph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
-      .run(module, modules);
+  return tuning;
 }
 
 LogicalResult moe::codegen::cpu::compile(ModuleOp module, const Target &target,
@@ -116,7 +106,7 @@ LogicalResult moe::codegen::cpu::compile(ModuleOp module, const Target &target,
     return module.emitError("cannot be translated to LLVM IR");
   translated->setTargetTriple((*machine)->getTargetTriple());
   translated->setDataLayout((*machine)->createDataLayout());
-  optimize(*translated, **machine);
+  moe::codegen::optimize(*translated, **machine, getTuning());
 
   llvm::raw_svector_ostream stream(code);
   if (form == CodeForm::LLVMIR) {

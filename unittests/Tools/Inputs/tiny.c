@@ -427,9 +427,12 @@ static const struct {
   uint64_t end;
 } image = {
     "HOSTCODE", sizeof(arguments), {route, experts, shared_experts, merge}, 0};
-static const moert_gpu_module module = {
-    MOERT_ABI_VERSION, NUM_KERNELS, kernel_names, "host", &image,
-    sizeof(image)};
+static const moert_gpu_module module = {MOERT_ABI_VERSION,
+                                        NUM_KERNELS,
+                                        kernel_names,
+                                        "host",
+                                        &image,
+                                        sizeof(image) - sizeof(image.end)};
 #endif
 static void launch(const moert_call *call, int32_t stream, int32_t kernel,
                    const char *label, const arguments *a, int64_t tokens) {
