@@ -48,7 +48,8 @@ struct Pairs {
 
   Expr count(KernelBuilder &k) const { return k.dim(ids, 0) * numSlots(k); }
   Expr numSlots(KernelBuilder &k) const { return k.dim(ids, 1); }
-  /// The expert here of pair number `pair`, `none` if there is none.
+  /// The expert here of pair number `pair`, `none` if there is none. There must
+  /// be some pairs.
   Expr loadExpert(KernelBuilder &k, Expr pair, Expr none) const;
 
   Buffer ids;       ///< [T, k]
@@ -57,16 +58,17 @@ struct Pairs {
 } // namespace
 
 Expr Pairs::loadExpert(KernelBuilder &k, Expr pair, Expr none) const {
-  // Negative ids are large when read as unsigned.
-  auto loadBelow = [&](const Buffer &buffer, ArrayRef<Expr> place,
-                       Expr isThere) {
-    return k.choose(
-        isThere, [&] { return k.load(buffer, place); }, [&] { return none; });
-  };
-  Expr expert = loadBelow(ids, {k.i32(0), pair}, pair < count(k));
-  if (expertMap)
-    expert = loadBelow(expertMap, expert, below(expert, k.dim(expertMap, 0)));
-  return k.select(below(expert, none), expert, none);
+  // Loads of lanes that have nothing to load go to a valid place, so that no
+  // load waits for the branch of another. Negative ids are large when read as
+  // unsigned.
+  Expr last = count(k) - 1;
+  Expr expert = k.load(ids, {k.i32(0), min(pair, last)});
+  Expr isThere = pair <= last;
+  if (expertMap) {
+    isThere = isThere & below(expert, k.dim(expertMap, 0));
+    expert = k.load(expertMap, k.select(isThere, expert, k.i32(0)));
+  }
+  return k.select(isThere & below(expert, none), expert, none);
 }
 
 /// Counts of all experts in the block's chunk, into its row of `counts`.
@@ -124,9 +126,15 @@ void SortKernel::emit() {
   k.forEach(k.lane(), numExperts, k.i32(kWarpSize),
             [&](Expr expert) { k.store(k.i32(0), cursors, {own, expert}); });
   k.syncWarp();
-  Exprs experts;
-  for (int64_t i = 0; i < kLanePairs; ++i)
-    experts.push_back(pairs.loadExpert(k, pairOf(i), numExperts));
+  Exprs experts = k.ifElse(
+      pairs.count(k) > 0,
+      [&] {
+        Exprs experts;
+        for (int64_t i = 0; i < kLanePairs; ++i)
+          experts.push_back(pairs.loadExpert(k, pairOf(i), numExperts));
+        return experts;
+      },
+      [&] { return Exprs(kLanePairs, numExperts); });
   for (Expr expert : experts)
     advanceCursor(expert);
   k.barrier();
