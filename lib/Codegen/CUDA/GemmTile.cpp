@@ -66,7 +66,7 @@ bool GemmTile::isValid(const Target &target) const {
 static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
 static constexpr GemmTile kFewRowsOfExperts{64, 32, 256, 4, 2, true, 1};
 /// Experts with any number of rows.
-static constexpr GemmTile kManyRowsOfExperts{128, 32, 256, 4, 2, true, 1};
+static constexpr GemmTile kManyRowsOfExperts{160, 32, 256, 3, 2, true, 1};
 /// Dense products, of too few tiles or enough for all multiprocessors.
 static constexpr GemmTile kFewTiles{128, 128, 128, 6, 2, false, 1};
 static constexpr GemmTile kManyTiles{128, 128, 256, 4, 2, false, 1};
