@@ -23,7 +23,7 @@ std::string describe(const GemmOperands &operands) {
 /// Rows up to which tiles that stream the weights, once for every few rows, are
 /// the fastest.
 static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
-  constexpr int64_t kDense = 64, kOfExpert = 4;
+  constexpr int64_t kDense = 64, kOfExpert = 2;
   if (!operands.expertOffsets)
     return host.index(hasTensorCorePath(operands) ? kDense : kMaxFewRows);
   return min(dimOf(host, operands.weights, 0) * kOfExpert, kMaxFewRows);

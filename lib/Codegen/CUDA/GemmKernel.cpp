@@ -353,6 +353,8 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
                           OutputTile::kValues);
     OutputTile tile{k.element(slot, 0), k.element(slot, 1), k.element(slot, 2),
                     k.element(slot, 3)};
+    // One lane gives the stage back for all, so all must have read it.
+    k.syncWarp();
     Expr rows = tile.endRow - tile.firstRow;
     // One branch for each height: wgmma's sizes are part of the instruction.
     std::function<Exprs(int64_t)> upTo = [&](int64_t height) {

@@ -65,7 +65,9 @@ bool GemmTile::isValid(const Target &target) const {
 /// Reads weights past few rows.
 static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
 static constexpr GemmTile kFewRowsOfExperts{64, 32, 256, 4, 2, true, 1};
-/// Experts with any number of rows.
+/// Experts with any number of rows; and with as many as two lower tiles hold,
+/// which leave room for another stage.
+static constexpr GemmTile kTwoTilesOfExperts{128, 32, 256, 4, 2, true, 1};
 static constexpr GemmTile kManyRowsOfExperts{160, 32, 256, 3, 2, true, 1};
 /// Dense products, of too few tiles or enough for all multiprocessors.
 static constexpr GemmTile kFewTiles{128, 128, 128, 6, 2, false, 1};
@@ -103,7 +105,12 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
   if (shape.hasExperts) {
     // A few more rows than fit would read the weights from L2 again.
     constexpr int64_t kMostFew = 40;
+    // Averages, whose experts nearly all need one tile of 160 rows, and two
+    // whichever the tile.
+    constexpr int64_t kMostForOne = 136, kMostForTwo = 208;
     add(kMostFew, kFewRowsOfExperts);
+    add(kMostForOne, kManyRowsOfExperts);
+    add(kMostForTwo, kTwoTilesOfExperts);
     add(kAll, kManyRowsOfExperts);
     return choices;
   }
