@@ -50,6 +50,7 @@ private:
   int64_t getSteps() const { return llvm::divideCeil(depth, kStageDepth); }
   /// The slot of the ring that says which tile a stage is for.
   Expr tileSlot(KernelBuilder &k, Expr stage) const;
+  OutputTile takePublished(KernelBuilder &k, Expr stage) const;
   Expr rowPanel(KernelBuilder &k, Expr stage, int64_t row = 0) const;
   Expr weightPanel(KernelBuilder &k, Expr stage, int64_t box) const;
 
@@ -339,22 +340,35 @@ RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
   return RingPosition::from(last);
 }
 
+/// The tile that a stage is for. The lane that gives the stage back is the one
+/// that reads it, so that the barrier orders the read before the next write.
+OutputTile GemmKernel::takePublished(KernelBuilder &k, Expr stage) const {
+  Exprs values = k.ifElse(
+      k.lane() == 0,
+      [&] {
+        Expr slot =
+            k.loadRaw(tileSlot(k, stage), k.getI32Type(), OutputTile::kValues);
+        Exprs loaded;
+        for (int64_t i = 0; i < OutputTile::kValues; ++i)
+          loaded.push_back(k.element(slot, i));
+        return loaded;
+      },
+      [&] { return Exprs(OutputTile::kValues, k.i32(0)); });
+  for (Expr &value : values)
+    value = k.shuffle(value, k.i32(0));
+  return OutputTile::from(values);
+}
+
 void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
   // The first stage of a tile says which one it is.
   auto isTile = [&](ArrayRef<Expr> carried) {
     RingPosition position = RingPosition::from(carried);
     ring.waitFull(position);
-    Expr expert = k.loadRaw(tileSlot(k, position.stage), k.getI32Type());
-    return expert >= 0;
+    return takePublished(k, position.stage).expert >= 0;
   };
   auto takeTile = [&](ArrayRef<Expr> carried) {
     RingPosition first = RingPosition::from(carried);
-    Expr slot = k.loadRaw(tileSlot(k, first.stage), k.getI32Type(),
-                          OutputTile::kValues);
-    OutputTile tile{k.element(slot, 0), k.element(slot, 1), k.element(slot, 2),
-                    k.element(slot, 3)};
-    // One lane gives the stage back for all, so all must have read it.
-    k.syncWarp();
+    OutputTile tile = takePublished(k, first.stage);
     Expr rows = tile.endRow - tile.firstRow;
     // One branch for each height: wgmma's sizes are part of the instruction.
     std::function<Exprs(int64_t)> upTo = [&](int64_t height) {

@@ -107,7 +107,7 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
     constexpr int64_t kMostFew = 40;
     // Averages, whose experts nearly all need one tile of 160 rows, and two
     // whichever the tile.
-    constexpr int64_t kMostForOne = 136, kMostForTwo = 208;
+    constexpr int64_t kMostForOne = 172, kMostForTwo = 208;
     add(kMostFew, kFewRowsOfExperts);
     add(kMostForOne, kManyRowsOfExperts);
     add(kMostForTwo, kTwoTilesOfExperts);
