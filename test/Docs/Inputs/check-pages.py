@@ -19,7 +19,10 @@ def main():
         for path in sys.argv[2:]
     ]
     own = set().union(*own)
-    known = FOREIGN | upstream | own
+    scripts = set()
+    for script in (root / "benchmarks").glob("*.py"):
+        scripts.update(re.findall(r'add_argument\("(--[\w-]+)"', script.read_text()))
+    known = FOREIGN | upstream | own | scripts
     unnamed = own - {"--help"}
     wrong = []
     links = flags = 0
