@@ -23,10 +23,12 @@ std::string describe(const GemmOperands &operands) {
 /// Rows up to which tiles that stream the weights, once for every few rows, are
 /// the fastest.
 static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
-  constexpr int64_t kDense = 64, kOfExpert = 2;
+  // What takes over on CUDA cores is slower than what does on tensor cores.
+  const bool beforeTensorCores = hasTensorCorePath(operands);
   if (!operands.expertOffsets)
-    return host.index(hasTensorCorePath(operands) ? kDense : kMaxFewRows);
-  return min(dimOf(host, operands.weights, 0) * kOfExpert, kMaxFewRows);
+    return host.index(beforeTensorCores ? 64 : kMaxFewRows);
+  const int64_t ofExpert = beforeTensorCores ? 2 : 4;
+  return min(dimOf(host, operands.weights, 0) * ofExpert, kMaxFewRows);
 }
 
 void emitGemm(const Emission &emission, StringRef stem, StringRef label,

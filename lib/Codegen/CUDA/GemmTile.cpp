@@ -105,8 +105,8 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
   if (shape.hasExperts) {
     // A few more rows than fit would read the weights from L2 again.
     constexpr int64_t kMostFew = 40;
-    // Averages, whose experts nearly all need one tile of 160 rows, and two
-    // whichever the tile.
+    // Average rows up to which lower tiles would be more of them for many
+    // experts; and up to which nearly all experts take two of either.
     constexpr int64_t kMostForOne = 172, kMostForTwo = 208;
     add(kMostFew, kFewRowsOfExperts);
     add(kMostForOne, kManyRowsOfExperts);
