@@ -419,6 +419,20 @@ void GemmKernel::emit(KernelBuilder &k) {
       });
 }
 
+/// Rows of a tile, on the side of wgmma that has up to 256, beside whose sums
+/// the epilogue fits into a thread's registers; 0 if it does in none. The test
+/// that no kernel spills registers decides.
+static int64_t getMostTileRows(const GemmOperands &operands) {
+  if (!operands.activation)
+    return operands.scale ? 128 : 192;
+  const ActivationParams &params = *operands.activation;
+  bool isLong = params.activation == Activation::GELU && operands.bias;
+  if (params.gated)
+    return operands.scale || isLong ? 160 : 192;
+  // Twice as many results, none of which is rid of a sum.
+  return params.activation == Activation::ReLU2 && !operands.scale ? 192 : 0;
+}
+
 bool hasTensorCorePath(const GemmOperands &operands) {
   auto isMultipleOf16Bytes = [](Value buffer) {
     MemRefType type = getMemRefType(buffer);
@@ -426,13 +440,7 @@ bool hasTensorCorePath(const GemmOperands &operands) {
     return !ShapedType::isDynamic(columns) &&
            columns * type.getElementTypeBitWidth() % (8 * kChunkBytes) == 0;
   };
-  // Longer activations spill registers in the epilogue of the largest tiles.
-  auto isShort = [](const ActivationParams &params) {
-    return !params.interleaved &&
-           params.activation ==
-               (params.gated ? Activation::SiLU : Activation::ReLU2);
-  };
-  if (operands.activation && !isShort(*operands.activation))
+  if (getMostTileRows(operands) == 0)
     return false;
   Type element = getMemRefType(operands.x).getElementType();
   ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
@@ -476,10 +484,10 @@ void launchTensorCoreGemm(const Emission &emission, StringRef stem,
   ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
   bool isStaged = getMemRefType(operands.y).getElementTypeBitWidth() == 16;
   bool hasExperts = static_cast<bool>(operands.expertOffsets);
-  launchChoice(
-      emission, stem, label, operands,
-      chooseGemmTiles(emission.target, {weights[weights.size() - 2],
-                                        weights.back(), hasExperts, isStaged}));
+  GemmShape shape{weights[weights.size() - 2], weights.back(), hasExperts,
+                  isStaged, getMostTileRows(operands)};
+  launchChoice(emission, stem, label, operands,
+               chooseGemmTiles(emission.target, shape));
 }
 
 } // namespace moe::codegen::cuda

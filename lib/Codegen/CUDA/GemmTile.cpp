@@ -65,10 +65,9 @@ bool GemmTile::isValid(const Target &target) const {
 /// Reads weights past few rows.
 static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
 static constexpr GemmTile kFewRowsOfExperts{64, 32, 256, 4, 2, true, 1};
-/// Experts with any number of rows; and with as many as two lower tiles hold,
-/// which leave room for another stage.
-static constexpr GemmTile kTwoTilesOfExperts{128, 32, 256, 4, 2, true, 1};
-static constexpr GemmTile kManyRowsOfExperts{160, 32, 256, 3, 2, true, 1};
+/// Experts with any number of rows, as high as registers allow: one tile more
+/// reads the weights once more.
+static constexpr GemmTile kManyRowsOfExperts{192, 32, 256, 3, 2, true, 1};
 /// Dense products, of too few tiles or enough for all multiprocessors.
 static constexpr GemmTile kFewTiles{128, 128, 128, 6, 2, false, 1};
 static constexpr GemmTile kManyTiles{128, 128, 256, 4, 2, false, 1};
@@ -105,13 +104,10 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
   if (shape.hasExperts) {
     // A few more rows than fit would read the weights from L2 again.
     constexpr int64_t kMostFew = 40;
-    // Average rows up to which lower tiles would be more of them for many
-    // experts; and up to which nearly all experts take two of either.
-    constexpr int64_t kMostForOne = 172, kMostForTwo = 208;
+    GemmTile many = kManyRowsOfExperts;
+    many.rows = std::min(many.rows, shape.mostTileRows);
     add(kMostFew, kFewRowsOfExperts);
-    add(kMostForOne, kManyRowsOfExperts);
-    add(kMostForTwo, kTwoTilesOfExperts);
-    add(kAll, kManyRowsOfExperts);
+    add(kAll, many);
     return choices;
   }
   for (int64_t rows :

@@ -65,6 +65,8 @@ struct GemmShape {
   int64_t weights, depth;
   bool hasExperts;
   bool isStaged; ///< Outputs of two bytes an element; see GemmEpilogue.
+  /// Rows of a tile whose sums leave the epilogue the registers that it needs.
+  int64_t mostTileRows;
 };
 
 /// A tile, and the rows (with experts: of the average one) up to which to use

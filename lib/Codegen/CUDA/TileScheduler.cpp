@@ -28,10 +28,13 @@ OutputTile TileScheduler::place(Expr expert, Expr firstRow, Expr endRow,
   Expr within = index % perGroup;
   Expr row = firstOfGroup + within % tilesDown;
   Expr column = within / tilesDown;
-  Expr height = k.i32(tileRows);
-  if (rowStep != tileRows)
-    height = ceilDiv((rows + rowTiles - 1) / rowTiles, rowStep) * rowStep;
-  Expr first = firstRow + row * height;
+  Expr height = k.i32(tileRows), first = firstRow + row * tileRows;
+  if (rowStep != tileRows) {
+    Expr steps = ceilDiv(rows, rowStep);
+    Expr low = steps / rowTiles, numHigh = steps % rowTiles;
+    height = (low + k.select(row < numHigh, k.i32(1), k.i32(0))) * rowStep;
+    first = firstRow + (row * low + min(row, numHigh)) * rowStep;
+  }
   return {expert, first, min(first + height, endRow), column * tileColumns};
 }
 

@@ -31,8 +31,8 @@ struct OutputTile {
 /// grid: in each round every block gets one, and from round to round they swap
 /// places, so that no block gets all the low tiles. With experts, the rows of
 /// expert e are [offsets[e], offsets[e + 1]), and tiles do not reach over their
-/// ends. Tiles are as few as can be, and all but the last of an expert of one
-/// height.
+/// ends. Tiles are as few as can be, and those of an expert as high as its rows
+/// need in steps, none more than a step higher than another.
 class TileScheduler {
 public:
   /// Tiles of up to `tileRows`, in steps of `rowStep`, by `tileColumns`.

@@ -283,6 +283,18 @@ TEST(ExpertsTest, ActivationsCompile) {
   }
 }
 
+// What else the epilogue has to hold beside the sums of tensor cores.
+TEST(ExpertsTest, ActivationsWithBiasAndWeightsCompile) {
+  Kernels kernels;
+  for (const ActivationParams &params : allActivations())
+    for (bool hasBias : {false, true})
+      EXPECT_EQ(addExperts(kernels, "bf16", 256, 128, params, hasBias, true),
+                "");
+  for (const ActivationParams &params : allActivations())
+    EXPECT_EQ(addExperts(kernels, "bf16", 256, 128, params, true, false), "");
+  kernels.compile();
+}
+
 // Sizes that nothing divides, biases and weights of inputs.
 TEST(ExpertsTest, ShapesCompile) {
   for (const char *element : kElements) {
