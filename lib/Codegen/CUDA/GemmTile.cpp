@@ -62,12 +62,12 @@ bool GemmTile::isValid(const Target &target) const {
 //===----------------------------------------------------------------------===//
 
 // Rows, step, weights, stages, consumers, swapped, resident blocks.
-/// Reads weights past few rows.
+/// Experts, whose weights are read once for every tile: lower tiles leave room
+/// for another stage, and higher ones are as high as registers allow.
+static constexpr GemmTile kLowTileOfExperts{128, 32, 256, 4, 2, true, 1};
+static constexpr GemmTile kHighTileOfExperts{192, 32, 256, 3, 2, true, 1};
+/// Dense products that read weights past few rows.
 static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
-static constexpr GemmTile kFewRowsOfExperts{64, 32, 256, 4, 2, true, 1};
-/// Experts with any number of rows, as high as registers allow: one tile more
-/// reads the weights once more.
-static constexpr GemmTile kManyRowsOfExperts{192, 32, 256, 3, 2, true, 1};
 /// Dense products, of too few tiles or enough for all multiprocessors.
 static constexpr GemmTile kFewTiles{128, 128, 128, 6, 2, false, 1};
 static constexpr GemmTile kManyTiles{128, 128, 256, 4, 2, false, 1};
@@ -102,12 +102,15 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
       choices.push_back({mostRows, tile});
   };
   if (shape.hasExperts) {
-    // A few more rows than fit would read the weights from L2 again.
-    constexpr int64_t kMostFew = 40;
-    GemmTile many = kManyRowsOfExperts;
-    many.rows = std::min(many.rows, shape.mostTileRows);
-    add(kMostFew, kFewRowsOfExperts);
-    add(kAll, many);
+    // Average rows up to which it is stages that count; up to which nearly all
+    // experts take one high tile; and up to which they take two of either.
+    constexpr int64_t kMostFew = 24, kMostForOne = 172, kMostForTwo = 240;
+    GemmTile low = kLowTileOfExperts, high = kHighTileOfExperts;
+    high.rows = std::min(high.rows, shape.mostTileRows);
+    add(kMostFew, low);
+    add(kMostForOne, high);
+    add(kMostForTwo, low);
+    add(kAll, high);
     return choices;
   }
   for (int64_t rows :
