@@ -15,8 +15,8 @@
 //
 // op     dense (y [T, N]), up (gather, gates and ups, activation; y [T * top,
 //        N]) or down (y [T * top, N])
-// tile   rows, row step, weights, stages, consumers, swapped, resident blocks;
-//        without it, what the compiler chooses
+// tile   rows, row step, weights, stages, consumers, swapped, resident blocks,
+//        and 2 for clusters; without it, what the compiler chooses
 // Others: dtype=bf16|f16, out=bf16|f16|f32, act=silu|gelu|relu2|..., gated=0|1,
 // interleaved=0|1, bias=0|1, scale=0|1 (of rows).
 //
@@ -188,7 +188,7 @@ func::FuncOp emitCase(ModuleOp module, const Case &settings, StringRef name,
   };
   launchGemm(emission, op, op, gemm,
              {field(0), field(1), field(2), field(3), field(4), field(5) != 0,
-              field(6)});
+              field(6), fields.size() > 7 ? field(7) : 1});
   return function;
 }
 

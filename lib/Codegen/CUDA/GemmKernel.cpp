@@ -125,22 +125,25 @@ GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
   launch.setThreads(shape.getThreads());
   launch.setSharedBytes(memory.bytes);
   launch.setResidentBlocks(shape.residentBlocks);
+  launch.setCluster(shape.cluster);
   launch.setKey(shape.rows, shape.rowStep, shape.weights, shape.stages,
-                shape.consumers, shape.swapped, describe(operands));
+                shape.consumers, shape.swapped, shape.cluster,
+                describe(operands));
 }
 
 Value GemmKernel::getGrid(const Emission &emission,
                           const GemmOperands &operands) const {
   ExprBuilder grid = gridBuilder(emission);
   Expr rows = dimOf(grid, operands.y, 0);
-  // At most so many tiles: each expert may leave one that is not full.
-  Expr rowTiles = ceilDiv(rows, shape.rows);
+  // Clusters take tiles at most so often: each expert may leave some that are
+  // not full.
+  Expr down = ceilDiv(rows, shape.rows * shape.cluster);
   if (operands.expertOffsets)
-    rowTiles = min(rowTiles + dimOf(grid, operands.weights, 0), rows);
+    down = min(down + dimOf(grid, operands.weights, 0), rows);
   int64_t columnTiles =
       llvm::divideCeil(y.type.getDimSize(1), finish.getColumns(shape));
-  return min(rowTiles * columnTiles,
-             emission.target.multiprocessors * shape.residentBlocks);
+  int64_t most = emission.target.multiprocessors * shape.residentBlocks;
+  return min(down * columnTiles, most / shape.cluster) * shape.cluster;
 }
 
 //===----------------------------------------------------------------------===//
@@ -174,7 +177,8 @@ Expr GemmKernel::weightPanel(KernelBuilder &k, Expr stage, int64_t box) const {
 Exprs GemmKernel::forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
                               TileScheduler::Body body) const {
   TileScheduler scheduler(k, shape.rows, shape.rowStep,
-                          finish.getColumns(shape), y.type.getDimSize(1));
+                          finish.getColumns(shape), y.type.getDimSize(1),
+                          shape.cluster);
   return expertOffsets
              ? scheduler.forEachTileOfExperts(expertOffsets, init, body)
              : scheduler.forEachTile(k.dim(y, 0), init, body);
@@ -185,7 +189,10 @@ void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
                            Expr stage, Expr barrier) {
   Expr column = step * kStageDepth;
   Expr bytes = k.i32(shape.getWeightBytes());
+  // In a cluster there may be none.
   Expr rows = tile.endRow - tile.firstRow;
+  if (shape.cluster > 1)
+    rows = max(rows, 0);
   if (!sourceRows)
     bytes =
         bytes + ceilDiv(rows, shape.rowStep) * (shape.rowStep * kPanelRowBytes);
@@ -199,7 +206,14 @@ void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
                             : Exprs{k.i32(box), tile.column, column};
     if (expertOffsets)
       place.insert(place.begin(), tile.expert);
-    emitTmaLoad(k, weights, place, weightPanel(k, stage, box), barrier);
+    auto load = [&] {
+      emitTmaLoad(k, weights, place, weightPanel(k, stage, box), barrier,
+                  shape.cluster);
+    };
+    if (shape.cluster == 1)
+      load();
+    else
+      k.ifThen(k.block() % shape.cluster == box, load);
   }
   if (sourceRows)
     return;
@@ -309,9 +323,6 @@ Expr GemmKernel::emitSteps(KernelBuilder &k) const {
 RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
                                      const OutputTile &tile, RingPosition first,
                                      int64_t height) {
-  auto release = [&](Expr stage) {
-    k.ifThen(k.lane() == 0, [&] { ring.release(stage); });
-  };
   WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns(height));
   Exprs undefined(shape.getAccumulators(), accumulator.undefined());
   // Carried are the place in the ring, the stage whose products are under way,
@@ -326,7 +337,7 @@ RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
     Exprs sums = multiply(k, position.stage, height, carried.drop_front(3),
                           /*isFirst=*/false);
     NVVM::WgmmaWaitGroupSyncOp::create(k, 1);
-    release(carried[2]);
+    ring.release(carried[2]);
     Exprs results = ring.next(position).values();
     results.push_back(position.stage);
     llvm::append_range(results, sums);
@@ -334,7 +345,7 @@ RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
   };
   Exprs last = k.forEach(k.i32(1), emitSteps(k), k.i32(1), init, step);
   NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
-  release(last[2]);
+  ring.release(last[2]);
   GemmEpilogue epilogue(k, shape, height, finish, y, consumer(k));
   epilogue.store(tile, ArrayRef(last).drop_front(3));
   return RingPosition::from(last);
@@ -389,15 +400,24 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
 // Together
 //===----------------------------------------------------------------------===//
 
+/// All threads of the cluster have come so far.
+static void emitClusterBarrier(KernelBuilder &k) {
+  NVVM::ClusterArriveOp::create(k, UnitAttr());
+  NVVM::ClusterWaitOp::create(k, UnitAttr());
+}
+
 void GemmKernel::emit(KernelBuilder &k) {
-  MbarrierRing ring(k, memory.barriers, shape.stages);
+  MbarrierRing ring(k, memory.barriers, shape.stages, shape.cluster);
   k.startDependents();
   k.ifThen(k.thread() == 0, [&] {
     // The leader arrives for TMA, and all threads that gather do.
     ring.init(sourceRows ? kWarpgroup + 1 : 1,
               shape.consumers * kWarpgroup / kWarpSize);
   });
-  k.barrier();
+  if (shape.cluster > 1)
+    emitClusterBarrier(k);
+  else
+    k.barrier();
   k.awaitPrevious();
   // The warpgroups share the block's registers unevenly: sums want many, and a
   // thread that gathers holds the places of its rows.
@@ -417,6 +437,9 @@ void GemmKernel::emit(KernelBuilder &k) {
         consume(k, ring);
         return Exprs();
       });
+  // A block whose barriers others arrive at has to stay.
+  if (shape.cluster > 1)
+    emitClusterBarrier(k);
 }
 
 /// Rows of a tile, on the side of wgmma that has up to 256, beside whose sums

@@ -43,7 +43,8 @@ int64_t GemmTile::getConsumerRegisters(int64_t ofProducer) const {
 bool GemmTile::operator==(const GemmTile &other) const {
   auto fields = [](const GemmTile &tile) {
     return std::tie(tile.rows, tile.rowStep, tile.weights, tile.stages,
-                    tile.consumers, tile.swapped, tile.residentBlocks);
+                    tile.consumers, tile.swapped, tile.residentBlocks,
+                    tile.cluster);
   };
   return fields(*this) == fields(other);
 }
@@ -53,6 +54,7 @@ bool GemmTile::isValid(const Target &target) const {
                             getBoxRows() == consumers * kWgmmaRows
                       : weights % 128 == 0 && weights <= 256 &&
                             rows == consumers * kWgmmaRows && rowStep == rows;
+  fits &= cluster == 1 || cluster == kWeightBoxes;
   return fits && rows % rowStep == 0 && stages >= 2 &&
          GemmSharedMemory(*this).bytes * residentBlocks <= target.sharedBytes;
 }
@@ -61,7 +63,7 @@ bool GemmTile::isValid(const Target &target) const {
 // The choice
 //===----------------------------------------------------------------------===//
 
-// Rows, step, weights, stages, consumers, swapped, resident blocks.
+// Rows, step, weights, stages, consumers, swapped, resident blocks, cluster.
 /// Experts, whose weights are read once for every tile: lower tiles leave room
 /// for another stage, and higher ones are as high as registers allow.
 static constexpr GemmTile kLowTileOfExperts{128, 32, 256, 4, 2, true, 1};

@@ -28,6 +28,9 @@ inline constexpr int64_t kStageDepth = kPanelRowBytes / 2;
 /// many weights, and where their number differs from tile to tile. A swapped
 /// tile is as high as its rows need, in steps of `rowStep`; what is left out is
 /// neither loaded nor computed.
+///
+/// In a cluster, blocks take neighbouring tiles with the same weights, of which
+/// each loads a box for all.
 struct GemmTile {
   int64_t rows;    ///< Of x, at most.
   int64_t rowStep; ///< A divisor of `rows`; of a tile not swapped, all of them.
@@ -36,6 +39,7 @@ struct GemmTile {
   int64_t consumers; ///< Warpgroups that multiply.
   bool swapped;
   int64_t residentBlocks; ///< Of one multiprocessor.
+  int64_t cluster = 1;    ///< Blocks: 1, or as many as boxes.
 
   int64_t getThreads() const { return (1 + consumers) * kWarpgroup; }
   int64_t getRowBytes() const { return rows * kPanelRowBytes; }

@@ -14,15 +14,16 @@ using namespace mlir;
 
 namespace moe::codegen::cuda {
 
-MbarrierRing::MbarrierRing(KernelBuilder &k, int64_t offset, int64_t stages)
-    : k(k), stages(stages),
+MbarrierRing::MbarrierRing(KernelBuilder &k, int64_t offset, int64_t stages,
+                           int64_t cluster)
+    : k(k), stages(stages), cluster(cluster),
       barriers(k.dynamicShared(offset, {2, stages}, k.getI64Type())) {}
 
-void MbarrierRing::init(int64_t fullArrivals, int64_t emptyArrivals) {
+void MbarrierRing::init(int64_t fullArrivals, int64_t readers) {
   for (int64_t stage = 0; stage < stages; ++stage) {
     NVVM::MBarrierInitOp::create(k, full(k.i32(stage)), k.i32(fullArrivals),
                                  Value());
-    NVVM::MBarrierInitOp::create(k, empty(k.i32(stage)), k.i32(emptyArrivals),
+    NVVM::MBarrierInitOp::create(k, empty(k.i32(stage)), k.i32(readers * cluster),
                                  Value());
   }
   NVVM::FenceMbarrierInitOp::create(k);
@@ -59,7 +60,24 @@ void MbarrierRing::arrive(Expr stage) {
 }
 
 void MbarrierRing::release(Expr stage) {
-  NVVM::MBarrierArriveOp::create(k, k.getI64Type(), empty(stage), Value());
+  if (cluster == 1) {
+    k.ifThen(k.lane() == 0, [&] {
+      NVVM::MBarrierArriveOp::create(k, k.getI64Type(), empty(stage), Value());
+    });
+    return;
+  }
+  auto clusterPointer = LLVM::LLVMPointerType::get(
+      k.getContext(),
+      static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
+  // A lane for each block, the first for its own.
+  k.ifThen(k.lane() < cluster, [&] {
+    Expr block = (k.block() + k.lane()) % cluster;
+    Value barrier =
+        NVVM::MapaOp::create(k, clusterPointer, empty(stage), block);
+    // Released to the block: a wider scope would be a fence of all memory, and
+    // what was read needs none.
+    NVVM::MBarrierArriveOp::create(k, Type(), barrier, Value());
+  });
 }
 
 } // namespace moe::codegen::cuda

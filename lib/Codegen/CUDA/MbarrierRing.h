@@ -26,15 +26,19 @@ struct RingPosition {
 };
 
 /// A ring of stages of shared memory. The mbarrier `full` of a stage completes
-/// when its data are there, `empty` when the consumers have read them.
+/// when its data are there, `empty` when the consumers have read them. The
+/// blocks of a cluster have a ring each, but write into those of all: a stage is
+/// empty when the consumers of every block have read theirs.
 class MbarrierRing {
 public:
   /// `offset` is where getBytes(stages) bytes of dynamic shared memory begin.
-  MbarrierRing(KernelBuilder &k, int64_t offset, int64_t stages);
+  MbarrierRing(KernelBuilder &k, int64_t offset, int64_t stages,
+               int64_t cluster = 1);
   static int64_t getBytes(int64_t stages) { return 2 * stages * kBytes; }
 
-  /// Makes the barriers. For one thread, before a barrier of the block.
-  void init(int64_t fullArrivals, int64_t emptyArrivals);
+  /// Makes the barriers; `readers` are warps of a block. For one thread, before
+  /// a barrier of the block or cluster.
+  void init(int64_t fullArrivals, int64_t readers);
 
   RingPosition begin();
   RingPosition next(const RingPosition &position);
@@ -47,7 +51,8 @@ public:
   void waitEmpty(const RingPosition &position);
   /// Arrives at `full`, without data of TMA.
   void arrive(Expr stage);
-  /// Arrives at `empty`: a reader has done with the stage.
+  /// Arrives at `empty`: the warp, all of which calls this, has done with the
+  /// stage.
   void release(Expr stage);
 
 private:
@@ -55,7 +60,7 @@ private:
   Expr empty(Expr stage) { return k.address(barriers, {k.i32(1), stage}); }
 
   KernelBuilder &k;
-  int64_t stages;
+  int64_t stages, cluster;
   Array barriers; ///< [2, stages] i64: full, then empty.
 };
 

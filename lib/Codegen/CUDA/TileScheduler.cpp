@@ -20,17 +20,19 @@ static constexpr int64_t kRasterRows = 16;
 
 OutputTile TileScheduler::place(Expr expert, Expr firstRow, Expr endRow,
                                 Expr index) {
-  Expr rows = endRow - firstRow;
-  Expr rowTiles = ceilDiv(rows, tileRows);
-  int64_t perGroup = kRasterRows * columnTiles;
-  Expr firstOfGroup = index / perGroup * kRasterRows;
-  Expr tilesDown = min(rowTiles - firstOfGroup, kRasterRows);
+  Expr rows = endRow - firstRow, numDown = countDown(rows);
+  int64_t rasterRows = kRasterRows / cluster;
+  int64_t perGroup = rasterRows * columnTiles;
+  Expr firstOfGroup = index / perGroup * rasterRows;
+  Expr tilesDown = min(numDown - firstOfGroup, rasterRows);
   Expr within = index % perGroup;
   Expr row = firstOfGroup + within % tilesDown;
   Expr column = within / tilesDown;
+  if (cluster > 1)
+    row = row * cluster + k.block() % cluster;
   Expr height = k.i32(tileRows), first = firstRow + row * tileRows;
   if (rowStep != tileRows) {
-    Expr steps = ceilDiv(rows, rowStep);
+    Expr steps = ceilDiv(rows, rowStep), rowTiles = numDown * cluster;
     Expr low = steps / rowTiles, numHigh = steps % rowTiles;
     height = (low + k.select(row < numHigh, k.i32(1), k.i32(0))) * rowStep;
     first = firstRow + (row * low + min(row, numHigh)) * rowStep;
@@ -39,9 +41,9 @@ OutputTile TileScheduler::place(Expr expert, Expr firstRow, Expr endRow,
 }
 
 Exprs TileScheduler::advance(ArrayRef<Expr> cursor) {
-  Expr slot = cursor[1] + 1, blocks = k.numBlocks();
-  slot = k.select(slot == blocks, k.i32(0), slot);
-  return {cursor[0] + blocks + slot - cursor[1], slot};
+  Expr slot = cursor[1] + 1, clusters = k.numBlocks() / cluster;
+  slot = k.select(slot == clusters, k.i32(0), slot);
+  return {cursor[0] + clusters + slot - cursor[1], slot};
 }
 
 Exprs TileScheduler::forEachTile(Expr rows, ArrayRef<Expr> init, Body body) {
@@ -53,7 +55,7 @@ Exprs TileScheduler::forEachTile(Expr rows, ArrayRef<Expr> init, Body body) {
                                      carried.drop_front(kCursor)));
     return results;
   };
-  Exprs start{k.block(), k.block()};
+  Exprs start = begin();
   llvm::append_range(start, init);
   return Exprs(llvm::drop_begin(k.whileTrue(start, isTile, next), kCursor));
 }
@@ -87,7 +89,7 @@ Exprs TileScheduler::forEachTileOfExperts(const Buffer &expertOffsets,
     after[0] = after[0] - total;
     return after;
   };
-  Exprs start{k.block(), k.block()};
+  Exprs start = begin();
   llvm::append_range(start, init);
   Exprs end = k.forEach(k.i32(0), experts, k.i32(kWarpSize), start, window);
   return Exprs(llvm::drop_begin(end, kCursor));

@@ -33,13 +33,18 @@ struct OutputTile {
 /// expert e are [offsets[e], offsets[e + 1]), and tiles do not reach over their
 /// ends. Tiles are as few as can be, and those of an expert as high as its rows
 /// need in steps, none more than a step higher than another.
+///
+/// The blocks of a cluster get tiles of the same columns and expert that follow
+/// each other, at the same time: tiles of an expert are a multiple of them, and
+/// the last may have no rows (endRow <= firstRow).
 class TileScheduler {
 public:
   /// Tiles of up to `tileRows`, in steps of `rowStep`, by `tileColumns`.
   TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t rowStep,
-                int64_t tileColumns, int64_t columns)
+                int64_t tileColumns, int64_t columns, int64_t cluster = 1)
       : k(k), tileRows(tileRows), rowStep(rowStep), tileColumns(tileColumns),
-        columnTiles(llvm::divideCeil(columns, tileColumns)) {}
+        columnTiles(llvm::divideCeil(columns, tileColumns)), cluster(cluster) {
+  }
   TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t tileColumns,
                 int64_t columns)
       : TileScheduler(k, tileRows, tileRows, tileColumns, columns) {}
@@ -53,17 +58,20 @@ public:
                              llvm::ArrayRef<Expr> init, Body body);
 
 private:
-  /// Tile number `index` of the rectangle of rows [firstRow, endRow) and all
-  /// columns.
+  /// The block's tile of those that the cluster gets as number `index` of the
+  /// rectangle of rows [firstRow, endRow) and all columns.
   OutputTile place(Expr expert, Expr firstRow, Expr endRow, Expr index);
-  /// Where a block is: the number of its next tile, and which of the tiles of
-  /// the round that is.
+  /// Where a cluster is: the number of its next tiles, and which of the round's
+  /// that is.
   static constexpr int64_t kCursor = 2;
+  Exprs begin() { return {k.block() / cluster, k.block() / cluster}; }
   Exprs advance(llvm::ArrayRef<Expr> cursor);
-  Expr countTiles(Expr rows) { return ceilDiv(rows, tileRows) * columnTiles; }
+  /// How often a cluster takes tiles of so many rows, down the rows and at all.
+  Expr countDown(Expr rows) { return ceilDiv(rows, tileRows * cluster); }
+  Expr countTiles(Expr rows) { return countDown(rows) * columnTiles; }
 
   KernelBuilder &k;
-  int64_t tileRows, rowStep, tileColumns, columnTiles;
+  int64_t tileRows, rowStep, tileColumns, columnTiles, cluster;
 };
 
 } // namespace moe::codegen::cuda

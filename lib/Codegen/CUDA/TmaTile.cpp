@@ -8,6 +8,7 @@
 
 #include "TmaTile.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
@@ -30,7 +31,7 @@ static Value emitCachePolicy(KernelBuilder &k, CacheHint hint) {
 
 void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
                  ArrayRef<Expr> coordinates, Expr destination, Expr barrier,
-                 CacheHint hint) {
+                 int64_t cluster, CacheHint hint) {
   // The instruction writes to the shared memory of a cluster, of which a
   // block's own is a part.
   auto clusterPointer = LLVM::LLVMPointerType::get(
@@ -38,9 +39,12 @@ void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
       static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
   Value target = LLVM::AddrSpaceCastOp::create(k, clusterPointer, destination);
   SmallVector<Value> innermostFirst(coordinates.rbegin(), coordinates.rend());
+  Value receivers;
+  if (cluster > 1)
+    receivers = arith::ConstantIntOp::create(k, (1 << cluster) - 1, 16);
   NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
       k, target, k.tensorMap(tiles), innermostFirst, barrier,
-      /*im2colOffsets=*/ValueRange(), /*multicastMask=*/Value(),
+      /*im2colOffsets=*/ValueRange(), receivers,
       emitCachePolicy(k, hint), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
       NVVM::CTAGroupKindAttr(), /*predicate=*/Value());
 }

@@ -19,9 +19,12 @@ enum class CacheHint { Normal, EvictFirst, EvictLast };
 /// Starts the copy of one box of a buffer of tiles to shared memory; its bytes
 /// arrive at `barrier`. `coordinates` (i32), outermost first, are those of the
 /// box's first element. Elements out of bounds arrive as zeros. For one thread.
+/// With a `cluster` of several blocks, all of them get the box, each in its own
+/// `destination` and at its own `barrier`.
 void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
                  llvm::ArrayRef<Expr> coordinates, Expr destination,
-                 Expr barrier, CacheHint hint = CacheHint::Normal);
+                 Expr barrier, int64_t cluster = 1,
+                 CacheHint hint = CacheHint::Normal);
 
 } // namespace moe::codegen::cuda
 
