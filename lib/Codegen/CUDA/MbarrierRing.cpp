@@ -23,8 +23,8 @@ void MbarrierRing::init(int64_t fullArrivals, int64_t readers) {
   for (int64_t stage = 0; stage < stages; ++stage) {
     NVVM::MBarrierInitOp::create(k, full(k.i32(stage)), k.i32(fullArrivals),
                                  Value());
-    NVVM::MBarrierInitOp::create(k, empty(k.i32(stage)), k.i32(readers * cluster),
-                                 Value());
+    NVVM::MBarrierInitOp::create(k, empty(k.i32(stage)),
+                                 k.i32(readers * cluster), Value());
   }
   NVVM::FenceMbarrierInitOp::create(k);
 }
