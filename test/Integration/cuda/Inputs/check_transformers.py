@@ -103,7 +103,7 @@ def main():
             continue
         config = json.loads((arguments.pack / "configs" / name / "config.json").read_text())
         routed = moert.Layer(runtime, path)
-        given = moert.Layer(runtime, folder / f"given-transformers-{name}-bf16.moe.so")
+        given = moert.Layer(runtime, folder / f"given-{name}-bf16.moe.so")
         shapes = {key: value for key, value in routed.input_shapes().items() if key in ROUTER}
         judge_all(name, check_routed(routed, config, tokens))
         judge_all(name, check_given(given, shapes, config, tokens))
