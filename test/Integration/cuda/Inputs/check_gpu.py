@@ -2,7 +2,9 @@
 
 Every artefact runs with random inputs for each number of tokens and is compared
 with moe-run's float64 reference; the oracles are compared with the outputs of
-transformers' modules, too. Ends with a line "N passed, N failed".
+transformers' modules, too. Artefacts whose routing is given run the corner cases of
+routing_cases.py: all tokens to one expert, empty experts, slots without expert. Ends
+with a line "N passed, N failed".
 
 Usage: check_gpu.py PACK [--tokens T,T,...] [--only SUBSTRING] [--seconds S]
 """
@@ -17,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import routing_cases
 
 TOKENS = [0, 1, 2, 5, 8, 16, 33, 64, 127, 128, 255, 256, 257, 1000, 4096]
 # Rows that the reference, which is slow, evaluates of a long run.
@@ -78,6 +82,23 @@ def check_random(checker, artefact, tokens):
     print(f"ok   {artefact.name[:-7]}: T = {' '.join(good)}", flush=True)
 
 
+def check_given(checker, artefact, layer):
+    """layer: the text that the artefact was compiled from."""
+    sizes = routing_cases.read_sizes(layer)
+    good = []
+    for case, tokens in routing_cases.CASES:
+        name = f"{case.__name__}({tokens})"
+        with tempfile.TemporaryDirectory() as scratch:
+            path = os.path.join(scratch, "input.safetensors")
+            routing_cases.write_case(path, sizes, case, tokens)
+            if checker.run(f"{artefact.name[:-7]} {name}",
+                           [str(artefact), "--input", path, "--convert-dtype", "--check",
+                            "--check-rows", str(CHECKED_ROWS), "--repeat", "3"]):
+                checker.passed += 1
+                good.append(name)
+    print(f"ok   {artefact.name[:-7]}: {' '.join(good)}", flush=True)
+
+
 def check_oracle(checker, folder, artefact):
     title = f"oracle {folder.name}"
     with tempfile.TemporaryDirectory() as scratch:
@@ -104,12 +125,18 @@ def main():
     arguments = parser.parse_args()
     checker = Checker(arguments.pack, time.time() + arguments.seconds)
     tokens = [int(T) for T in arguments.tokens.split(",")]
-    artefacts = sorted((arguments.pack / "artefacts").glob("*.moe.so"))
+    # Whole layers last, as their many weights take the most time. check_transformers.py
+    # runs what is only there for it.
+    artefacts = sorted((arguments.pack / "artefacts").glob("*.moe.so"),
+                       key=lambda path: (path.name.startswith("layer-"), path.name))
     for artefact in artefacts:
-        if arguments.only not in artefact.name:
+        if arguments.only not in artefact.name or artefact.name.startswith("transformers-"):
             continue
         if artefact.name.startswith("oracle-"):
             check_oracle(checker, arguments.pack / "oracles" / artefact.name[7:-7], artefact)
+        elif artefact.name.startswith("given-"):
+            layer = arguments.pack / "given" / f"{artefact.name[6:-7]}.mlir"
+            check_given(checker, artefact, layer.read_text())
         else:
             check_random(checker, artefact, tokens)
     if checker.skipped:

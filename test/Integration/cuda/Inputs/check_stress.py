@@ -16,7 +16,8 @@ import sys
 import torch
 
 import moert
-from cuda_layer import TorchLayer, capture
+from gpu_timing import capture
+from layer_peers import TorchLayer
 
 RUNS, REPLAYS = 100, 1000
 # Both sides round to bfloat16 between the products, at other places.
@@ -73,11 +74,10 @@ def check(layer, weights, x):
     return ""
 
 
-def check_schedules(runtime, folder, tokens):
+def check_schedules(runtime, overlap, tokens):
     """What differs between the artefacts with fixed schedules."""
-    layers = [moert.Layer(runtime, path) for path in
-              sorted(folder.glob("layer-*-overlap.moe.so"))
-              + sorted(folder.glob("layer-*-serial.moe.so"))]
+    serial = overlap.with_name(overlap.name.replace("-overlap.", "-serial."))
+    layers = [moert.Layer(runtime, path) for path in (overlap, serial)]
     weights = make_weights(layers[0], "balanced")
     x = make_states(layers[0], tokens, "balanced")
     first, second = (layer(x, weights, torch.full_like(x, float("nan"))) for layer in layers)
@@ -112,8 +112,11 @@ def main():
             for T in tokens:
                 judge(f"{path.name[:-7]} {routing} T={T}",
                       check(layer, weights, make_states(layer, T, routing)))
-    for T in tokens:
-        judge(f"schedules T={T}", check_schedules(runtime, folder, T))
+    for path in sorted(folder.glob("layer-*-overlap.moe.so")):
+        if arguments.only not in path.name:
+            continue
+        for T in tokens:
+            judge(f"schedules of {path.name[:-15]} T={T}", check_schedules(runtime, path, T))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
