@@ -2,9 +2,10 @@
 
 For every whole layer of a folder that utils/gpu-pack made and every number of tokens:
 the compiled layer, from router to merged output, and its peers around the same weights,
-each in a CUDA graph, replayed in turn in one process. Before every replay new hidden
-states, and with them new routing, are put in place, outputs are filled with NaNs and
-the caches are flushed. Afterwards outputs are compared.
+each in a CUDA graph, replayed in turn in one process. A graph holds several calls, as a
+model has several layers, each on hidden states, and with them routing, of its own.
+Before every replay they change places, outputs are filled with NaNs and the caches are
+flushed. Afterwards outputs are compared.
 
 Peers: PyTorch's operators around torch._grouped_mm (torch), the same under
 torch.compile (compile), the model's module in transformers with grouped_mm experts
@@ -23,18 +24,16 @@ import math
 import pathlib
 import sys
 import traceback
-from functools import partial
 
 import torch
 
 import layer_ceilings
 import moert
-from gpu_timing import DEVICE, Contender, Progress, Timer, capture, capture_call
+from gpu_timing import DEVICE, Progress, Timer, capture_calls
 from layer_ceilings import Work
 from layer_peers import (PEERS, CompiledLayer, NotMeasured, TorchLayer, TransformersPeer,
                          is_installed)
 
-HIDDEN_STATES = 8
 SCHEDULES = ("overlap", "serial")
 # Both sides round to bfloat16 between the products, at other places.
 TOLERANCE = 2e-2
@@ -63,8 +62,16 @@ def make_weights(layer):
             for name, (shape, dtype) in layer.input_shapes().items()}
 
 
-def make_states(spec, tokens, dtype):
-    return torch.randn(HIDDEN_STATES, tokens, spec["hidden_size"], device=DEVICE).to(dtype)
+def make_states(spec, calls, tokens, dtype):
+    return torch.randn(calls, tokens, spec["hidden_size"], device=DEVICE).to(dtype)
+
+
+def capture_ours(layer, states, weights):
+    return capture_calls(lambda x: layer(x, weights, torch.empty_like(x)), states)
+
+
+def rotate(states):
+    states.copy_(states.roll(1, 0))
 
 
 def relative_difference(found, expected):
@@ -81,14 +88,12 @@ def worst(*differences):
 class Row:
     """The contenders of one layer for one number of tokens."""
 
-    def __init__(self, label, layer, weights, reference, peers, tokens, timer, notes):
+    def __init__(self, label, layer, weights, reference, peers, calls, tokens, timer, notes):
         self.label, self.spec, self.reference, self.peers = label, reference.spec, reference, peers
         self.tokens, self.timer, self.notes = tokens, timer, notes
         self.weights = weights
-        self.states = make_states(self.spec, tokens, weights["w13"].dtype)
-        self.x = self.states[0].clone()
-        y = torch.full_like(self.x, float("nan"))
-        self.contenders = {"ours": Contender(capture(lambda: layer(self.x, weights, y)), y)}
+        self.states = make_states(self.spec, calls, tokens, weights["w13"].dtype)
+        self.contenders = {"ours": capture_ours(layer, self.states, weights)}
         self.difference = None
 
     def title(self, name):
@@ -101,19 +106,21 @@ class Row:
             self.notes.add_error(self.title(name), error)
 
     def compare(self, i):
-        """Every output with ours, after round i."""
+        """Outputs of one call with ours, after round i."""
         if i not in (0, 1, 2, self.last):
             return
-        ids = self.reference.choose(self.x).sort(1).values
+        call = i % len(self.states)
+        x = self.states[call]
+        ids = self.reference.choose(x).sort(1).values
         for name, peer in self.peers.items():
             if name not in self.contenders:
                 continue
-            theirs = peer.choose(self.x).to(ids.dtype).sort(1).values
+            theirs = peer.choose(x).to(ids.dtype).sort(1).values
             same = (theirs == ids).all(1)
             if not same.any():
                 continue
-            difference = relative_difference(self.contenders["ours"].output[same],
-                                             self.contenders[name].output[same])
+            difference = relative_difference(self.contenders["ours"].outputs[call][same],
+                                             self.contenders[name].outputs[call][same])
             if not difference < TOLERANCE:
                 self.notes.add(f"{self.title(name)}: relative difference {difference:.1e} in "
                                f"{int(same.sum())} rows")
@@ -122,13 +129,12 @@ class Row:
     def measure(self, runs):
         for name, peer in self.peers.items():
             with Progress(f"capturing {self.title(name)}"):
-                self.add(name, lambda: capture_call(partial(peer, self.x)))
+                self.add(name, lambda: capture_calls(peer, self.states))
         self.add("gemm", lambda: layer_ceilings.capture_dense(self.spec, self.weights,
                                                               self.tokens))
         self.last = runs + 2
         self.timer.time_in_turn(list(self.contenders.values()), runs,
-                                lambda i: self.x.copy_(self.states[i % HIDDEN_STATES]),
-                                self.compare)
+                                lambda i: rotate(self.states), self.compare)
 
     def mean_hit(self):
         """Experts that a batch hits."""
@@ -227,8 +233,8 @@ def time_layers(runtime, paths, arguments, timer, ceilings, notes):
         for tokens in arguments.tokens:
             try:
                 with Progress(f"{label_of(path)}, T={tokens}"):
-                    row = Row(label_of(path), layer, weights, reference, peers, tokens, timer,
-                              notes)
+                    row = Row(label_of(path), layer, weights, reference, peers,
+                              arguments.calls, tokens, timer, notes)
                     row.measure(arguments.runs)
                 table.add(row.fields(names, ceilings))
             except Exception as error:
@@ -252,15 +258,13 @@ def time_schedules(runtime, paths, arguments, timer, notes):
         weights = make_weights(layers[0])
         for tokens in arguments.tokens:
             try:
-                states = make_states(layers[0].descriptor["layer"], tokens, weights["w13"].dtype)
-                x = states[0].clone()
-                outputs = [torch.empty_like(x) for _ in layers]
-                both = [Contender(capture(partial(layer, x, weights, y)), y)
-                        for layer, y in zip(layers, outputs)]
-                timer.time_in_turn(both, arguments.runs,
-                                   lambda i: x.copy_(states[i % HIDDEN_STATES]))
+                states = make_states(layers[0].descriptor["layer"], arguments.calls, tokens,
+                                     weights["w13"].dtype)
+                both = [capture_ours(layer, states, weights) for layer in layers]
+                timer.time_in_turn(both, arguments.runs, lambda i: rotate(states))
                 overlap, serial = (contender.median() for contender in both)
-                same = torch.equal(*(y.view(torch.int16) for y in outputs))
+                same = all(torch.equal(a.view(torch.int16), b.view(torch.int16))
+                           for a, b in zip(both[0].outputs, both[1].outputs))
                 table.add([label_of(path), str(tokens), f"{overlap:.1f}", f"{serial:.1f}",
                            f"{overlap / serial:.2f}", "yes" if same else "NO"])
             except Exception as error:
@@ -277,6 +281,7 @@ def parse_arguments():
     parser.add_argument("--tokens", default="1,8,32,128,512,2048,8192",
                         type=lambda text: [int(tokens) for tokens in text.split(",")])
     parser.add_argument("--runs", type=int, default=30, help="measured replays of each")
+    parser.add_argument("--calls", type=int, default=8, help="of a layer in a graph")
     parser.add_argument("--pause", type=float, default=0, metavar="SECONDS",
                         help="before each replay, so that the GPU stays cool")
     parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
@@ -311,8 +316,8 @@ def main():
         ceilings = layer_ceilings.measure_ceilings(timer, processors)
         torch.cuda.empty_cache()
         print(f"{torch.cuda.get_device_name()}: {ceilings}; torch {torch.__version__}, compile "
-              f"mode {arguments.compile_mode}, {arguments.runs} runs, "
-              f"pause {arguments.pause:g} s")
+              f"mode {arguments.compile_mode}, {arguments.runs} runs of "
+              f"{arguments.calls} calls, pause {arguments.pause:g} s")
         table = time_layers(runtime, paths, arguments, timer, ceilings, notes)
     if arguments.markdown:
         table.print_markdown()

@@ -58,20 +58,25 @@ def time_replay(graph):
 
 @dataclasses.dataclass
 class Contender:
-    """What is replayed, and the tensor it writes: filled with NaNs before each replay."""
+    """What is replayed: some calls, and the tensors they write, which are filled with NaNs
+    before each replay. Times are those of one call."""
     graph: object
-    output: object = None
+    outputs: list = dataclasses.field(default_factory=list)
+    calls: int = 1
     times: list = dataclasses.field(default_factory=list)
 
     def median(self):
         return statistics.median(self.times)
 
 
-def capture_call(function):
-    """A contender that calls a function which returns its output."""
-    result = {}
-    graph = capture(lambda: result.update(y=function()))
-    return Contender(graph, result["y"])
+def capture_calls(function, inputs):
+    """A contender that calls a function, which returns its output, on each of the inputs."""
+    outputs = []
+
+    def call():
+        outputs[:] = [function(x) for x in inputs]
+
+    return Contender(capture(call), outputs, len(inputs))
 
 
 class Timer:
@@ -85,15 +90,15 @@ class Timer:
         for i in range(runs + WARM_UP):
             refresh(i)
             for contender in contenders:
-                if contender.output is not None:
-                    contender.output.fill_(float("nan"))
+                for output in contender.outputs:
+                    output.fill_(float("nan"))
                 if self.pause:
                     torch.cuda.synchronize()
                     time.sleep(self.pause)
                 self.flush.zero_()
                 took = time_replay(contender.graph)
                 if i >= WARM_UP:
-                    contender.times.append(took)
+                    contender.times.append(took / contender.calls)
             after(i)
 
     def time(self, function, runs=10):
