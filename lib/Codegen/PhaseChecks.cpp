@@ -217,14 +217,20 @@ LogicalResult moe::codegen::check(Location loc, const ExpertsOperands &operands,
   return checkColumns(loc, operands.w2, "w2", getWidth(operands.w13, params));
 }
 
-LogicalResult moe::codegen::check(Location loc,
-                                  const CombineOperands &operands) {
+/// All but the result.
+static LogicalResult checkInputs(Location loc,
+                                 const CombineOperands &operands) {
   return success(succeeded(checkOperand(loc, operands.expertOut, "expert_out",
                                         2, Elements::Model, {0})) &&
                  succeeded(checkOperand(loc, operands.pairRows, "pair_rows", 2,
                                         Elements::I32, {0})) &&
                  succeeded(checkOptional(loc, operands.weights, "weights", 2,
-                                         Elements::F32, {0})) &&
+                                         Elements::F32, {0})));
+}
+
+LogicalResult moe::codegen::check(Location loc,
+                                  const CombineOperands &operands) {
+  return success(succeeded(checkInputs(loc, operands)) &&
                  succeeded(checkOperand(loc, operands.routed, "routed", 2,
                                         Elements::Model, {0})));
 }
@@ -266,7 +272,9 @@ LogicalResult moe::codegen::check(Location loc, const MergeOperands &operands) {
     return succeeded(checkOperand(loc, value, name, 2, elements, {0}));
   };
   bool valid =
-      isMatrix(operands.routed, "routed", Elements::Model) &&
+      (operands.combine
+           ? succeeded(checkInputs(loc, *operands.combine))
+           : isMatrix(operands.routed, "routed", Elements::Model)) &&
       isMatrix(operands.y, "y", Elements::Model) &&
       (!operands.shared ||
        isMatrix(operands.shared, "shared", Elements::Model)) &&

@@ -57,6 +57,7 @@ public:
                       const codegen::MergeOperands &operands) override {
     return cuda::emitMerge(at(place), operands);
   }
+  bool canFuseCombine() const override { return true; }
 
 private:
   cuda::Emission at(const Place &place) const {

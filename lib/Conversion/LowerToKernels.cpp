@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "FuseCombine.h"
 #include "PhaseGenerator.h"
 #include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
@@ -110,8 +111,31 @@ static LogicalResult needsRanks(Operation *op, StringRef communicator,
          << "', which runs one rank";
 }
 
-static LogicalResult lowerPhase(Operation *op, StringRef target,
-                                PhaseGenerator &generator,
+static codegen::CombineOperands getOperands(CombineOp combine) {
+  return {combine.getExpertOut(), combine.getPairRows(), combine.getWeights(),
+          combine.getInit()};
+}
+
+/// `fused` is the combine that a merge is to compute, or null.
+static codegen::MergeOperands getOperands(MergeOp merge, CombineOp fused) {
+  codegen::MergeOperands operands = {merge.getRouted(), merge.getShared(),
+                                     merge.getInit(),   merge.getX(),
+                                     merge.getIds(),    merge.getWeights()};
+  if (operands.x) {
+    operands.firstZeroExpert = *merge.getFirstZeroExpert();
+    operands.zeroScale = merge.getZeroScale()->convertToDouble();
+  }
+  if (fused) {
+    operands.routed = nullptr;
+    operands.combine = getOperands(fused);
+    operands.combine->routed = nullptr;
+    operands.combineScale = fused.getScale().convertToDouble();
+  }
+  return operands;
+}
+
+static LogicalResult lowerPhase(Operation *op, CombineOp fused,
+                                StringRef target, PhaseGenerator &generator,
                                 const PhaseGenerator::Place &place) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GateOp gate) {
@@ -147,9 +171,7 @@ static LogicalResult lowerPhase(Operation *op, StringRef target,
       .Case([&](CombineOp combine) {
         if (combine.getExchange())
           return needsRanks(combine, combine.getCommunicatorName(), target);
-        return generator.combine(place,
-                                 {combine.getExpertOut(), combine.getPairRows(),
-                                  combine.getWeights(), combine.getInit()},
+        return generator.combine(place, getOperands(combine),
                                  combine.getScale().convertToDouble());
       })
       .Case([&](SharedExpertsOp shared) {
@@ -166,14 +188,7 @@ static LogicalResult lowerPhase(Operation *op, StringRef target,
       .Case([&](MergeOp merge) {
         if (merge.getCommunicator())
           return needsRanks(merge, merge.getCommunicatorName(), target);
-        codegen::MergeOperands operands = {
-            merge.getRouted(), merge.getShared(), merge.getInit(),
-            merge.getX(),      merge.getIds(),    merge.getWeights()};
-        if (operands.x) {
-          operands.firstZeroExpert = *merge.getFirstZeroExpert();
-          operands.zeroScale = merge.getZeroScale()->convertToDouble();
-        }
-        return generator.merge(place, operands);
+        return generator.merge(place, getOperands(merge, fused));
       })
       .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>([&](auto collective) {
         return needsRanks(collective, collective.getCommunicatorName(), target);
@@ -195,10 +210,15 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
       module.emitError(llvm::toString(generator.takeError()));
       return signalPassFailure();
     }
+    FusedCombines fused;
+    if ((*generator)->canFuseCombine())
+      for (auto function : module.getOps<func::FuncOp>())
+        for (auto [merge, combine] : fuseCombines(function))
+          fused[merge] = combine;
     SmallVector<schedule::RunOp> runs;
     module.walk([&](schedule::RunOp run) { runs.push_back(run); });
     for (schedule::RunOp run : runs)
-      if (failed(lowerRun(run, **generator)))
+      if (failed(lowerRun(run, fused, **generator)))
         return signalPassFailure();
   }
 
@@ -212,7 +232,8 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
                                    target + "'");
   }
 
-  LogicalResult lowerRun(schedule::RunOp run, PhaseGenerator &generator) {
+  LogicalResult lowerRun(schedule::RunOp run, const FusedCombines &fused,
+                         PhaseGenerator &generator) {
     Block &body = run.getBody().front();
     for (Operation &op : llvm::make_early_inc_range(body)) {
       if (!isa<PhaseOpInterface>(op)) {
@@ -220,17 +241,30 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
           continue;
         return op.emitOpError("has no kernel on target '") << target << "'";
       }
+      if (fused.lookup(op.getNextNode()) == &op)
+        continue; // The merge computes it.
       auto function = run->getParentOfType<func::FuncOp>();
       // Scratch is set up at the entry, before any work is issued. Sizes of
       // blocks are part of the run.
       OpBuilder scratch = getScratchBuilder(function);
       OpBuilder builder(&op);
-      if (failed(lowerPhase(&op, target, generator,
+      CombineOp combine = fused.lookup(&op);
+      if (failed(lowerPhase(&op, combine, target, generator,
                             {op.getLoc(), builder, scratch})))
         return failure();
       op.erase();
+      if (combine)
+        eraseWithSums(combine);
     }
     return success();
+  }
+
+  /// Erases a combine, and the buffer of its sums after the last one.
+  static void eraseWithSums(CombineOp combine) {
+    Operation *sums = combine.getInit().getDefiningOp();
+    combine->erase();
+    if (sums->use_empty())
+      sums->erase();
   }
 
   /// Behind the set-up of the function, whose sizes scratch may use.

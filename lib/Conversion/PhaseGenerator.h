@@ -53,6 +53,9 @@ public:
   project(const Place &place, const codegen::ProjectOperands &operands) = 0;
   virtual llvm::LogicalResult merge(const Place &place,
                                     const codegen::MergeOperands &operands) = 0;
+
+  /// True if `merge` takes a combine in place of its sums.
+  virtual bool canFuseCombine() const { return false; }
 };
 
 /// Kernels for LLVM's instruction set `cpu` ("host" or a name).

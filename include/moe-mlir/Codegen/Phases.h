@@ -28,6 +28,7 @@
 
 #include "mlir/IR/Value.h"
 #include <cstdint>
+#include <optional>
 
 namespace moe::codegen {
 
@@ -178,6 +179,11 @@ struct MergeOperands {
   mlir::Value x = {}, ids = {}, weights = {}; ///< Optional, together.
   int64_t firstZeroExpert = 0;
   double zeroScale = 1.0;
+  /// Where the target can fuse the two: the combine whose f32 sums are
+  /// `routed`. Here and there `routed` is null then, and the result is bitwise
+  /// the same.
+  std::optional<CombineOperands> combine = {};
+  double combineScale = 1.0;
 };
 
 } // namespace moe::codegen

@@ -20,6 +20,28 @@ def LowerToKernels : Pass<"moe-lower-to-kernels", "::mlir::ModuleOp"> {
     that it reads and writes; scratch becomes a `memref.alloc` at the entry of
     the function, which `--schedule-plan-workspace` turns into a slot.
 
+    On target cuda, a merge sums the experts' rows itself where it alone needs
+    the sums (`FuseCombine.cpp` says when): the run of the `moe.combine` goes,
+    and so does the buffer between the two.
+
+    ```mlir
+    schedule.run on(compute) label("combine") {
+      moe.combine ins(%rows, %pairs) weights(%weights) outs(%sums)
+    }
+    schedule.run on(compute) after(%done) label("merge") {
+      moe.merge ins(%sums) shared(%shared) outs(%y)
+    }
+    ```
+
+    becomes
+
+    ```mlir
+    schedule.run on(compute) after(%done) label("merge") {
+      schedule.launch @kernels::@combine_merge grid(%blocks) label("combine+merge")
+          reads(%rows, %pairs, %weights, %shared) writes(%y)
+    }
+    ```
+
     What the target cannot run is an error that names the phase and what it
     needs.
   }];

@@ -96,6 +96,7 @@ static Value emitZeroWeight(KernelBuilder &k, Value t, Value ids, Value weights,
 
 Launches moe::codegen::cpu::lowerMerge(const Emission &emission,
                                        const MergeOperands &operands) {
+  assert(!operands.combine && "the CPU combines in a kernel of its own");
   if (failed(check(emission.loc, operands)))
     return failure();
   SmallVector<Value> reads{operands.routed};

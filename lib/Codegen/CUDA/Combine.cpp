@@ -1,4 +1,4 @@
-//===- Combine.cpp - Weighted sums of experts -----------------------------===//
+//===- Combine.cpp - Weighted sums of experts' rows -----------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Combine.h"
 #include "../PhaseChecks.h"
 #include "RowVectors.h"
 
@@ -13,35 +14,40 @@ using namespace mlir;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
+Expr ExpertRows::sum(KernelBuilder &k, Expr token, Expr column,
+                     unsigned width) const {
+  // All loads come before all sums, so that they are under way together.
+  int64_t numSlots = pairRows.type.getDimSize(1);
+  Exprs isThere, factors, terms;
+  for (int64_t slot = 0; slot < numSlots; ++slot) {
+    Expr place[] = {token, k.i32(slot)};
+    Expr row = k.load(pairRows, place);
+    isThere.push_back(row >= 0);
+    factors.push_back(weights ? k.load(weights, place) * scale : k.f32(scale));
+    // Slots without a row read another one, so that no load waits for a
+    // branch.
+    terms.push_back(k.load(rows, {max(row, 0), column}, width));
+  }
+  Expr sum = k.f32s(0.0, width);
+  for (int64_t slot = 0; slot < numSlots; ++slot)
+    sum = k.select(isThere[slot], k.fma(factors[slot], terms[slot], sum), sum);
+  return sum;
+}
+
 LogicalResult moe::codegen::cuda::emitCombine(const Emission &emission,
                                               const CombineOperands &operands,
                                               double scale) {
   if (failed(check(emission.loc, operands)))
     return failure();
   Launch launch(emission, "combine", "combine");
-  Buffer expertOut = launch.read(operands.expertOut);
-  Buffer pairRows = launch.read(operands.pairRows);
-  Buffer weights = launch.read(operands.weights);
+  ExpertRows rows(launch, operands, scale);
   Buffer routed = launch.write(operands.routed);
   launch.setKey(scale);
-  int64_t numSlots = pairRows.type.getDimSize(1);
   unsigned width = getVectorWidth({operands.expertOut, operands.routed});
   emitForEachVector(emission, launch, operands.routed, width,
                     [&](KernelBuilder &k, Expr token, Expr column) {
-                      Expr sum = k.f32s(0.0, width);
-                      for (int64_t slot = 0; slot < numSlots; ++slot) {
-                        Expr place[] = {token, k.i32(slot)};
-                        Expr row = k.load(pairRows, place);
-                        // Slots without a row read another one, so that no load
-                        // waits for a branch.
-                        Expr term =
-                            k.load(expertOut, {max(row, 0), column}, width);
-                        Expr weight = k.f32(scale);
-                        if (weights)
-                          weight = k.load(weights, place) * weight;
-                        sum = k.select(row >= 0, k.fma(weight, term, sum), sum);
-                      }
-                      k.store(sum, routed, {token, column});
+                      k.store(rows.sum(k, token, column, width), routed,
+                              {token, column});
                     });
   return success();
 }

@@ -14,9 +14,9 @@
 //   + pairs of the same expert in earlier warps      of the chunk
 //   + pairs of the same expert before it             in the warp
 //
-// One chunk is one launch. More chunks are counted in a launch before it, and
-// every block adds up all counts for itself: nothing depends on the order in
-// which blocks run.
+// One chunk is one launch; few pairs get one in which a lane has one pair. More
+// chunks are counted in a launch before it, and every block adds up all counts
+// for itself: nothing depends on the order in which blocks run.
 //
 //===----------------------------------------------------------------------===//
 
@@ -29,10 +29,11 @@ using namespace moe::codegen::cuda;
 
 static constexpr int64_t kWarps = 16;
 static constexpr int64_t kThreads = kWarps * kWarpSize;
-/// Pairs that a lane has.
+/// Pairs that a lane has, one after the other.
 static constexpr int64_t kLanePairs = 8;
-static constexpr int64_t kWarpPairs = kLanePairs * kWarpSize;
-static constexpr int64_t kChunk = kWarps * kWarpPairs;
+static constexpr int64_t kChunk = kThreads * kLanePairs;
+/// As many as a block has threads: a lane has one.
+static constexpr int64_t kFewPairs = kThreads;
 
 /// Bytes of the cursors of a block.
 static int64_t getCursorBytes(int64_t numExperts) {
@@ -99,15 +100,18 @@ public:
   /// `cursors` is an array of rows of E i32, one for each warp of the block
   /// from `firstCursor` on: pairs of the warp, and then their next rows.
   SortKernel(KernelBuilder &k, const Pairs &pairs, const SortBuffers &buffers,
-             const Array &cursors, Expr firstCursor)
+             const Array &cursors, Expr firstCursor, int64_t lanePairs)
       : k(k), pairs(pairs), buffers(buffers), cursors(cursors),
-        firstCursor(firstCursor), numExperts(k.dim(buffers.offsets, 0) - 1) {}
+        firstCursor(firstCursor), numExperts(k.dim(buffers.offsets, 0) - 1),
+        lanePairs(lanePairs) {}
 
+  void clearCursors();
   void emit();
 
 private:
   Expr pairOf(int64_t i);
   Expr advanceCursor(Expr expert);
+  Expr addWarps(Expr expert, Expr sum, bool replaces);
   void emitScan();
   Expr emitTotal(Expr expert, Expr &before);
   void emitScatter(ArrayRef<Expr> experts);
@@ -118,23 +122,27 @@ private:
   const SortBuffers &buffers;
   const Array &cursors;
   Expr firstCursor, numExperts;
+  int64_t lanePairs;
 };
 } // namespace
 
-void SortKernel::emit() {
+void SortKernel::clearCursors() {
   Expr own = firstCursor + k.warp();
   k.forEach(k.lane(), numExperts, k.i32(kWarpSize),
             [&](Expr expert) { k.store(k.i32(0), cursors, {own, expert}); });
   k.syncWarp();
+}
+
+void SortKernel::emit() {
   Exprs experts = k.ifElse(
       pairs.count(k) > 0,
       [&] {
         Exprs experts;
-        for (int64_t i = 0; i < kLanePairs; ++i)
+        for (int64_t i = 0; i < lanePairs; ++i)
           experts.push_back(pairs.loadExpert(k, pairOf(i), numExperts));
         return experts;
       },
-      [&] { return Exprs(kLanePairs, numExperts); });
+      [&] { return Exprs(lanePairs, numExperts); });
   for (Expr expert : experts)
     advanceCursor(expert);
   k.barrier();
@@ -145,7 +153,8 @@ void SortKernel::emit() {
 
 /// Number of the lane's pair `i`, all of a warp's being next to each other.
 Expr SortKernel::pairOf(int64_t i) {
-  return k.block() * kChunk + k.warp() * kWarpPairs + i * kWarpSize + k.lane();
+  Expr warp = k.block() * kWarps + k.warp();
+  return (warp * lanePairs + i) * kWarpSize + k.lane();
 }
 
 /// Moves the warp's cursors over one pair in each lane, and hands back where
@@ -179,31 +188,41 @@ Expr SortKernel::emitTotal(Expr expert, Expr &before) {
   return sums[0];
 }
 
+/// Adds the warps' pairs of `expert` to `sum`, one warp after the other;
+/// `replaces` puts into each cursor the sum before it.
+Expr SortKernel::addWarps(Expr expert, Expr sum, bool replaces) {
+  int64_t step = lanePairs == 1 ? kWarps : 1;
+  auto addNext = [&](Expr first, ArrayRef<Expr> carried) -> Exprs {
+    // All loads are under way together, where a lane has registers for them.
+    Exprs counts;
+    for (int64_t warp = 0; warp < step; ++warp)
+      counts.push_back(k.load(cursors, {firstCursor + first + warp, expert}));
+    Expr sum = carried[0];
+    for (auto [warp, count] : llvm::enumerate(counts)) {
+      if (replaces)
+        k.store(sum, cursors, {firstCursor + first + int64_t(warp), expert});
+      sum = sum + count;
+    }
+    return {sum};
+  };
+  return k.forEach(k.i32(0), k.i32(kWarps), k.i32(step), sum, addNext).front();
+}
+
 /// Turns the cursors from numbers of pairs to first rows, a thread for each
 /// expert, and writes the offsets.
 void SortKernel::emitScan() {
-  Expr zero = k.i32(0), warps = k.i32(kWarps), one = k.i32(1);
-  auto cursor = [&](Expr warp, Expr expert) -> std::array<Expr, 2> {
-    return {firstCursor + warp, expert};
-  };
+  Expr zero = k.i32(0);
   auto scanExperts = [&](Expr first, ArrayRef<Expr> carried) -> Exprs {
     Expr expert = first + k.thread();
     Expr isOwn = expert < numExperts;
     Exprs counted = k.ifElse(
         isOwn,
         [&]() -> Exprs {
-          Expr before = zero;
-          if (buffers.counts) {
-            Expr total = emitTotal(expert, before);
-            return {total, before};
-          }
-          Expr total =
-              k.forEach(zero, warps, one, zero,
-                        [&](Expr warp, ArrayRef<Expr> sum) -> Exprs {
-                          return {sum[0] +
-                                  k.load(cursors, cursor(warp, expert))};
-                        })
-                  .front();
+          Expr total = zero, before = zero;
+          if (buffers.counts)
+            total = emitTotal(expert, before);
+          else
+            total = addWarps(expert, zero, /*replaces=*/false);
           return {total, before};
         },
         [&]() -> Exprs { return {zero, zero}; });
@@ -211,12 +230,7 @@ void SortKernel::emitScan() {
     Expr row = carried[0] + smaller;
     k.ifThen(isOwn, [&] {
       k.ifThen(k.block() == 0, [&] { k.store(row, buffers.offsets, expert); });
-      k.forEach(zero, warps, one, row + counted[1],
-                [&](Expr warp, ArrayRef<Expr> next) -> Exprs {
-                  Expr count = k.load(cursors, cursor(warp, expert));
-                  k.store(next[0], cursors, cursor(warp, expert));
-                  return {next[0] + count};
-                });
+      addWarps(expert, row + counted[1], /*replaces=*/true);
     });
     return {carried[0] + total};
   };
@@ -267,10 +281,10 @@ static void launchCount(const Emission &emission,
 }
 
 /// `counts` are null for one chunk; `cursors` are null where they fit into
-/// shared memory.
+/// shared memory. A lane sorts `lanePairs`.
 static void launchSort(const Emission &emission,
                        const DispatchPlanOperands &operands, Value counts,
-                       Value cursors, Expr blocks) {
+                       Value cursors, Expr blocks, int64_t lanePairs) {
   Launch launch(emission, "dispatch_sort", "dispatch");
   Pairs pairs(launch, operands);
   SortBuffers buffers{launch.read(counts), launch.write(operands.expertOffsets),
@@ -278,16 +292,23 @@ static void launchSort(const Emission &emission,
                       launch.write(operands.pairRows)};
   Buffer scratch = launch.write(cursors);
   launch.setThreads(kThreads);
+  launch.setKey(lanePairs);
   int64_t numExperts = buffers.offsets.type.getDimSize(0) - 1;
   if (!scratch)
     launch.setSharedBytes(getCursorBytes(numExperts));
   launch.emit(blocks, [&](KernelBuilder &k) {
-    k.awaitInputs();
     Array rows = scratch
                      ? k.array(scratch)
                      : k.dynamicShared(0, {kWarps, numExperts}, k.getI32Type());
     Expr first = scratch ? k.block() * kWarps : k.i32(0);
-    SortKernel(k, pairs, buffers, rows, first).emit();
+    SortKernel sort(k, pairs, buffers, rows, first, lanePairs);
+    k.startDependents();
+    if (scratch)
+      k.awaitPrevious();
+    sort.clearCursors();
+    if (!scratch)
+      k.awaitPrevious();
+    sort.emit();
   });
 }
 
@@ -310,18 +331,26 @@ moe::codegen::cuda::emitDispatchPlan(const Emission &emission,
     cursors = allocateScratch({chunks * kWarps, experts}, scratch.getI32Type());
 
   ExprBuilder grid = gridBuilder(emission);
+  auto launchOneBlock = [&](int64_t lanePairs) {
+    launchSort(emission, operands, {}, cursors, gridBuilder(emission).index(1),
+               lanePairs);
+  };
+  auto launchMore = [&] {
+    ExprBuilder grid = gridBuilder(emission);
+    ifOnHost(
+        emission, countPairs(grid) <= kChunk,
+        [&] { launchOneBlock(kLanePairs); },
+        [&] {
+          Value counts =
+              allocateScratch({chunks, experts}, scratch.getI32Type());
+          ExprBuilder grid = gridBuilder(emission);
+          Expr blocks = ceilDiv(countPairs(grid), kChunk);
+          launchCount(emission, operands, counts, blocks);
+          launchSort(emission, operands, counts, cursors, blocks, kLanePairs);
+        });
+  };
   ifOnHost(
-      emission, countPairs(grid) <= kChunk,
-      [&] {
-        launchSort(emission, operands, {}, cursors,
-                   gridBuilder(emission).index(1));
-      },
-      [&] {
-        Value counts = allocateScratch({chunks, experts}, scratch.getI32Type());
-        ExprBuilder grid = gridBuilder(emission);
-        Expr blocks = ceilDiv(countPairs(grid), kChunk);
-        launchCount(emission, operands, counts, blocks);
-        launchSort(emission, operands, counts, cursors, blocks);
-      });
+      emission, countPairs(grid) <= kFewPairs, [&] { launchOneBlock(1); },
+      launchMore);
   return success();
 }

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../PhaseChecks.h"
+#include "Combine.h"
 #include "RowVectors.h"
 
 using namespace mlir;
@@ -17,15 +18,22 @@ LogicalResult moe::codegen::cuda::emitMerge(const Emission &emission,
                                             const MergeOperands &operands) {
   if (failed(check(emission.loc, operands)))
     return failure();
-  Launch launch(emission, "merge", "merge");
+  const std::optional<CombineOperands> &combine = operands.combine;
+  Launch launch(emission, combine ? "combine_merge" : "merge",
+                combine ? "combine+merge" : "merge");
+  std::optional<ExpertRows> experts;
+  if (combine)
+    experts.emplace(launch, *combine, operands.combineScale);
   Buffer routed = launch.read(operands.routed);
   Buffer shared = launch.read(operands.shared);
   Buffer x = launch.read(operands.x);
   Buffer ids = launch.read(operands.x ? operands.ids : Value());
   Buffer weights = launch.read(operands.x ? operands.weights : Value());
   Buffer y = launch.write(operands.y);
-  launch.setKey(operands.firstZeroExpert, operands.zeroScale);
-  SmallVector<Value> rows{operands.routed, operands.y};
+  launch.setKey(operands.combineScale, operands.firstZeroExpert,
+                operands.zeroScale);
+  SmallVector<Value> rows{combine ? combine->expertOut : operands.routed,
+                          operands.y};
   if (shared)
     rows.push_back(operands.shared);
   if (x)
@@ -45,12 +53,20 @@ LogicalResult moe::codegen::cuda::emitMerge(const Emission &emission,
   emitForEachVector(emission, launch, operands.y, width,
                     [&](KernelBuilder &k, Expr token, Expr column) {
                       Expr place[] = {token, column};
-                      Expr sum = k.load(routed, place, width);
+                      // Loads first, as in the sum of the experts.
+                      Expr sharedTerm, xTerm, zeroWeight;
                       if (shared)
-                        sum = sum + k.load(shared, place, width);
+                        sharedTerm = k.load(shared, place, width);
+                      if (x) {
+                        xTerm = k.load(x, place, width);
+                        zeroWeight = emitZeroWeight(k, token);
+                      }
+                      Expr sum = experts ? experts->sum(k, token, column, width)
+                                         : k.load(routed, place, width);
+                      if (shared)
+                        sum = sum + sharedTerm;
                       if (x)
-                        sum = k.fma(emitZeroWeight(k, token),
-                                    k.load(x, place, width), sum);
+                        sum = k.fma(zeroWeight, xTerm, sum);
                       k.store(sum, y, place);
                     });
   return success();

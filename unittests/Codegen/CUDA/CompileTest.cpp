@@ -137,7 +137,7 @@ TEST(DispatchPlanTest, KnownTokensTakeOneWay) {
   EXPECT_EQ(addDispatch(many, "1024", "65", false), "");
   EXPECT_EQ(many.countLaunches(), 2);
   EXPECT_EQ(addDispatch(unknown, "?", "65", false), "");
-  EXPECT_EQ(unknown.countLaunches(), 3);
+  EXPECT_EQ(unknown.countLaunches(), 4);
 }
 
 //===----------------------------------------------------------------------===//
@@ -190,6 +190,39 @@ TEST(MergeTest, Compiles) {
                   "");
       }
   EXPECT_EQ(kernels.countKernels(), 3 * 2 * 2);
+  kernels.compile();
+}
+
+// A merge that sums the experts' rows itself is one launch.
+TEST(MergeTest, FusedCombineCompiles) {
+  Kernels kernels;
+  for (const char *element : kElements)
+    for (const char *columns : {"2048x", "129x"})
+      for (const char *slots : {"8x", "22x"})
+        for (bool hasShared : {false, true})
+          for (bool hasZero : {false, true}) {
+            std::string rows = std::string("?x") + columns;
+            std::string choices = std::string("?x") + slots;
+            EXPECT_EQ(
+                kernels.add({rows + element, choices + "i32", choices + "f32",
+                             rows + "f32", rows + element, choices + "i32"},
+                            [&](const Emission &emission, ValueRange v) {
+                              MergeOperands operands{
+                                  {}, hasShared ? v[3] : Value(), v[4]};
+                              operands.combine = {v[0], v[1], v[2], {}};
+                              operands.combineScale = 2.5;
+                              if (hasZero) {
+                                operands.x = v[4];
+                                operands.ids = v[5];
+                                operands.weights = v[2];
+                                operands.firstZeroExpert = 512;
+                              }
+                              return emitMerge(emission, operands);
+                            }),
+                "");
+          }
+  EXPECT_EQ(kernels.countKernels(), 3 * 2 * 2 * 2 * 2);
+  EXPECT_EQ(kernels.countLaunches(), kernels.countKernels());
   kernels.compile();
 }
 
