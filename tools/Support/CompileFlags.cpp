@@ -8,6 +8,7 @@
 
 #include "Support/CompileFlags.h"
 
+#include "Support/CacheFolder.h"
 #include "Support/Device.h"
 
 #include <CLI/CLI.hpp>
@@ -37,6 +38,7 @@ void CompileFlags::add(CLI::App &app) {
   addTarget(app);
   addSchedule(app);
   addParallel(app);
+  addCache(app);
 }
 
 void CompileFlags::addLayer(CLI::App &app) {
@@ -149,6 +151,17 @@ void CompileFlags::addParallel(CLI::App &app) {
       ->group("Parallel configuration");
 }
 
+void CompileFlags::addCache(CLI::App &app) {
+  app.add_option("--cache-dir", cacheDir,
+                 "Where compiled layers are kept, to be taken from there the "
+                 "next time (default: $MOE_CACHE_DIR, "
+                 "$XDG_CACHE_HOME/moe-mlir or ~/.cache/moe-mlir)")
+      ->group("Cache");
+  app.add_flag("--no-cache", noCache,
+               "Compile even what is in the cache, and keep nothing there")
+      ->group("Cache");
+}
+
 std::string CompileFlags::finish() {
   parallel.expertPlacementStrategy =
       *policy::parseExpertPlacementStrategy(expertPlacement);
@@ -163,11 +176,19 @@ std::string CompileFlags::finish() {
       target != "cuda:sm_90a")
     return "--target: expected cpu, cuda or cuda:sm_90a but got '" + target +
            "'";
+  if (noCache && !cacheDir.empty())
+    return "expected --cache-dir or --no-cache but got both";
   if (staticNumTokens && maxNumTokens && *staticNumTokens > *maxNumTokens)
     return "--static-num-tokens: expected at most --max-num-tokens = " +
            std::to_string(*maxNumTokens) + " but got " +
            std::to_string(*staticNumTokens);
   return "";
+}
+
+std::string CompileFlags::getArtefactFolder() const {
+  if (noCache)
+    return "";
+  return cacheDir.empty() ? getCacheFolder() : cacheDir;
 }
 
 std::string CompileFlags::getTarget() const {
@@ -231,6 +252,8 @@ std::vector<std::string> CompileFlags::toArguments() const {
        defaults.expertPlacement);
   text("--sequence-parallel", sequenceParallel, defaults.sequenceParallel);
   boolean("--shard-shared-experts", parallel.shardSharedExperts);
+  text("--cache-dir", cacheDir, defaults.cacheDir);
+  boolean("--no-cache", noCache);
   return arguments;
 }
 

@@ -199,7 +199,7 @@ TEST_F(RunTest, Calibrates) {
 
 TEST_F(RunTest, CalibratesIntoTheCache) {
   Finished run = this->run(artefact("tiny") + " --calibrate",
-                           "MOE_MLIR_CACHE=cache " MOE_RUN);
+                           "MOE_CACHE_DIR=cache " MOE_RUN);
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_TRUE(std::filesystem::exists(file("cache/cpu.json")));
 }
