@@ -79,14 +79,26 @@ LogicalResult moe::compileTo(ModuleOp module, Form form,
   return compileAndExplain(module, form, options, std::nullopt);
 }
 
+std::optional<int64_t> moe::getStaticTokens(func::FuncOp function) {
+  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  int64_t tokens = layer.getHiddenStates().getType().getDimSize(0);
+  if (ShapedType::isDynamic(tokens))
+    return std::nullopt;
+  return tokens;
+}
+
 FailureOr<policy::Explanation>
 moe::compileAndExplain(ModuleOp module, Form form,
-                       const CompileOptions &options,
+                       const CompileOptions &givenOptions,
                        std::optional<int64_t> tokens) {
   FailureOr<func::FuncOp> found = findLayerFunction(module);
   if (failed(found))
     return failure();
   func::FuncOp function = *found;
+  // A layer may say itself how many tokens it has.
+  CompileOptions options = givenOptions;
+  if (!options.staticTokens)
+    options.staticTokens = getStaticTokens(function);
   policy::Explanation explanation;
   if (form == Form::Layer)
     return explanation;
@@ -109,6 +121,9 @@ moe::compileAndExplain(ModuleOp module, Form form,
 
   if (form == Form::Phases) {
     if (failed(run([&](OpPassManager &pm) {
+          MoEFixNumTokensOptions fix;
+          fix.numTokens = pipeline.staticNumTokens;
+          pm.addNestedPass<func::FuncOp>(createMoEFixNumTokens(fix));
           MoEExpandLayerOptions expand;
           expand.maxNumTokens = pipeline.maxNumTokens;
           pm.addNestedPass<func::FuncOp>(createMoEExpandLayer(expand));

@@ -362,6 +362,12 @@ static int run(Options &options) {
   if (mlir::failed(function))
     return BadUsage;
   std::string name = function->getName().str();
+  if (std::optional<int64_t> tokens = getStaticTokens(*function);
+      tokens && options.numTokens && *options.numTokens != *tokens)
+    return fail("--num-tokens: expected " + std::to_string(*tokens) +
+                    ", the tokens of '" + name + "', but got " +
+                    std::to_string(*options.numTokens),
+                BadUsage);
   if (auto cpu = codegen::cpu::Target::parse(flags.cpu); !cpu)
     return fail("--cpu: " + llvm::toString(cpu.takeError()), BadUsage);
 

@@ -70,6 +70,10 @@ void prepareContext(mlir::MLIRContext &context);
 /// The one function of a module that holds a `moe.layer`; an error otherwise.
 mlir::FailureOr<mlir::func::FuncOp> findLayerFunction(mlir::ModuleOp module);
 
+/// The number of tokens that the layer of such a function is for, where it is
+/// for one only.
+std::optional<int64_t> getStaticTokens(mlir::func::FuncOp function);
+
 /// Takes `module`, at level 1, to `form`, in place. Diagnostics say what is
 /// wrong; the module is in no useful state then. With Form::PTX and Form::Cubin
 /// the kernels end as a `gpu.binary`, with Form::Object and Form::Shared the
