@@ -124,7 +124,7 @@ Expected<std::string> moe::makeCacheKey(mlir::ModuleOp module, Form form,
   // A field that is added is added here.
   const auto &[target, chip, cpu, ruleSet, threshold,
                disableSharedExpertsStream, monolithicKernel, staticTokens,
-               machine, maxTokens, weights] = options;
+               machine, maxTokens, gemmTiles, weights] = options;
   KeyHash hash;
   hash.add("build", describeBuild());
   hash.add("form", int64_t(form));
@@ -148,6 +148,8 @@ Expected<std::string> moe::makeCacheKey(mlir::ModuleOp module, Form form,
   hash.add("max tokens", maxTokens);
   auto measured = MemoryBuffer::getFile(machine);
   hash.add("machine", measured ? (*measured)->getBuffer() : StringRef("none"));
+  for (const std::string &tile : gemmTiles)
+    hash.add("tile", tile);
   hash.add("weights", weights ? toJSONText(*weights) : "none");
   if (target == "cuda")
     hash.add("ptxas", describeFile(codegen::cuda::findPtxas()));

@@ -17,7 +17,9 @@
 #include "moe-mlir/Transforms/Passes.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
+#include "mlir/AsmParser/AsmParser.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 
 using namespace mlir;
@@ -87,6 +89,34 @@ std::optional<int64_t> moe::getStaticTokens(func::FuncOp function) {
   return tokens;
 }
 
+/// Puts tiles that are given as text on the function.
+static LogicalResult setGemmTiles(func::FuncOp function,
+                                  ArrayRef<std::string> texts) {
+  if (texts.empty())
+    return success();
+  MLIRContext *context = function.getContext();
+  NamedAttrList tiles(
+      function->getAttrOfType<DictionaryAttr>(kGemmTilesAttrName));
+  for (StringRef text : texts) {
+    auto [product, fields] = text.split('=');
+    std::string problem;
+    Attribute tile;
+    {
+      ScopedDiagnosticHandler keep(context, [&](Diagnostic &diagnostic) {
+        problem = diagnostic.str();
+        return success();
+      });
+      tile = parseAttribute(("#moe.gemm_tile<" + fields + ">").str(), context);
+    }
+    if (!tile)
+      return function.emitError("tile '")
+             << text << "': " << StringRef(problem).trim();
+    tiles.set(product, tile);
+  }
+  function->setAttr(kGemmTilesAttrName, tiles.getDictionary(context));
+  return verify(function);
+}
+
 FailureOr<policy::Explanation>
 moe::compileAndExplain(ModuleOp module, Form form,
                        const CompileOptions &givenOptions,
@@ -99,6 +129,8 @@ moe::compileAndExplain(ModuleOp module, Form form,
   CompileOptions options = givenOptions;
   if (!options.staticTokens)
     options.staticTokens = getStaticTokens(function);
+  if (failed(setGemmTiles(function, options.gemmTiles)))
+    return failure();
   policy::Explanation explanation;
   if (form == Form::Layer)
     return explanation;

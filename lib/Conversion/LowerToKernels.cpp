@@ -225,12 +225,19 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
       // blocks are part of the run.
       OpBuilder scratch = getScratchBuilder(function);
       OpBuilder builder(&op);
-      if (failed(lowerPhase(&op, target, generator,
-                            {op.getLoc(), builder, scratch})))
+      if (failed(lowerPhase(
+              &op, target, generator,
+              {op.getLoc(), builder, scratch, getGemmTiles(&op, function)})))
         return failure();
       op.erase();
     }
     return success();
+  }
+
+  static DictionaryAttr getGemmTiles(Operation *phase, func::FuncOp function) {
+    if (auto tiles = phase->getAttrOfType<DictionaryAttr>(kGemmTilesAttrName))
+      return tiles;
+    return function->getAttrOfType<DictionaryAttr>(kGemmTilesAttrName);
   }
 
   /// Behind the set-up of the function, whose sizes scratch may use.

@@ -76,6 +76,13 @@ void CompileFlags::addTarget(CLI::App &app) {
                  "The most tokens per rank that a call may have")
       ->group("Target")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
+  app.add_option(
+         "--gemm-tile", gemmTiles,
+         "Tiles of a matrix product on a GPU instead of chosen ones, as "
+         "PRODUCT=FIELDS, such as experts.up=rows=64,row_step=32,"
+         "weights=256,stages=4,consumers=2 (may be repeated)")
+      ->group("Target")
+      ->allow_extra_args(false);
   app.add_option("--static-num-tokens", staticNumTokens,
                  "Compile for this number of tokens only (default: any)")
       ->group("Target")
@@ -176,6 +183,8 @@ std::string CompileFlags::finish() {
       target != "cuda:sm_90a")
     return "--target: expected cpu, cuda or cuda:sm_90a but got '" + target +
            "'";
+  if (!gemmTiles.empty() && getTarget() != "cuda")
+    return "--gemm-tile: expected --target cuda but got '" + getTarget() + "'";
   if (noCache && !cacheDir.empty())
     return "expected --cache-dir or --no-cache but got both";
   if (staticNumTokens && maxNumTokens && *staticNumTokens > *maxNumTokens)
@@ -233,6 +242,8 @@ std::vector<std::string> CompileFlags::toArguments() const {
   text("--cpu", cpu, defaults.cpu);
   optional("--max-num-tokens", maxNumTokens);
   optional("--static-num-tokens", staticNumTokens);
+  for (const std::string &tile : gemmTiles)
+    text("--gemm-tile", tile, "");
   text("--schedule", schedule, defaults.schedule);
   number("--shared-experts-stream-token-threshold", threshold,
          defaults.threshold);

@@ -48,6 +48,8 @@ struct CompileFlags {
   std::optional<int64_t> maxNumTokens;
   std::optional<int64_t> staticNumTokens;
   std::optional<int64_t> numExperts;
+  /// Tiles of products on a GPU, each "PRODUCT=FIELDS".
+  std::vector<std::string> gemmTiles;
   /// Where compiled layers are kept; "": getCacheFolder().
   std::string cacheDir;
   bool noCache = false;

@@ -351,6 +351,7 @@ static int run(Options &options) {
   compile.monolithicKernel = flags.monolithicKernel;
   compile.staticTokens = flags.staticNumTokens;
   compile.maxTokens = flags.maxNumTokens;
+  compile.gemmTiles = flags.gemmTiles;
   // Rule set auto works with what `moe-run --calibrate` measured here, if it
   // did.
   std::string machine = getMachineFile(target);

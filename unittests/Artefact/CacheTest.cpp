@@ -228,6 +228,8 @@ TEST_F(CacheKeyTest, EverythingThatMattersIsInIt) {
   add([](CompileOptions &o) { o.staticTokens = 0; });
   add([](CompileOptions &o) { o.staticTokens = 4; });
   add([](CompileOptions &o) { o.maxTokens = 4; });
+  add([](CompileOptions &o) { o.gemmTiles = {"a"}; });
+  add([](CompileOptions &o) { o.gemmTiles = {"a", "b"}; });
   add([&](CompileOptions &o) { o.machine = root + "/machine.json"; });
   add([&](CompileOptions &o) { o.weights = &weights; });
   keys.push_back(getKey({}, Form::Object));

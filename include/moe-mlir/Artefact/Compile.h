@@ -60,6 +60,9 @@ struct CompileOptions {
   std::string machine;
   /// Rows per rank that a call may have at most.
   std::optional<int64_t> maxTokens;
+  /// Tiles of matrix products instead of chosen ones, each as "PRODUCT=FIELDS":
+  /// those of `moe.gemm_tiles` and of `#moe.gemm_tile`.
+  std::vector<std::string> gemmTiles;
   /// Where the weights of the layer come from, for the descriptor; may be null.
   const WeightMap *weights = nullptr;
 };
