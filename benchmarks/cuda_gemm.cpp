@@ -176,7 +176,8 @@ func::FuncOp emitCase(ModuleOp module, const Case &settings, StringRef name,
   Emission emission{module, target, function.getLoc(), builder, scratch};
   std::string text = settings.text("tile");
   if (text.empty()) {
-    emitGemm(emission, op, op, gemm);
+    if (failed(emitGemm(emission, op, op, gemm)))
+      llvm::report_fatal_error("a product that no kernel computes");
     return function;
   }
   SmallVector<StringRef> fields;

@@ -32,6 +32,8 @@ config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
 config.environment["PATH"] = os.pathsep.join(
     [config.moe_tools_dir, config.llvm_tools_dir, os.environ["PATH"]]
 )
+# The user's own cache stays as it is, and serves no test.
+config.environment["MOE_CACHE_DIR"] = os.path.join(config.test_exec_root, "cache")
 for name in ("CUDA_PATH", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"):
     if name in os.environ:
         config.environment[name] = os.environ[name]

@@ -17,7 +17,9 @@
 #include "moe-mlir/Transforms/Passes.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
+#include "mlir/AsmParser/AsmParser.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 
 using namespace mlir;
@@ -79,14 +81,56 @@ LogicalResult moe::compileTo(ModuleOp module, Form form,
   return compileAndExplain(module, form, options, std::nullopt);
 }
 
+std::optional<int64_t> moe::getStaticTokens(func::FuncOp function) {
+  LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
+  int64_t tokens = layer.getHiddenStates().getType().getDimSize(0);
+  if (ShapedType::isDynamic(tokens))
+    return std::nullopt;
+  return tokens;
+}
+
+/// Puts tiles that are given as text on the function.
+static LogicalResult setGemmTiles(func::FuncOp function,
+                                  ArrayRef<std::string> texts) {
+  if (texts.empty())
+    return success();
+  MLIRContext *context = function.getContext();
+  NamedAttrList tiles(
+      function->getAttrOfType<DictionaryAttr>(kGemmTilesAttrName));
+  for (StringRef text : texts) {
+    auto [product, fields] = text.split('=');
+    std::string problem;
+    Attribute tile;
+    {
+      ScopedDiagnosticHandler keep(context, [&](Diagnostic &diagnostic) {
+        problem = diagnostic.str();
+        return success();
+      });
+      tile = parseAttribute(("#moe.gemm_tile<" + fields + ">").str(), context);
+    }
+    if (!tile)
+      return function.emitError("tile '")
+             << text << "': " << StringRef(problem).trim();
+    tiles.set(product, tile);
+  }
+  function->setAttr(kGemmTilesAttrName, tiles.getDictionary(context));
+  return verify(function);
+}
+
 FailureOr<policy::Explanation>
 moe::compileAndExplain(ModuleOp module, Form form,
-                       const CompileOptions &options,
+                       const CompileOptions &givenOptions,
                        std::optional<int64_t> tokens) {
   FailureOr<func::FuncOp> found = findLayerFunction(module);
   if (failed(found))
     return failure();
   func::FuncOp function = *found;
+  // A layer may say itself how many tokens it has.
+  CompileOptions options = givenOptions;
+  if (!options.staticTokens)
+    options.staticTokens = getStaticTokens(function);
+  if (failed(setGemmTiles(function, options.gemmTiles)))
+    return failure();
   policy::Explanation explanation;
   if (form == Form::Layer)
     return explanation;
@@ -109,6 +153,9 @@ moe::compileAndExplain(ModuleOp module, Form form,
 
   if (form == Form::Phases) {
     if (failed(run([&](OpPassManager &pm) {
+          MoEFixNumTokensOptions fix;
+          fix.numTokens = pipeline.staticNumTokens;
+          pm.addNestedPass<func::FuncOp>(createMoEFixNumTokens(fix));
           MoEExpandLayerOptions expand;
           expand.maxNumTokens = pipeline.maxNumTokens;
           pm.addNestedPass<func::FuncOp>(createMoEExpandLayer(expand));

@@ -61,7 +61,8 @@ public:
 
 private:
   cuda::Emission at(const Place &place) const {
-    return {module, target, place.loc, place.builder, place.scratch};
+    return {module,        target,        place.loc,
+            place.builder, place.scratch, place.gemmTiles};
   }
 
   ModuleOp module;

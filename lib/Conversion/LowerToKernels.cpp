@@ -249,8 +249,9 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
       OpBuilder scratch = getScratchBuilder(function);
       OpBuilder builder(&op);
       CombineOp combine = fused.lookup(&op);
-      if (failed(lowerPhase(&op, combine, target, generator,
-                            {op.getLoc(), builder, scratch})))
+      if (failed(lowerPhase(
+              &op, combine, target, generator,
+              {op.getLoc(), builder, scratch, getGemmTiles(&op, function)})))
         return failure();
       op.erase();
       if (combine)
@@ -265,6 +266,12 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
     combine->erase();
     if (sums->use_empty())
       sums->erase();
+  }
+
+  static DictionaryAttr getGemmTiles(Operation *phase, func::FuncOp function) {
+    if (auto tiles = phase->getAttrOfType<DictionaryAttr>(kGemmTilesAttrName))
+      return tiles;
+    return function->getAttrOfType<DictionaryAttr>(kGemmTilesAttrName);
   }
 
   /// Behind the set-up of the function, whose sizes scratch may use.

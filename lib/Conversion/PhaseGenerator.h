@@ -27,6 +27,8 @@ public:
     mlir::Location loc;
     mlir::OpBuilder &builder;
     mlir::OpBuilder &scratch;
+    /// The phase's or else the function's `moe.gemm_tiles`; may be null.
+    mlir::DictionaryAttr gemmTiles = {};
   };
 
   virtual ~PhaseGenerator() = default;

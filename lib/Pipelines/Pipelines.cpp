@@ -21,6 +21,10 @@ using namespace moe;
 
 void moe::buildSchedulePipeline(OpPassManager &pm,
                                 const SchedulePipelineOptions &options) {
+  // What depends on a known number of tokens folds in all that follows.
+  MoEFixNumTokensOptions fix;
+  fix.numTokens = options.staticNumTokens;
+  pm.addNestedPass<func::FuncOp>(createMoEFixNumTokens(fix));
   // A layer's phases become visible.
   MoEExpandLayerOptions expand;
   expand.maxNumTokens = options.maxNumTokens;

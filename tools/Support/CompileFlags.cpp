@@ -8,6 +8,7 @@
 
 #include "Support/CompileFlags.h"
 
+#include "Support/CacheFolder.h"
 #include "Support/Device.h"
 
 #include <CLI/CLI.hpp>
@@ -37,6 +38,7 @@ void CompileFlags::add(CLI::App &app) {
   addTarget(app);
   addSchedule(app);
   addParallel(app);
+  addCache(app);
 }
 
 void CompileFlags::addLayer(CLI::App &app) {
@@ -74,6 +76,13 @@ void CompileFlags::addTarget(CLI::App &app) {
                  "The most tokens per rank that a call may have")
       ->group("Target")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
+  app.add_option(
+         "--gemm-tile", gemmTiles,
+         "Tiles of a matrix product on a GPU instead of chosen ones, as "
+         "PRODUCT=FIELDS, such as experts.up=rows=64,row_step=32,"
+         "weights=256,stages=4,consumers=2 (may be repeated)")
+      ->group("Target")
+      ->allow_extra_args(false);
   app.add_option("--static-num-tokens", staticNumTokens,
                  "Compile for this number of tokens only (default: any)")
       ->group("Target")
@@ -149,6 +158,17 @@ void CompileFlags::addParallel(CLI::App &app) {
       ->group("Parallel configuration");
 }
 
+void CompileFlags::addCache(CLI::App &app) {
+  app.add_option("--cache-dir", cacheDir,
+                 "Where compiled layers are kept, to be taken from there the "
+                 "next time (default: $MOE_CACHE_DIR, "
+                 "$XDG_CACHE_HOME/moe-mlir or ~/.cache/moe-mlir)")
+      ->group("Cache");
+  app.add_flag("--no-cache", noCache,
+               "Compile even what is in the cache, and keep nothing there")
+      ->group("Cache");
+}
+
 std::string CompileFlags::finish() {
   parallel.expertPlacementStrategy =
       *policy::parseExpertPlacementStrategy(expertPlacement);
@@ -163,11 +183,21 @@ std::string CompileFlags::finish() {
       target != "cuda:sm_90a")
     return "--target: expected cpu, cuda or cuda:sm_90a but got '" + target +
            "'";
+  if (!gemmTiles.empty() && getTarget() != "cuda")
+    return "--gemm-tile: expected --target cuda but got '" + getTarget() + "'";
+  if (noCache && !cacheDir.empty())
+    return "expected --cache-dir or --no-cache but got both";
   if (staticNumTokens && maxNumTokens && *staticNumTokens > *maxNumTokens)
     return "--static-num-tokens: expected at most --max-num-tokens = " +
            std::to_string(*maxNumTokens) + " but got " +
            std::to_string(*staticNumTokens);
   return "";
+}
+
+std::string CompileFlags::getArtefactFolder() const {
+  if (noCache)
+    return "";
+  return cacheDir.empty() ? getCacheFolder() : cacheDir;
 }
 
 std::string CompileFlags::getTarget() const {
@@ -212,6 +242,8 @@ std::vector<std::string> CompileFlags::toArguments() const {
   text("--cpu", cpu, defaults.cpu);
   optional("--max-num-tokens", maxNumTokens);
   optional("--static-num-tokens", staticNumTokens);
+  for (const std::string &tile : gemmTiles)
+    text("--gemm-tile", tile, "");
   text("--schedule", schedule, defaults.schedule);
   number("--shared-experts-stream-token-threshold", threshold,
          defaults.threshold);
@@ -231,6 +263,8 @@ std::vector<std::string> CompileFlags::toArguments() const {
        defaults.expertPlacement);
   text("--sequence-parallel", sequenceParallel, defaults.sequenceParallel);
   boolean("--shard-shared-experts", parallel.shardSharedExperts);
+  text("--cache-dir", cacheDir, defaults.cacheDir);
+  boolean("--no-cache", noCache);
   return arguments;
 }
 

@@ -48,6 +48,11 @@ struct CompileFlags {
   std::optional<int64_t> maxNumTokens;
   std::optional<int64_t> staticNumTokens;
   std::optional<int64_t> numExperts;
+  /// Tiles of products on a GPU, each "PRODUCT=FIELDS".
+  std::vector<std::string> gemmTiles;
+  /// Where compiled layers are kept; "": getCacheFolder().
+  std::string cacheDir;
+  bool noCache = false;
 
   /// Adds the flags to `app`, in groups.
   void add(CLI::App &app);
@@ -58,6 +63,9 @@ struct CompileFlags {
   /// Checks what single flags cannot and fills in `parallel`'s enumerations;
   /// call it after parsing. A message, or "".
   std::string finish();
+
+  /// The folder of compiled layers; "" where none is to be used.
+  std::string getArtefactFolder() const;
 
   /// "cpu" or "cuda": what `target` says, or what this machine has.
   std::string getTarget() const;
@@ -74,6 +82,7 @@ private:
   void addTarget(CLI::App &app);
   void addSchedule(CLI::App &app);
   void addParallel(CLI::App &app);
+  void addCache(CLI::App &app);
 };
 
 /// Parses a command line. Returns an exit code if the program is to end at

@@ -6,18 +6,22 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Support/CacheFolder.h"
 #include "Support/CompileFlags.h"
-#include "Support/MachineFile.h"
+#include "Support/Format.h"
 #include "Support/Modules.h"
+#include "moe-mlir/Artefact/Cache.h"
 #include "moe-mlir/Artefact/Compile.h"
 #include "moe-mlir/Codegen/CPU/Target.h"
 #include "moe-mlir/Transforms/Parallel.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <iostream>
 
 using namespace moe;
@@ -32,6 +36,8 @@ struct Options {
   std::string explain;
   std::optional<int64_t> numTokens;
   bool quiet = false;
+  bool clearCache = false;
+  bool reportCache = false;
   /// The given flags that say which layer of a model to take, and on which rank
   /// of which configuration: a layer in MLIR says that itself.
   std::vector<std::string> layerFlags;
@@ -40,8 +46,7 @@ struct Options {
 
 static void addOptions(CLI::App &app, Options &options) {
   app.add_option("input", options.input,
-                 "A model's config.json, or a file of MLIR with one moe.layer")
-      ->required();
+                 "A model's config.json, or a file of MLIR with one moe.layer");
   app.add_option("-o,--output", options.output,
                  "Where to write (default: NAME.moe.so in this folder; text "
                  "forms go to standard output)");
@@ -58,8 +63,18 @@ static void addOptions(CLI::App &app, Options &options) {
   app.add_option("--num-tokens", options.numTokens,
                  "The number of tokens that --explain explains")
       ->check(CLI::Range(int64_t(0), int64_t(1) << 40));
-  app.add_flag("-q,--quiet", options.quiet, "Do not say what was written");
+  app.add_flag(
+      "-q,--quiet", options.quiet,
+      "Do not say what was written, nor that the cache cannot be used");
   options.flags.add(app);
+  app.add_flag("--clear-cache", options.clearCache,
+               "Remove all that is in the cache; then compile, if there is an "
+               "input")
+      ->group("Cache");
+  app.add_flag("--report-cache", options.reportCache,
+               "Say whether the layer was compiled or is from the cache, and "
+               "how long it took")
+      ->group("Cache");
 }
 
 static int fail(const std::string &message, int code) {
@@ -145,10 +160,152 @@ explain(mlir::ModuleOp module, const CompileOptions &compile,
   return explanation;
 }
 
+//===----------------------------------------------------------------------===//
+// Code, compiled or from the cache
+//===----------------------------------------------------------------------===//
+
+/// Whether a form is the result of generating code, which takes long.
+static bool isCode(Form form) {
+  return form == Form::PTX || form == Form::Cubin || form >= Form::Object;
+}
+
+namespace {
+/// Makes the code of one layer, or takes it from the cache. Without a folder
+/// there is no cache.
+class CodeMaker {
+public:
+  CodeMaker(const Options &options, const CompileOptions &compile, Form form,
+            std::string output)
+      : options(options), compile(compile), form(form),
+        output(std::move(output)), folder(options.flags.getArtefactFolder()),
+        cache(folder) {}
+
+  /// Puts the code into the output file, and shared objects nowhere else;
+  /// others into `bytes`.
+  mlir::LogicalResult make(mlir::ModuleOp module, const std::string &name,
+                           std::string &bytes);
+
+private:
+  mlir::LogicalResult generate(mlir::ModuleOp module, std::string &bytes);
+  mlir::LogicalResult writeShared(llvm::StringRef bytes) const;
+  void warn(const std::string &message) const {
+    if (!options.quiet || options.reportCache)
+      std::cerr << "moe-compile: warning: " << message << "\n";
+  }
+
+  const Options &options;
+  const CompileOptions &compile;
+  Form form;
+  std::string output, runtime = findRuntime(), folder;
+  Cache cache;
+};
+} // namespace
+
+mlir::LogicalResult CodeMaker::generate(mlir::ModuleOp module,
+                                        std::string &bytes) {
+  if (mlir::failed(compileTo(module, form, compile)))
+    return mlir::failure();
+  if (form < Form::Object)
+    return emitGPUKernels(module, bytes);
+  llvm::SmallVector<char> object;
+  if (mlir::failed(emitObject(module, compile, object)))
+    return mlir::failure();
+  if (form == Form::Object) {
+    bytes.assign(object.begin(), object.end());
+    return mlir::success();
+  }
+  if (llvm::Error error = linkShared(object, output, runtime))
+    return fail(llvm::toString(std::move(error)), Failed), mlir::failure();
+  if (auto file = llvm::MemoryBuffer::getFile(output))
+    bytes = (*file)->getBuffer();
+  return mlir::success();
+}
+
+mlir::LogicalResult CodeMaker::writeShared(llvm::StringRef bytes) const {
+  llvm::Error error = writeFile(output, bytes);
+  if (error)
+    return fail("cannot write " + llvm::toString(std::move(error)), Failed),
+           mlir::failure();
+  // As linkers do.
+  (void)llvm::sys::fs::setPermissions(
+      output, llvm::sys::fs::perms(llvm::sys::fs::all_all &
+                                   ~llvm::sys::fs::getUmask()));
+  return mlir::success();
+}
+
+mlir::LogicalResult CodeMaker::make(mlir::ModuleOp module,
+                                    const std::string &name,
+                                    std::string &bytes) {
+  const auto start = std::chrono::steady_clock::now();
+  auto report = [&](const std::string &what) {
+    std::chrono::duration<double> time =
+        std::chrono::steady_clock::now() - start;
+    if (options.reportCache)
+      std::cerr << "moe-compile: " << what << format(" (%.2f s)", time.count())
+                << "\n";
+    return mlir::success();
+  };
+  std::string key;
+  if (!folder.empty()) {
+    llvm::Expected<std::string> made =
+        makeCacheKey(module, form, compile, runtime);
+    if (!made)
+      return fail(llvm::toString(made.takeError()), Failed), mlir::failure();
+    key = *made;
+    Cache::Entry entry = cache.load(key);
+    if (entry.status == Cache::Status::Found) {
+      bytes = std::move(entry.bytes);
+      if (form == Form::Shared && mlir::failed(writeShared(bytes)))
+        return mlir::failure();
+      return report("took '" + name + "' from the cache");
+    }
+    if (entry.status == Cache::Status::Damaged)
+      warn("'" + name + "' is damaged in the cache '" + folder +
+           "'; it is compiled again");
+  }
+  if (mlir::failed(generate(module, bytes)))
+    return mlir::failure();
+  if (!folder.empty())
+    if (llvm::Error error = cache.store(key, bytes))
+      warn(llvm::toString(std::move(error)) +
+           "; --cache-dir names another folder, --no-cache none");
+  return report("compiled '" + name + "'");
+}
+
+static int clearCache(const std::string &folder) {
+  if (folder.empty())
+    return fail(
+        "--clear-cache: expected --cache-dir, or one of the environment "
+        "variables MOE_CACHE_DIR, XDG_CACHE_HOME and HOME",
+        BadUsage);
+  llvm::Expected<Cache::Removed> removed = Cache(folder).clear();
+  if (!removed)
+    return fail(llvm::toString(removed.takeError()), Failed);
+  std::cout << "removed " << count(removed->files, "file") << ", "
+            << formatBytes(double(removed->bytes)) << ", from '" << folder
+            << "'\n";
+  return Done;
+}
+
+//===----------------------------------------------------------------------===//
+// The program
+//===----------------------------------------------------------------------===//
+
 /// Compiles what is read from the input file.
 static int run(Options &options) {
   if (std::string error = options.flags.finish(); !error.empty())
     return fail(error, BadUsage);
+  if (options.clearCache) {
+    if (options.flags.noCache)
+      return fail("expected --clear-cache or --no-cache but got both",
+                  BadUsage);
+    int code = clearCache(options.flags.getArtefactFolder());
+    if (code != Done || options.input.empty())
+      return code;
+  }
+  if (options.input.empty())
+    return fail("input is required\nrun 'moe-compile --help' for the flags",
+                BadUsage);
   if (std::string error = checkCombination(options); !error.empty())
     return fail(error, BadUsage);
   const CompileFlags &flags = options.flags;
@@ -194,6 +351,7 @@ static int run(Options &options) {
   compile.monolithicKernel = flags.monolithicKernel;
   compile.staticTokens = flags.staticNumTokens;
   compile.maxTokens = flags.maxNumTokens;
+  compile.gemmTiles = flags.gemmTiles;
   // Rule set auto works with what `moe-run --calibrate` measured here, if it
   // did.
   std::string machine = getMachineFile(target);
@@ -205,6 +363,12 @@ static int run(Options &options) {
   if (mlir::failed(function))
     return BadUsage;
   std::string name = function->getName().str();
+  if (std::optional<int64_t> tokens = getStaticTokens(*function);
+      tokens && options.numTokens && *options.numTokens != *tokens)
+    return fail("--num-tokens: expected " + std::to_string(*tokens) +
+                    ", the tokens of '" + name + "', but got " +
+                    std::to_string(*options.numTokens),
+                BadUsage);
   if (auto cpu = codegen::cpu::Target::parse(flags.cpu); !cpu)
     return fail("--cpu: " + llvm::toString(cpu.takeError()), BadUsage);
 
@@ -236,37 +400,31 @@ static int run(Options &options) {
               << "\n";
     return Done;
   }
-  if (mlir::failed(compileTo(*module, form, compile)))
-    return Failed;
 
   std::string bytes;
   std::string output = options.output;
-  if (form == Form::PTX || form == Form::Cubin) {
-    if (mlir::failed(emitGPUKernels(*module, bytes)))
-      return Failed;
-  } else if (form < Form::Object) {
-    bytes = printModule(*module);
-  } else {
-    llvm::SmallVector<char> object;
-    if (mlir::failed(emitObject(*module, compile, object)))
+  if (output.empty() && isCode(form) && form != Form::PTX)
+    output = name + (form == Form::Cubin    ? ".moe.cubin"
+                     : form == Form::Object ? ".moe.o"
+                                            : ".moe.so");
+  if (isCode(form)) {
+    CodeMaker maker(options, compile, form, output);
+    if (mlir::failed(maker.make(*module, name, bytes)))
       return Failed;
     if (form == Form::Shared) {
-      if (output.empty())
-        output = name + ".moe.so";
-      if (llvm::Error error = linkShared(object, output, findRuntime()))
-        return fail(llvm::toString(std::move(error)), Failed);
       report(options, output);
       return Done;
     }
-    bytes.assign(object.begin(), object.end());
+  } else {
+    if (mlir::failed(compileTo(*module, form, compile)))
+      return Failed;
+    bytes = printModule(*module);
   }
   const bool isText = form != Form::Cubin && form != Form::Object;
   if (isText && (output.empty() || output == "-")) {
     std::cout << bytes;
     return Done;
   }
-  if (output.empty())
-    output = name + (form == Form::Cubin ? ".moe.cubin" : ".moe.o");
   if (llvm::Error error = writeFile(output, bytes))
     return fail("cannot write " + llvm::toString(std::move(error)), Failed);
   report(options, output);

@@ -83,6 +83,10 @@ Outcome moe::tools::compileArtefact(const RunOptions &options,
   CompileFlags flags = options.compile;
   flags.schedule = schedule;
   std::vector<std::string> arguments = {options.source, "--quiet", "-o", path};
+  // Of several artefacts one says so for all.
+  if (!flags.noCache && (options.compareSchedules.empty() ||
+                         schedule == options.compareSchedules.front()))
+    arguments.push_back("--report-cache");
   for (std::string &argument : flags.toArguments())
     arguments.push_back(std::move(argument));
   std::optional<int> code;

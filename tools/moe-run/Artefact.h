@@ -39,6 +39,10 @@ struct Descriptor {
 Outcome readDescriptor(const std::string &text, const std::string &path,
                        Descriptor &descriptor);
 
+/// Whether the artefact takes T rows; `where` says what gave them.
+Outcome checkTokens(const Descriptor &descriptor, int64_t T,
+                    const std::string &where);
+
 /// A loaded artefact.
 class Artefact {
 public:
@@ -73,8 +77,9 @@ Outcome passThrough(const RunOptions &options);
 /// Whether this program can run the artefact, which was loaded for `shownAs`.
 Outcome checkRunnable(const Descriptor &descriptor, const std::string &shownAs);
 
-/// Prints why the artefact runs the shared experts when it does.
-void explain(const Artefact &artefact, const RunOptions &options);
+/// Prints why the artefact runs the shared experts when it does, for a number
+/// of tokens that it takes.
+Outcome explain(const Artefact &artefact, const RunOptions &options);
 
 } // namespace moe::tools
 

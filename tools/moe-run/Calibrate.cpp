@@ -10,8 +10,8 @@
 
 #include "Bench.h"
 #include "Memory.h"
+#include "Support/CacheFolder.h"
 #include "Support/Format.h"
-#include "Support/MachineFile.h"
 #include "Support/Progress.h"
 #include "moe-mlir/Policy/CostModel.h"
 #include "moert/GeneratedCode.h"
@@ -153,7 +153,7 @@ Outcome moe::tools::calibrate(const RunOptions &options,
     path = getMachineFile("cpu");
   if (path.empty())
     return Outcome::badInput("--calibrate: expected =FILE, or one of the "
-                             "environment variables MOE_MLIR_CACHE, "
+                             "environment variables MOE_CACHE_DIR, "
                              "XDG_CACHE_HOME and HOME");
   policy::MachineModel machine = policy::getCpuMachine();
   LayerWork work;

@@ -8,6 +8,7 @@
 
 #include "Artefact.h"
 
+#include "Support/Format.h"
 #include "moe-mlir/Reference/JSONFields.h"
 
 using namespace moe;
@@ -104,6 +105,20 @@ static void readTensors(Reader &reader, const char *key, int64_t numExperts,
     }
     tensors.push_back(std::move(tensor));
   }
+}
+
+Outcome moe::tools::checkTokens(const Descriptor &descriptor, int64_t T,
+                                const std::string &where) {
+  auto expected = [&](const char *bound, int64_t rows) {
+    return Outcome::badInput(
+        where + ": expected " + bound + count(rows, "row") + ", which '" +
+        descriptor.name + "' was compiled for, but got " + std::to_string(T));
+  };
+  if (descriptor.staticNumTokens && T != *descriptor.staticNumTokens)
+    return expected("", *descriptor.staticNumTokens);
+  if (descriptor.maxNumTokens && T > *descriptor.maxNumTokens)
+    return expected("at most ", *descriptor.maxNumTokens);
+  return {};
 }
 
 Outcome moe::tools::readDescriptor(const std::string &text,

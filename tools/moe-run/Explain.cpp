@@ -73,7 +73,13 @@ static std::string explainText(const Artefact &artefact,
   return text + "\nparallel configuration\n" + properties.print(2);
 }
 
-void moe::tools::explain(const Artefact &artefact, const RunOptions &options) {
+Outcome moe::tools::explain(const Artefact &artefact,
+                            const RunOptions &options) {
+  if (options.numTokens)
+    if (Outcome outcome = checkTokens(artefact.descriptor(), *options.numTokens,
+                                      "--num-tokens");
+        !outcome)
+      return outcome;
   ordered_json decision = artefact.descriptor().decision;
   if (!decision.contains("workspace_bytes"))
     decision["workspace_bytes"] = nullptr;
@@ -88,4 +94,5 @@ void moe::tools::explain(const Artefact &artefact, const RunOptions &options) {
                 "\n"
           : explainText(artefact, decision, options);
   std::fputs(text.c_str(), stdout);
+  return {};
 }

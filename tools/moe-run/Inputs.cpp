@@ -107,17 +107,7 @@ static Outcome findRows(const RunOptions &options, const Descriptor &descriptor,
   }
   const std::string where =
       fileRows ? "'" + options.input + "'" : "--num-tokens";
-  if (descriptor.staticNumTokens && T != *descriptor.staticNumTokens)
-    return Outcome::badInput(
-        where + ": expected " + count(*descriptor.staticNumTokens, "row") +
-        ", which '" + descriptor.name + "' was compiled for, but got " +
-        std::to_string(T));
-  if (descriptor.maxNumTokens && T > *descriptor.maxNumTokens)
-    return Outcome::badInput(
-        where + ": expected at most " + count(*descriptor.maxNumTokens, "row") +
-        ", which '" + descriptor.name + "' was compiled for, but got " +
-        std::to_string(T));
-  return {};
+  return checkTokens(descriptor, T, where);
 }
 
 /// The artefact's inputs are those of its layer, or it cannot be fed.

@@ -146,7 +146,7 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
       ->group(group);
   app.add_flag("--calibrate", options.calibrateFile,
                "Measure this machine's ceilings and write them as JSON, to "
-               "=FILE or to a file in $MOE_MLIR_CACHE or ~/.cache/moe-mlir")
+               "=FILE or to a file in $MOE_CACHE_DIR or ~/.cache/moe-mlir")
       ->group(group);
 
   group = "Running";

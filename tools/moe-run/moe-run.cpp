@@ -193,8 +193,7 @@ static Outcome run(const RunOptions &options) {
     if (Outcome outcome = artefact.load(options.source, options.source);
         !outcome)
       return outcome;
-    explain(artefact, options);
-    return {};
+    return explain(artefact, options);
   }
   if (Outcome outcome = checkRanks(options); !outcome)
     return outcome;

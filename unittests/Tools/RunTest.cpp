@@ -177,6 +177,22 @@ TEST_F(RunTest, ExplainsAsJSON) {
   EXPECT_EQ(explained["workspace_bytes"], 256 * 144);
 }
 
+TEST_F(RunTest, ExplainsOnlyForTokensThatItTakes) {
+  EXPECT_EQ(run(artefact("tiny_static_4") + " --explain --num-tokens 4").code,
+            0);
+  EXPECT_EQ(run(artefact("tiny_max_8") + " --explain --num-tokens 8").code, 0);
+  Finished run =
+      this->run(artefact("tiny_static_4") + " --explain --num-tokens 5");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.out, "");
+  EXPECT_EQ(run.err, "moe-run: --num-tokens: expected 4 rows, which 'tiny' was "
+                     "compiled for, but got 5\n");
+  run = this->run(artefact("tiny_max_8") + " --explain=json --num-tokens 9");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.err, "moe-run: --num-tokens: expected at most 8 rows, which "
+                     "'tiny' was compiled for, but got 9\n");
+}
+
 /// An artefact that cannot run here can still say what it is.
 TEST_F(RunTest, ExplainsForOtherMachines) {
   EXPECT_EQ(run(artefact("other_device") + " --explain").code, 0);
@@ -199,7 +215,7 @@ TEST_F(RunTest, Calibrates) {
 
 TEST_F(RunTest, CalibratesIntoTheCache) {
   Finished run = this->run(artefact("tiny") + " --calibrate",
-                           "MOE_MLIR_CACHE=cache " MOE_RUN);
+                           "MOE_CACHE_DIR=cache " MOE_RUN);
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_TRUE(std::filesystem::exists(file("cache/cpu.json")));
 }

@@ -166,9 +166,9 @@ TEST_F(UsageTest, NeedsMoreMemory) {
 }
 
 TEST_F(UsageTest, CalibrationNeedsAPlace) {
-  Finished run =
-      this->run(artefact("tiny") + " --calibrate",
-                "env -u HOME -u XDG_CACHE_HOME -u MOE_MLIR_CACHE " MOE_RUN);
+  Finished run = this->run(artefact("tiny") + " --calibrate",
+                           "env -u HOME -u XDG_CACHE_HOME -u MOE_CACHE_DIR "
+                           "-u MOE_MLIR_CACHE " MOE_RUN);
   EXPECT_EQ(run.code, 2);
   EXPECT_PRED2(contains, run.err, "--calibrate: expected =FILE, or one of");
 }

@@ -60,6 +60,9 @@ struct CompileOptions {
   std::string machine;
   /// Rows per rank that a call may have at most.
   std::optional<int64_t> maxTokens;
+  /// Tiles of matrix products instead of chosen ones, each as "PRODUCT=FIELDS":
+  /// those of `moe.gemm_tiles` and of `#moe.gemm_tile`.
+  std::vector<std::string> gemmTiles;
   /// Where the weights of the layer come from, for the descriptor; may be null.
   const WeightMap *weights = nullptr;
 };
@@ -69,6 +72,10 @@ void prepareContext(mlir::MLIRContext &context);
 
 /// The one function of a module that holds a `moe.layer`; an error otherwise.
 mlir::FailureOr<mlir::func::FuncOp> findLayerFunction(mlir::ModuleOp module);
+
+/// The number of tokens that the layer of such a function is for, where it is
+/// for one only.
+std::optional<int64_t> getStaticTokens(mlir::func::FuncOp function);
 
 /// Takes `module`, at level 1, to `form`, in place. Diagnostics say what is
 /// wrong; the module is in no useful state then. With Form::PTX and Form::Cubin

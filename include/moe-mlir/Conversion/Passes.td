@@ -42,6 +42,14 @@ def LowerToKernels : Pass<"moe-lower-to-kernels", "::mlir::ModuleOp"> {
     }
     ```
 
+    With target cuda, `moe.gemm_tiles` on a phase or on the function replaces the
+    tiles that would be chosen for matrix products:
+
+    ```mlir
+    func.func @layer(...) attributes {moe.gemm_tiles = {experts.up =
+      #moe.gemm_tile<rows = 64, row_step = 32, weights = 256, stages = 4, consumers = 2>}}
+    ```
+
     What the target cannot run is an error that names the phase and what it
     needs.
   }];

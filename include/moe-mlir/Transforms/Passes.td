@@ -24,6 +24,36 @@ def MoEExplain : Pass<"moe-explain", "::mlir::ModuleOp"> {
   ];
 }
 
+def MoEFixNumTokens : Pass<"moe-fix-num-tokens", "::mlir::func::FuncOp"> {
+  let summary = "make the number of tokens of each moe.layer a constant";
+  let description = [{
+    Whatever depends on the number of tokens then folds on the way down: sizes
+    of buffers and grids, and the choices among kernels by the number of rows.
+
+    Before:
+
+    ```mlir
+    func.func @layer(%x: tensor<?x64xf32>, ...) -> tensor<?x64xf32> {
+      %y = moe.layer hidden(%x : tensor<?x64xf32>) ... -> tensor<?x64xf32>
+    ```
+
+    After `--moe-fix-num-tokens=num-tokens=16`:
+
+    ```mlir
+    func.func @layer(%x: tensor<16x64xf32>, ...) -> tensor<16x64xf32> {
+      %y = moe.layer hidden(%x : tensor<16x64xf32>) ... -> tensor<16x64xf32>
+    ```
+
+    What else uses these values sees their types as they were, through a
+    `tensor.cast`. A layer that has another number of rows is an error.
+  }];
+  let options = [
+    Option<"numTokens", "num-tokens", "int64_t", "-1",
+           "the number of tokens; below 1: leave layers as they are">
+  ];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
 def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
   let summary = "turn each moe.layer into its phases";
   let description = [{

@@ -29,11 +29,11 @@ LogicalResult moe::codegen::cuda::emitExperts(const Emission &emission,
   up.bias = operands.b13;
   up.scale = operands.inputWeight;
   up.activation = &params;
-  emitGemm(emission, "experts_up", "experts.up", up);
+  if (failed(emitGemm(emission, "experts_up", "experts.up", up)))
+    return failure();
 
   GemmOperands down{hidden, operands.w2, operands.out};
   down.expertOffsets = operands.expertOffsets;
   down.bias = operands.b2;
-  emitGemm(emission, "experts_down", "experts.down", down);
-  return success();
+  return emitGemm(emission, "experts_down", "experts.down", down);
 }

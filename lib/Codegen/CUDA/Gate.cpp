@@ -28,6 +28,6 @@ LogicalResult moe::codegen::cuda::emitGate(const Emission &emission,
   }
   ExprBuilder host = gridBuilder(emission);
   ifOnHost(emission, dimOf(host, operands.x, 0) <= kFewRowsOfDots, emitDots,
-           [&] { emitGemm(emission, "gate", "gate", gemm); });
+           [&] { (void)emitGemm(emission, "gate", "gate", gemm); });
   return success();
 }

@@ -33,9 +33,12 @@ struct GemmOperands {
 /// Text that tells in a kernel's key what types do not.
 std::string describe(const GemmOperands &operands);
 
-/// Emits the launches that compute it: on tensor cores where they can.
-void emitGemm(const Emission &emission, llvm::StringRef stem,
-              llvm::StringRef label, const GemmOperands &operands);
+/// Emits the launches that compute it: on tensor cores where they can. With a
+/// tile that `emission` gives for `label`, one launch of such tiles, or an
+/// error if they do not suit the operands or the target.
+llvm::LogicalResult emitGemm(const Emission &emission, llvm::StringRef stem,
+                             llvm::StringRef label,
+                             const GemmOperands &operands);
 
 /// Emits one launch that computes it on CUDA cores, whatever the types and
 /// sizes.

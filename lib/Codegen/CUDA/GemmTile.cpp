@@ -49,14 +49,59 @@ bool GemmTile::operator==(const GemmTile &other) const {
   return fields(*this) == fields(other);
 }
 
-bool GemmTile::isValid(const Target &target) const {
-  bool fits = swapped ? rowStep % 16 == 0 && rows <= 256 &&
-                            getBoxRows() == consumers * kWgmmaRows
-                      : weights % 128 == 0 && weights <= 256 &&
-                            rows == consumers * kWgmmaRows && rowStep == rows;
-  fits &= cluster == 1 || cluster == kWeightBoxes;
-  return fits && rows % rowStep == 0 && stages >= 2 &&
-         GemmSharedMemory(*this).bytes * residentBlocks <= target.sharedBytes;
+std::string GemmTile::findProblem(const Target &target) const {
+  auto expected = [](const Twine &what, int64_t found) {
+    return ("expected " + what + " but got " + Twine(found)).str();
+  };
+  // wgmma takes up to 256 columns, and TMA boxes of as many rows.
+  constexpr int64_t kMostColumns = 256, kMostConsumers = 2;
+  constexpr int64_t kMostResidentBlocks = 2;
+  if (consumers < 1 || consumers > kMostConsumers)
+    return expected("consumers of 1 or 2", consumers);
+  if (residentBlocks < 1 || residentBlocks > kMostResidentBlocks)
+    return expected("resident_blocks of 1 or 2", residentBlocks);
+  if (swapped) {
+    if (rowStep < 1 || rowStep % 16 != 0)
+      return expected("row_step (or else rows) a multiple of 16", rowStep);
+    if (rows > kMostColumns)
+      return expected("rows of at most 256", rows);
+    int64_t each = kWeightBoxes * kWgmmaRows;
+    if (weights != consumers * each)
+      return expected("weights = " + Twine(each) +
+                          " * consumers = " + Twine(consumers * each),
+                      weights);
+  } else {
+    if (rows != consumers * kWgmmaRows || rowStep != rows)
+      return expected("rows = " + Twine(kWgmmaRows) +
+                          " * consumers = " + Twine(consumers * kWgmmaRows),
+                      rows);
+    if (weights % 128 != 0 || weights > kMostColumns)
+      return expected("weights of 128 or 256", weights);
+  }
+  if (cluster != 1 && cluster != kWeightBoxes)
+    return expected("cluster of 1 or " + Twine(kWeightBoxes), cluster);
+  if (rows % rowStep != 0)
+    return expected("rows a multiple of row_step = " + Twine(rowStep), rows);
+  if (stages < 2)
+    return expected("stages of at least 2", stages);
+  // Before products: a tile with thousands of stages has no size to speak of.
+  if (int64_t most = target.sharedBytes / getStageBytes(); stages > most)
+    return expected("stages of at most " + Twine(most) + ", of " +
+                        Twine(getStageBytes()) + " bytes each,",
+                    stages);
+  int64_t bytes = GemmSharedMemory(*this).bytes * residentBlocks;
+  if (bytes > target.sharedBytes)
+    return expected("at most " + Twine(target.sharedBytes) +
+                        " bytes of shared memory",
+                    bytes);
+  // A warpgroup holds its sums; addresses and the epilogue need some more.
+  constexpr int64_t kRegistersBesideSums = 32, kMostOfProducer = 56;
+  int64_t sums = getAccumulators() * getWgmmaColumns(rows) / 2;
+  int64_t most = getConsumerRegisters(kMostOfProducer) - kRegistersBesideSums;
+  if (sums > most)
+    return expected("sums in at most " + Twine(most) + " registers of a thread",
+                    sums);
+  return "";
 }
 
 //===----------------------------------------------------------------------===//

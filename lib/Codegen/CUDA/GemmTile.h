@@ -59,8 +59,12 @@ struct GemmTile {
   int64_t getConsumerRegisters(int64_t ofProducer) const;
 
   bool operator==(const GemmTile &other) const;
-  /// Whether the parts fit together and into the target's shared memory.
-  bool isValid(const Target &target) const;
+  /// What does not fit together or into the target: what was expected and
+  /// found, or "".
+  std::string findProblem(const Target &target) const;
+  bool isValid(const Target &target) const {
+    return findProblem(target).empty();
+  }
 };
 
 /// What decides about tiles: a product with `weights` rows of weights (of one

@@ -187,8 +187,10 @@ llvm::Expected<Cubin> moe::codegen::cuda::compileToCubin(StringRef ptx,
     return llvm::createStringError(stream.error(),
                                    "cannot write '" + source.path + "'");
 
-  SmallVector<StringRef> arguments{
-      ptxas, "-arch", target.chip, "-O3", "-v", source.path, "-o", object.path};
+  // As many kernels at once as there are cores.
+  SmallVector<StringRef> arguments{ptxas,       "-arch", target.chip,
+                                   "-O3",       "-v",    "--split-compile=0",
+                                   source.path, "-o",    object.path};
   std::optional<StringRef> redirects[] = {StringRef(), log.path.str(),
                                           log.path.str()};
   std::string message;

@@ -17,7 +17,6 @@ LogicalResult moe::codegen::cuda::emitProject(const Emission &emission,
                                               const ProjectOperands &operands) {
   if (failed(check(emission.loc, operands)))
     return failure();
-  emitGemm(emission, "project", "project",
-           {operands.x, operands.weight, operands.y});
-  return success();
+  return emitGemm(emission, "project", "project",
+                  {operands.x, operands.weight, operands.y});
 }

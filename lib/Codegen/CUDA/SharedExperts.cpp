@@ -33,11 +33,11 @@ moe::codegen::cuda::emitSharedExperts(const Emission &emission,
 
   GemmOperands up{operands.x, operands.w13, hidden};
   up.activation = &params;
-  emitGemm(emission, "shared_up", "shared.up", up);
+  if (failed(emitGemm(emission, "shared_up", "shared.up", up)))
+    return failure();
 
   GemmOperands down{hidden, operands.w2, operands.shared};
   down.scale = gate;
   down.sigmoidOfScale = true;
-  emitGemm(emission, "shared_down", "shared.down", down);
-  return success();
+  return emitGemm(emission, "shared_down", "shared.down", down);
 }

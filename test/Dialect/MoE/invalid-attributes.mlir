@@ -107,3 +107,36 @@ module attributes {test.attribute = #moe.exchange<all_gather, "", 2>} {}
 // #moe.exchange C1: at least one rank.
 // expected-error @+1 {{expected at least 1 rank but got 0}}
 module attributes {test.attribute = #moe.exchange<all_gather, "ep", 0>} {}
+
+// -----
+
+// #moe.gemm_tile C1: enough of everything.
+// expected-error @+1 {{expected stages of at least 2 but got 1}}
+module attributes {test.attribute = #moe.gemm_tile<rows = 64, weights = 128, stages = 1, consumers = 1>} {}
+
+// -----
+
+// #moe.gemm_tile C2: steps make up the rows.
+// expected-error @+1 {{expected row_step that divides rows = 64 but got 48}}
+module attributes {test.attribute = #moe.gemm_tile<rows = 64, row_step = 48, weights = 128, stages = 4, consumers = 1>} {}
+
+// -----
+
+// #moe.gemm_tile C2: only swapped tiles have steps.
+// expected-error @+1 {{expected row_step = rows = 64 of a tile that is not swapped but got 32}}
+module attributes {test.attribute = #moe.gemm_tile<rows = 64, row_step = 32, weights = 128, stages = 4, consumers = 1, swapped = false>} {}
+
+// -----
+
+// expected-error @+1 {{expected 'moe.gemm_tiles' of experts.up, experts.down, shared.up or shared.down but got gate}}
+module attributes {moe.gemm_tiles = {gate = #moe.gemm_tile<rows = 64, weights = 128, stages = 4, consumers = 1>}} {}
+
+// -----
+
+// expected-error @+1 {{expected 'moe.gemm_tiles' with a #moe.gemm_tile for experts.up but got 3 : i64}}
+module attributes {moe.gemm_tiles = {experts.up = 3}} {}
+
+// -----
+
+// expected-error @+1 {{expected 'moe.gemm_tiles' as a dictionary but got 3 : i64}}
+module attributes {moe.gemm_tiles = 3} {}

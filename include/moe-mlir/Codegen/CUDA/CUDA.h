@@ -31,6 +31,7 @@
 #include "moe-mlir/Codegen/Phases.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace moe::codegen::cuda {
@@ -48,6 +49,9 @@ struct Emission {
   mlir::Location loc;
   mlir::OpBuilder &builder;
   mlir::OpBuilder &scratch;
+  /// Tiles that are given, by the labels of products; null where none is. The
+  /// others are chosen.
+  mlir::DictionaryAttr gemmTiles = {};
 };
 
 llvm::LogicalResult emitGate(const Emission &emission,

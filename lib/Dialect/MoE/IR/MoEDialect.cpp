@@ -130,3 +130,54 @@ LogicalResult ExchangeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected at least 1 rank but got " << ranks;
   return success();
 }
+
+LogicalResult GemmTileAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   int64_t rows, int64_t rowStep,
+                                   int64_t weights, int64_t stages,
+                                   int64_t consumers, bool swapped,
+                                   int64_t residentBlocks, int64_t cluster) {
+  // #moe.gemm_tile C1
+  const std::tuple<const char *, int64_t, int64_t> least[] = {
+      {"rows", rows, 1},
+      {"weights", weights, 1},
+      {"stages", stages, 2},
+      {"consumers", consumers, 1},
+      {"resident_blocks", residentBlocks, 1},
+      {"cluster", cluster, 1}};
+  for (auto [name, value, bound] : least)
+    if (value < bound)
+      return emitError() << "expected " << name << " of at least " << bound
+                         << " but got " << value;
+  // #moe.gemm_tile C2
+  if (rowStep < 0 || (rowStep > 0 && rows % rowStep != 0))
+    return emitError() << "expected row_step that divides rows = " << rows
+                       << " but got " << rowStep;
+  if (!swapped && rowStep > 0 && rowStep != rows)
+    return emitError() << "expected row_step = rows = " << rows
+                       << " of a tile that is not swapped but got " << rowStep;
+  return success();
+}
+
+LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
+                                                   NamedAttribute attribute) {
+  if (attribute.getName() != kGemmTilesAttrName)
+    return success();
+  auto tiles = dyn_cast<DictionaryAttr>(attribute.getValue());
+  if (!tiles)
+    return op->emitError() << "expected '" << kGemmTilesAttrName
+                           << "' as a dictionary but got "
+                           << attribute.getValue();
+  for (NamedAttribute tile : tiles) {
+    if (!llvm::is_contained(kGemmProducts, tile.getName().strref()))
+      return op->emitError()
+             << "expected '" << kGemmTilesAttrName << "' of experts.up, "
+             << "experts.down, shared.up or shared.down but got "
+             << tile.getName().strref();
+    if (!isa<GemmTileAttr>(tile.getValue()))
+      return op->emitError()
+             << "expected '" << kGemmTilesAttrName << "' with a #moe.gemm_tile "
+             << "for " << tile.getName().strref() << " but got "
+             << tile.getValue();
+  }
+  return success();
+}

@@ -160,7 +160,7 @@ def main():
     compiler, config, test = sys.argv[1:]
     cases = list(list_cases(read_tables(test)))
     # Nothing that was measured on this machine may decide.
-    os.environ["MOE_MLIR_CACHE"] = os.devnull
+    os.environ["MOE_CACHE_DIR"] = os.devnull
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         problems = list(filter(None, pool.map(lambda case: case.check(compiler, config), cases)))
     print(f"{len(cases)} decisions, {len(problems)} wrong")

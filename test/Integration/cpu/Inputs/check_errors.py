@@ -64,7 +64,7 @@ def main():
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     shutil.copy(config, scratch / "config.json")
-    os.environ["MOE_MLIR_CACHE"] = os.devnull
+    os.environ["MOE_CACHE_DIR"] = str(scratch) + ".cache"
     cases, failures = read_cases(test, scratch), 0
     for arguments, code, lines in cases:
         problem = check(program, scratch, arguments, code, lines)

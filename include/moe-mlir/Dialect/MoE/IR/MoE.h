@@ -24,6 +24,14 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+namespace moe {
+/// The attribute that says how products are cut into tiles, and the products
+/// that it may name.
+inline constexpr llvm::StringLiteral kGemmTilesAttrName = "moe.gemm_tiles";
+inline constexpr llvm::StringLiteral kGemmProducts[] = {
+    "experts.up", "experts.down", "shared.up", "shared.down"};
+} // namespace moe
+
 #include "moe-mlir/Dialect/MoE/IR/MoEDialect.h.inc"
 #include "moe-mlir/Dialect/MoE/IR/MoEEnums.h.inc"
 #include "moe-mlir/Dialect/MoE/IR/MoEInterfaces.h.inc"

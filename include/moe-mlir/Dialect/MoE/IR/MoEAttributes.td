@@ -256,4 +256,43 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
   let genVerifyDecl = 1;
 }
 
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+def MoE_GemmTileAttr : MoE_Attr<"GemmTile", "gemm_tile"> {
+  let summary = "how a block computes its part of a matrix product on tensor cores";
+  let description = [{
+    One warpgroup of a block loads stages of x [rows, 64] and w [weights, 64],
+    `consumers` others multiply. `swapped` puts the weights on the side of the
+    instruction that has 64 rows, and the rows of x on the one that may have
+    few; such a tile is as high as its rows need, in steps of `row_step` (0: it
+    is always `rows` high). Of a multiprocessor, `resident_blocks` run at once.
+    The blocks of a `cluster` share the weights that each of them loads.
+
+    ```mlir
+    #moe.gemm_tile<rows = 64, row_step = 32, weights = 256, stages = 4, consumers = 2>
+    ```
+
+    What a target can do with a tile it checks itself.
+
+    Constraints:
+    - C1: `rows`, `weights`, `consumers`, `resident_blocks` and `cluster` are at
+      least 1, and `stages` at least 2.
+    - C2: `row_step` is 0 or divides `rows`; without `swapped` it is 0 or `rows`.
+  }];
+  let parameters = (ins
+    "int64_t":$rows,
+    DefaultValuedParameter<"int64_t", "0">:$row_step,
+    "int64_t":$weights,
+    "int64_t":$stages,
+    "int64_t":$consumers,
+    DefaultValuedParameter<"bool", "true">:$swapped,
+    DefaultValuedParameter<"int64_t", "1">:$resident_blocks,
+    DefaultValuedParameter<"int64_t", "1">:$cluster
+  );
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 #endif // MOE_MLIR_DIALECT_MOE_IR_MOEATTRIBUTES_TD

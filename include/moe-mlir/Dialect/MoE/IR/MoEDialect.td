@@ -42,7 +42,13 @@ def MoE_Dialect : Dialect {
     offsets[e] to offsets[e+1]), `source_rows` [P] (the row that the pair at a
     position reads) and `pair_rows` [R, k] (the position of a row's choice; -1
     for a choice that is padding or another rank's).
+
+    **Tiles.** `moe.gemm_tiles` on a phase, or on the function for all of its
+    phases, says how matrix products are cut into tiles, instead of what the
+    target would choose: a dictionary of `#moe.gemm_tile` by product,
+    `experts.up`, `experts.down`, `shared.up` and `shared.down`.
   }];
+  let hasOperationAttrVerify = 1;
   let useDefaultAttributePrinterParser = 1;
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
