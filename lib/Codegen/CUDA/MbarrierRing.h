@@ -27,8 +27,8 @@ struct RingPosition {
 
 /// A ring of stages of shared memory. The mbarrier `full` of a stage completes
 /// when its data are there, `empty` when the consumers have read them. The
-/// blocks of a cluster have a ring each, but write into those of all: a stage is
-/// empty when the consumers of every block have read theirs.
+/// blocks of a cluster have a ring each, but write into those of all: a stage
+/// is empty when the consumers of every block have read theirs.
 class MbarrierRing {
 public:
   /// `offset` is where getBytes(stages) bytes of dynamic shared memory begin.

@@ -43,8 +43,7 @@ public:
   TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t rowStep,
                 int64_t tileColumns, int64_t columns, int64_t cluster = 1)
       : k(k), tileRows(tileRows), rowStep(rowStep), tileColumns(tileColumns),
-        columnTiles(llvm::divideCeil(columns, tileColumns)), cluster(cluster) {
-  }
+        columnTiles(llvm::divideCeil(columns, tileColumns)), cluster(cluster) {}
   TileScheduler(KernelBuilder &k, int64_t tileRows, int64_t tileColumns,
                 int64_t columns)
       : TileScheduler(k, tileRows, tileRows, tileColumns, columns) {}

@@ -44,9 +44,9 @@ void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
     receivers = arith::ConstantIntOp::create(k, (1 << cluster) - 1, 16);
   NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
       k, target, k.tensorMap(tiles), innermostFirst, barrier,
-      /*im2colOffsets=*/ValueRange(), receivers,
-      emitCachePolicy(k, hint), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
-      NVVM::CTAGroupKindAttr(), /*predicate=*/Value());
+      /*im2colOffsets=*/ValueRange(), receivers, emitCachePolicy(k, hint),
+      NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(),
+      /*predicate=*/Value());
 }
 
 } // namespace moe::codegen::cuda
