@@ -381,7 +381,9 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
     RingPosition first = RingPosition::from(carried);
     OutputTile tile = takePublished(k, first.stage);
     Expr rows = tile.endRow - tile.firstRow;
-    // One branch for each height: wgmma's sizes are part of the instruction.
+    // One branch for each height: wgmma's sizes are part of the instruction. A
+    // lower tile takes the time that reading the weights takes, whatever is
+    // multiplied, and needs none.
     std::function<Exprs(int64_t)> upTo = [&](int64_t height) {
       auto compute = [&] {
         return computeTile(k, ring, tile, first, height).values();
@@ -391,7 +393,7 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
       return k.ifElse(rows <= height, compute,
                       [&] { return upTo(height + shape.rowStep); });
     };
-    return upTo(shape.rowStep);
+    return upTo(shape.getLeastHeight());
   };
   k.whileTrue(ring.begin().values(), isTile, takeTile);
 }

@@ -49,6 +49,10 @@ struct GemmTile {
   int64_t getBoxRows() const { return weights / kWeightBoxes; }
   /// Sums that a warpgroup holds: one, or when swapped one per box.
   int64_t getAccumulators() const { return swapped ? kWeightBoxes : 1; }
+  /// Rows that the lowest tile multiplies.
+  int64_t getLeastHeight() const {
+    return llvm::alignTo(llvm::divideCeil(rows, 2), rowStep);
+  }
   /// Columns of wgmma in a tile of `height` rows.
   int64_t getWgmmaColumns(int64_t height) const {
     return swapped ? height : weights;

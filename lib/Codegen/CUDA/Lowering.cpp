@@ -26,12 +26,14 @@
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Parallel.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Program.h"
@@ -39,6 +41,8 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+
+#include <atomic>
 
 using namespace mlir;
 using namespace moe::codegen::cuda;
@@ -100,30 +104,115 @@ createMachine(const Target &target) {
       std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
-LogicalResult moe::codegen::cuda::compileToPTX(gpu::GPUModuleOp kernels,
-                                               const Target &target,
-                                               std::string &ptx) {
+namespace {
+/// Some kernels on their way to PTX. Parts have nothing in common that two
+/// threads could meet in.
+struct Part {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::TargetMachine> machine;
+  std::unique_ptr<llvm::Module> module;
+  std::string ptx;
+};
+} // namespace
+
+static llvm::Expected<Part> translate(gpu::GPUModuleOp kernels,
+                                      const Target &target) {
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
       createMachine(target);
   if (!machine)
-    return kernels.emitError(llvm::toString(machine.takeError()));
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> module =
-      translateModuleToLLVMIR(kernels, context);
-  if (!module)
-    return kernels.emitError("cannot be translated to LLVM IR");
-  module->setTargetTriple((*machine)->getTargetTriple());
-  module->setDataLayout((*machine)->createDataLayout());
-  moe::codegen::optimize(*module, **machine);
+    return machine.takeError();
+  Part part{std::make_unique<llvm::LLVMContext>(), std::move(*machine), {}, {}};
+  part.module = translateModuleToLLVMIR(kernels, *part.context);
+  if (!part.module)
+    return llvm::createStringError("cannot be translated to LLVM IR");
+  part.module->setTargetTriple(part.machine->getTargetTriple());
+  part.module->setDataLayout(part.machine->createDataLayout());
+  return part;
+}
 
+/// False if there is no PTX for the architecture.
+static bool emitPTX(Part &part) {
+  moe::codegen::optimize(*part.module, *part.machine);
   llvm::SmallVector<char, 0> code;
   llvm::raw_svector_ostream stream(code);
   llvm::legacy::PassManager emitter;
-  if ((*machine)->addPassesToEmitFile(emitter, stream, nullptr,
-                                      llvm::CodeGenFileType::AssemblyFile))
+  if (part.machine->addPassesToEmitFile(emitter, stream, nullptr,
+                                        llvm::CodeGenFileType::AssemblyFile))
+    return false;
+  emitter.run(*part.module);
+  part.ptx.assign(code.begin(), code.end());
+  return true;
+}
+
+/// Copies of the module with a part of the kernels each, of about the same size
+/// and in their order. What kernels share is in all of them.
+static SmallVector<OwningOpRef<gpu::GPUModuleOp>>
+splitKernels(gpu::GPUModuleOp kernels) {
+  // More than most machines have cores, and not their number, on which the
+  // result would depend.
+  constexpr size_t kParts = 4;
+  SmallVector<int64_t> sizes;
+  for (auto kernel : kernels.getOps<LLVM::LLVMFuncOp>()) {
+    int64_t size = 0;
+    kernel.walk([&](Operation *) { ++size; });
+    sizes.push_back(size);
+  }
+  // The largest first, each to the part that is the smallest so far.
+  SmallVector<size_t> order(llvm::to_vector(llvm::seq(sizes.size())));
+  llvm::stable_sort(order,
+                    [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  SmallVector<int64_t> filled(
+      std::min(kParts, std::max<size_t>(1, sizes.size())));
+  SmallVector<size_t> partOf(sizes.size());
+  for (size_t kernel : order) {
+    auto *least = llvm::min_element(filled);
+    *least += sizes[kernel];
+    partOf[kernel] = least - filled.begin();
+  }
+  SmallVector<OwningOpRef<gpu::GPUModuleOp>> parts;
+  for (size_t part = 0; part < filled.size(); ++part) {
+    parts.emplace_back(kernels.clone());
+    auto all = llvm::to_vector(parts.back()->getOps<LLVM::LLVMFuncOp>());
+    for (auto [number, kernel] : llvm::enumerate(all))
+      if (partOf[number] != part)
+        kernel.erase();
+  }
+  return parts;
+}
+
+/// The text of all parts as one: the head once, and declarations once.
+static std::string joinPTX(ArrayRef<Part> parts) {
+  std::string joined;
+  llvm::StringSet<> once;
+  for (const Part &part : parts)
+    for (StringRef line : llvm::split(part.ptx, '\n'))
+      if (!(line.starts_with(".version") || line.starts_with(".target") ||
+            line.starts_with(".address_size") ||
+            line.starts_with("\t.extern") || line.starts_with(".extern") ||
+            line.starts_with("//")) ||
+          once.insert(line).second)
+        (joined += line) += '\n';
+  return joined;
+}
+
+LogicalResult moe::codegen::cuda::compileToPTX(gpu::GPUModuleOp kernels,
+                                               const Target &target,
+                                               std::string &ptx) {
+  std::vector<Part> parts;
+  for (OwningOpRef<gpu::GPUModuleOp> &some : splitKernels(kernels)) {
+    llvm::Expected<Part> part = translate(*some, target);
+    if (!part)
+      return kernels.emitError(llvm::toString(part.takeError()));
+    parts.push_back(std::move(*part));
+  }
+  std::atomic<bool> isEmitted = true;
+  llvm::parallelForEach(parts, [&](Part &part) {
+    if (!emitPTX(part))
+      isEmitted = false;
+  });
+  if (!isEmitted)
     return kernels.emitError("no PTX for architecture ") << target.chip;
-  emitter.run(*module);
-  ptx.assign(code.begin(), code.end());
+  ptx = joinPTX(parts);
   return success();
 }
 
