@@ -92,6 +92,7 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
           deriveParallelism(layer, traits);
       if (failed(properties))
         return signalPassFailure();
+      markTokens(layer);
       b.setInsertionPoint(layer);
       FailureOr<Value> result = expandLayer(b, layer, *properties, maxTokens);
       if (failed(result))
@@ -103,6 +104,19 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
       layer.erase();
     getOperation()->setAttr(kLayersAttrName, b.getArrayAttr(descriptions));
     getOperation()->setAttr(kParallelAttrName, common);
+  }
+
+  /// Given choices have a row for each token, as the hidden states do, which
+  /// are the function's first argument.
+  void markTokens(LayerOp layer) {
+    Block &entry = getOperation()->getRegion(0).front();
+    if (layer.getHiddenStates() != entry.getArgument(0))
+      return;
+    for (Value given : {layer.getTopkIds(), layer.getTopkWeights()})
+      if (auto argument = dyn_cast_if_present<BlockArgument>(given);
+          argument && argument.getOwner() == &entry)
+        getOperation().setArgAttr(argument.getArgNumber(), "schedule.tokens",
+                                  UnitAttr::get(&getContext()));
   }
 
   /// The option, or else the function's attribute, which then carries it on.

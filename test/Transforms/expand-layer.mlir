@@ -63,7 +63,7 @@ func.func @static_tokens(%x: tensor<5x64xf32>, %router: tensor<8x64xf32>, %w13: 
 // A router of the embedder's: its ids and weights take the place of gate and
 // route.
 // CHECK-LABEL: func @given(
-// CHECK-SAME: %{{.*}}: tensor<?x64xf32>, %[[IDS:.*]]: tensor<?x2xi32>, %[[WEIGHTS:.*]]: tensor<?x2xf32>
+// CHECK-SAME: %{{.*}}: tensor<?x64xf32>, %[[IDS:.*]]: tensor<?x2xi32> {schedule.tokens}, %[[WEIGHTS:.*]]: tensor<?x2xf32> {schedule.tokens}
 // CHECK-NOT:  moe.gate
 // CHECK-NOT:  moe.route
 // CHECK:      moe.dispatch ins(%[[IDS]] :

@@ -21,10 +21,9 @@ def give_routing(text):
         # The argument of the function, and the operand of the layer.
         text = re.sub(rf", %{name}: tensor<[^>]*> {{[^}}]*}}", "", text)
         text = re.sub(rf" {name.removesuffix('_weight')}\(%{name} : [^)]*\)", "", text)
-    # Their rows, like those of the hidden states, are the tokens of this rank.
     text = text.replace(
-        ") -> (", f', %topk_ids: {ids} {{moe.name = "topk_ids", schedule.tokens}}, '
-        f'%topk_weights: {weights} {{moe.name = "topk_weights", schedule.tokens}}) -> (', 1)
+        ") -> (", f', %topk_ids: {ids} {{moe.name = "topk_ids"}}, '
+        f'%topk_weights: {weights} {{moe.name = "topk_weights"}}) -> (', 1)
     text = text.replace(" experts(", f" given(%topk_ids, %topk_weights : {ids}, {weights})"
                         " experts(", 1)
     fields = re.search(r"routing\(<([^>]*)>\)", text).group(1).split(", ")
