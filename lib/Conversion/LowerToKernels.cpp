@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "PhaseGenerator.h"
+#include "Exchanges.h"
 #include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
@@ -112,6 +112,7 @@ static LogicalResult needsRanks(Operation *op, StringRef communicator,
 
 static LogicalResult lowerPhase(Operation *op, StringRef target,
                                 PhaseGenerator &generator,
+                                ExchangeLowering &exchanges,
                                 const PhaseGenerator::Place &place) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GateOp gate) {
@@ -127,11 +128,9 @@ static LogicalResult lowerPhase(Operation *op, StringRef target,
                                getRoutingParams(route.getRouting()));
       })
       .Case([&](DispatchOp dispatch) {
-        if (dispatch.getExchange())
+        if (dispatch.getExchange() && !generator.hasCollectives())
           return needsRanks(dispatch, dispatch.getCommunicatorName(), target);
-        return generator.dispatchPlan(
-            place, {dispatch.getIds(), dispatch.getOffsetsInit(),
-                    dispatch.getSourceRowsInit(), dispatch.getPairRowsInit()});
+        return exchanges.dispatch(place, dispatch);
       })
       .Case([&](ExpertsOp experts) -> LogicalResult {
         if (experts.getQuantAttr())
@@ -145,8 +144,10 @@ static LogicalResult lowerPhase(Operation *op, StringRef target,
             getActivationParams(experts.getActivation()));
       })
       .Case([&](CombineOp combine) {
-        if (combine.getExchange())
+        if (combine.getExchange() && !generator.hasCollectives())
           return needsRanks(combine, combine.getCommunicatorName(), target);
+        if (combine.getExchange())
+          return exchanges.combine(place, combine);
         return generator.combine(place,
                                  {combine.getExpertOut(), combine.getPairRows(),
                                   combine.getWeights(), combine.getInit()},
@@ -164,7 +165,7 @@ static LogicalResult lowerPhase(Operation *op, StringRef target,
             place, {project.getX(), project.getWeight(), project.getInit()});
       })
       .Case([&](MergeOp merge) {
-        if (merge.getCommunicator())
+        if (merge.getCommunicator() && !generator.hasCollectives())
           return needsRanks(merge, merge.getCommunicatorName(), target);
         codegen::MergeOperands operands = {
             merge.getRouted(), merge.getShared(), merge.getInit(),
@@ -173,9 +174,12 @@ static LogicalResult lowerPhase(Operation *op, StringRef target,
           operands.firstZeroExpert = *merge.getFirstZeroExpert();
           operands.zeroScale = merge.getZeroScale()->convertToDouble();
         }
-        return generator.merge(place, operands);
+        return merge.getCommunicator() ? exchanges.merge(place, merge, operands)
+                                       : generator.merge(place, operands);
       })
       .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>([&](auto collective) {
+        if (generator.hasCollectives())
+          return exchanges.collective(place, collective);
         return needsRanks(collective, collective.getCommunicatorName(), target);
       })
       .Default([&](Operation *other) {
@@ -197,8 +201,9 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
     }
     SmallVector<schedule::RunOp> runs;
     module.walk([&](schedule::RunOp run) { runs.push_back(run); });
+    ExchangeLowering exchanges(**generator);
     for (schedule::RunOp run : runs)
-      if (failed(lowerRun(run, **generator)))
+      if (failed(lowerRun(run, **generator, exchanges)))
         return signalPassFailure();
   }
 
@@ -212,7 +217,8 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
                                    target + "'");
   }
 
-  LogicalResult lowerRun(schedule::RunOp run, PhaseGenerator &generator) {
+  LogicalResult lowerRun(schedule::RunOp run, PhaseGenerator &generator,
+                         ExchangeLowering &exchanges) {
     Block &body = run.getBody().front();
     for (Operation &op : llvm::make_early_inc_range(body)) {
       if (!isa<PhaseOpInterface>(op)) {
@@ -225,7 +231,7 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
       // blocks are part of the run.
       OpBuilder scratch = getScratchBuilder(function);
       OpBuilder builder(&op);
-      if (failed(lowerPhase(&op, target, generator,
+      if (failed(lowerPhase(&op, target, generator, exchanges,
                             {op.getLoc(), builder, scratch})))
         return failure();
       op.erase();

@@ -13,9 +13,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CollectiveTable.h"
 #include "RuntimeInterface.h"
 #include "moe-mlir/Codegen/CPU/Lowering.h"
 #include "moe-mlir/Conversion/Passes.h"
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
 #include "moert/moert.h"
@@ -69,7 +71,8 @@ private:
   int64_t getStreamNumber(StreamAttr stream);
   LogicalResult convert(Operation *op);
   void convertRun(RunOp run);
-  SmallVector<Value> getDescriptors(LaunchOp launch);
+  SmallVector<Value> getDescriptors(ValueRange buffers);
+  void convertCollective(CollectiveOp collective, Value stream);
   Value getGrid(LaunchOp launch);
   void convertLaunch(LaunchOp launch, Value stream, StringRef label);
   Value storeArray(Type element, ValueRange values);
@@ -84,7 +87,7 @@ private:
   Type ptr;
   Value call;
   SmallVector<InterfaceTensor> inputs, outputs;
-  llvm::SetVector<StringAttr> communicators;
+  CollectiveTable collectives;
 };
 } // namespace
 
@@ -93,10 +96,7 @@ private:
 int64_t EntryBuilder::getStreamNumber(StreamAttr stream) {
   if (stream.getKind() != StreamKind::comm)
     return static_cast<int64_t>(stream.getKind());
-  communicators.insert(stream.getCommunicator());
-  return MOERT_STREAM_COMM +
-         std::distance(communicators.begin(),
-                       llvm::find(communicators, stream.getCommunicator()));
+  return MOERT_STREAM_COMM + collectives.getNumber(stream.getCommunicator());
 }
 
 bool EntryBuilder::runsOnGPU() {
@@ -106,6 +106,14 @@ bool EntryBuilder::runsOnGPU() {
                                : WalkResult::advance();
       })
       .wasInterrupted();
+}
+
+int64_t moe::getDynamicDim(func::FuncOp function, unsigned argument) {
+  auto type = cast<ShapedType>(function.getArgumentTypes()[argument]);
+  auto name = function.getArgAttrOfType<StringAttr>(argument, "moe.name");
+  bool isBias = name && llvm::is_contained({"b13", "b1", "b2"}, name.strref());
+  return type.getRank() == 3 || isBias ? MOERT_DIM_LOCAL_EXPERTS
+                                       : MOERT_DIM_TOKENS;
 }
 
 LogicalResult EntryBuilder::collectInterface() {
@@ -125,10 +133,7 @@ LogicalResult EntryBuilder::collectInterface() {
       if (!ShapedType::isDynamic(size))
         tensor.dims.push_back(size);
       else
-        // Tokens are rows of matrices; the leading dimension of stacks of
-        // matrices is the experts of this rank.
-        tensor.dims.push_back(memref.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS
-                                                    : MOERT_DIM_TOKENS);
+        tensor.dims.push_back(getDynamicDim(function, index));
     }
     bool isOutput = function.getArgAttr(index, "bufferize.result") != nullptr;
     (isOutput ? outputs : inputs).push_back(std::move(tensor));
@@ -242,10 +247,24 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
     return failure();
   Type i32 = b.getI32Type(), i64 = b.getI64Type();
   emitWorkspaceSize();
+  if (failed(collectives.collect(function)))
+    return failure();
+  std::string exchange;
+  if (!collectives.empty()) {
+    function.walk([&](Operation *op) {
+      if (auto run = dyn_cast<RunOp>(op))
+        getStreamNumber(run.getStream());
+      else if (auto collective = dyn_cast<CollectiveOp>(op))
+        collectives.getNumber(collective.getCommunicatorAttr());
+    });
+    exchange = (function.getName() + "_exchange").str();
+    if (failed(collectives.emit(runtime, function, exchange)))
+      return failure();
+  }
   std::string signature = (function.getName() + "_signature").str();
   runtime.emitSignature(loc, signature, function.getName(),
                         runsOnGPU() ? kDLCUDA : kDLCPU, inputs, outputs,
-                        maxTokens, numRanks, sizeName());
+                        maxTokens, numRanks, sizeName(), exchange);
 
   auto entry = LLVM::LLVMFuncOp::create(
       b, loc, runName(), LLVM::LLVMFunctionType::get(i32, {ptr}));
@@ -324,6 +343,11 @@ LogicalResult EntryBuilder::convert(Operation *op) {
     total.getTokens().replaceAllUsesWith(
         arith::IndexCastOp::create(b, loc, b.getIndexType(), count));
     total.erase();
+  } else if (auto rank = dyn_cast<RankOp>(op)) {
+    Value number = runtime.call(b, loc, "moert_call_rank", {call});
+    rank.getRank().replaceAllUsesWith(
+        arith::IndexCastOp::create(b, loc, b.getIndexType(), number));
+    rank.erase();
   } else if (auto ret = dyn_cast<func::ReturnOp>(op)) {
     Value status = runtime.call(b, loc, "moert_call_end", {call});
     LLVM::ReturnOp::create(b, loc, status);
@@ -341,10 +365,19 @@ void EntryBuilder::convertRun(RunOp run) {
   };
   for (Value event : run.getAfter())
     runtime.call(b, loc, "moert_stream_wait", {call, stream, ticketOf(event)});
-  SmallVector<LaunchOp> launches;
-  run.walk([&](LaunchOp launch) { launches.push_back(launch); });
-  for (LaunchOp launch : launches) {
-    b.setInsertionPoint(launch);
+  SmallVector<Operation *> work;
+  run.walk([&](Operation *op) {
+    if (isa<LaunchOp, CollectiveOp>(op))
+      work.push_back(op);
+  });
+  for (Operation *op : work) {
+    b.setInsertionPoint(op);
+    if (auto collective = dyn_cast<CollectiveOp>(op)) {
+      convertCollective(collective, stream);
+      collective.erase();
+      continue;
+    }
+    auto launch = cast<LaunchOp>(op);
     StringRef label = launch.getLabel().value_or(run.getLabel().value_or(""));
     if (launch.getGpu())
       convertGPULaunch(launch, stream, label);
@@ -366,14 +399,42 @@ void EntryBuilder::convertRun(RunOp run) {
   run.erase();
 }
 
-SmallVector<Value> EntryBuilder::getDescriptors(LaunchOp launch) {
-  SmallVector<Value> buffers = llvm::to_vector(launch.getReads());
-  llvm::append_range(buffers, launch.getWrites());
+SmallVector<Value> EntryBuilder::getDescriptors(ValueRange buffers) {
   return llvm::map_to_vector(buffers, [&](Value buffer) -> Value {
     return UnrealizedConversionCastOp::create(
                b, loc, converter.convertType(buffer.getType()), buffer)
         .getResult(0);
   });
+}
+
+static SmallVector<Value> getBuffers(LaunchOp launch) {
+  SmallVector<Value> buffers = llvm::to_vector(launch.getReads());
+  llvm::append_range(buffers, launch.getWrites());
+  return buffers;
+}
+
+void EntryBuilder::convertCollective(CollectiveOp op, Value stream) {
+  Type i64 = b.getI64Type();
+  // The layout of moert_collective_data, as all of it is 8 bytes wide.
+  SmallVector<Value> data;
+  SmallVector<Value> sends = getDescriptors(op.getSends());
+  SmallVector<Value> receives = getDescriptors(op.getReceives());
+  for (auto [send, receive] : llvm::zip_equal(sends, receives)) {
+    MemRefDescriptor from(send), to(receive);
+    for (MemRefDescriptor *buffer : {&from, &to})
+      data.push_back(
+          LLVM::PtrToIntOp::create(b, loc, i64, buffer->alignedPtr(b, loc)));
+    for (MemRefDescriptor *buffer : {&from, &to})
+      data.push_back(buffer->size(b, loc, 0));
+  }
+  SmallVector<Value> counts(2, LLVM::ZeroOp::create(b, loc, ptr));
+  if (!op.getCounts().empty())
+    for (auto [count, descriptor] :
+         llvm::zip_equal(counts, getDescriptors(op.getCounts())))
+      count = MemRefDescriptor(descriptor).alignedPtr(b, loc);
+  runtime.call(b, loc, "moert_collective_enqueue",
+               {call, stream, constantI32(collectives.getStep(op)),
+                storeArray(i64, data), counts[0], counts[1]});
 }
 
 void EntryBuilder::convertLaunch(LaunchOp launch, Value stream,
@@ -382,8 +443,12 @@ void EntryBuilder::convertLaunch(LaunchOp launch, Value stream,
   for (Type type : llvm::concat<const Type>(launch.getReads().getTypes(),
                                             launch.getWrites().getTypes()))
     types.push_back(cast<MemRefType>(type));
-  codegen::cpu::PackedArguments packed =
-      codegen::cpu::packArguments(b, loc, types, getDescriptors(launch));
+  SmallVector<Value> scalars;
+  for (Value scalar : launch.getScalars())
+    scalars.push_back(
+        arith::IndexCastOp::create(b, loc, b.getI64Type(), scalar));
+  codegen::cpu::PackedArguments packed = codegen::cpu::packArguments(
+      b, loc, types, getDescriptors(getBuffers(launch)), scalars);
   Value kernel = LLVM::AddressOfOp::create(
       b, loc, ptr, launch.getKernel().getLeafReference());
   runtime.call(b, loc, "moert_launch",
@@ -420,7 +485,7 @@ void EntryBuilder::convertGPULaunch(LaunchOp launch, Value stream,
   GPULaunchAttr gpu = launch.getGpu().value();
   SmallVector<Type> types = llvm::to_vector(launch.getReads().getTypes());
   llvm::append_range(types, launch.getWrites().getTypes());
-  SmallVector<Value> descriptors = getDescriptors(launch);
+  SmallVector<Value> descriptors = getDescriptors(getBuffers(launch));
   auto sizeOf = [&](int64_t operand, int64_t dim) {
     return MemRefDescriptor(descriptors[operand]).size(b, loc, dim);
   };
@@ -511,8 +576,9 @@ struct ConvertScheduleToRuntime
         auto attr = function->getAttrOfType<IntegerAttr>(name);
         return attr ? attr.getInt() : absent;
       };
+      auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
       if (failed(entry.build(integer("moe.max_num_tokens", -1),
-                             integer("moe.num_ranks", 1))))
+                             parallel ? parallel.getNumRanks() : 1)))
         return signalPassFailure();
       if (functions.size() == 1)
         runtime.emitArtefact(function.getLoc(), function.getName(),
