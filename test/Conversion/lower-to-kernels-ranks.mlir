@@ -89,3 +89,65 @@ func.func @merge(%routed: memref<?x64xf32>, %shared: memref<?x64xf32>, %x: memre
   }
   return
 }
+
+// -----
+
+// By counts: how many rows go where, then the rows, once for each rank. The way
+// back has the same counts the other way round; a token adds up what came back.
+// CHECK-LABEL: func.func @counted(
+// CHECK-DAG:     %[[ROOM:.*]] = arith.muli %{{.*}}, %{{.*}} : index
+// CHECK:         schedule.run on(compute) label("dispatch")
+// CHECK:           schedule.launch @moe_send_plan_{{.*}} writes(%[[SEND:[a-z0-9_]+]], %[[ORDER:[a-z0-9_]+]], %[[POSITIONS:[a-z0-9_]+]] :
+// CHECK:           schedule.collective all_to_all over("ep", 4) label("dispatch.counts") sends(%[[SEND]] : memref<4xi32>) receives(%[[RECEIVE:[a-z0-9_]+]] : memref<4xi32>)
+// CHECK-COUNT-3:   schedule.launch @moe_gather_rows
+// CHECK:           schedule.launch @moe_clear_ids_{{.*}} writes(%[[IDS:[a-z0-9_]+]] :
+// CHECK:           schedule.collective all_to_all over("ep", 4) label("dispatch.rows") counts(%[[SEND]], %[[RECEIVE]] :
+// CHECK:           schedule.launch @moe_expert_map
+// CHECK:           schedule.launch @moe_dispatch_plan_{{.*}} reads(%[[IDS]],
+// CHECK:         schedule.run on(compute) label("combine")
+// CHECK:           schedule.launch @moe_combine_{{.*}} writes(%[[PARTIAL:[a-z0-9_]+]] :
+// CHECK:           schedule.collective all_to_all over("ep", 4) label("combine.rows") counts(%[[RECEIVE]], %[[SEND]] : {{.*}}) sends(%[[PARTIAL]] : {{.*}}) receives(%[[BACK:[a-z0-9_]+]] :
+// CHECK:           schedule.launch @moe_combine_{{.*}} reads(%[[BACK]], %[[POSITIONS]] :
+func.func @counted(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref<?x2xf32>, %offsets: memref<3xi32>,
+                   %source: memref<?xi32>, %pairs: memref<?x2xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x2xf32>,
+                   %out: memref<?x64xf32>, %routed: memref<?x64xf32>) {
+  schedule.run on(compute) label("dispatch") {
+    moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
+      outs(%offsets, %source, %pairs : memref<3xi32>, memref<?xi32>, memref<?x2xi32>)
+      received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
+      num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+  }
+  schedule.run on(compute) label("combine") {
+    moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x2xi32>) weights(%row_weights : memref<?x2xf32>)
+      outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<send_receive, "ep", 4>)
+  }
+  return
+}
+
+// -----
+
+// With fixed capacity the host knows all counts: 3 ranks have 3, 3 and 2 experts
+// with 16 rows from each rank.
+// CHECK-LABEL: func.func @batched(
+// CHECK:           schedule.launch @moe_batched_send_plan
+// CHECK:           schedule.collective all_to_all over("ep", 3) label("dispatch.counts") blocks [3, 3, 2] sends(%{{.*}} : memref<8xi32>)
+// CHECK:           schedule.collective all_to_all over("ep", 3) label("dispatch.rows") blocks [48, 48, 32] sends(%{{.*}}, %{{.*}} : memref<128x64xf32>, memref<128x1xf32>)
+// CHECK:           schedule.launch @moe_batched_plan
+// CHECK:           schedule.launch @moe_combine
+// CHECK:           schedule.collective all_to_all over("ep", 3) label("combine.rows") blocks [48, 48, 32] {{.*}} {blocks_by_source}
+// CHECK:           schedule.launch @moe_combine
+func.func @batched(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref<?x2xf32>, %offsets: memref<?xi32>,
+                   %source: memref<?xi32>, %pairs: memref<?x1xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x1xf32>,
+                   %out: memref<?x64xf32>, %routed: memref<?x64xf32>) attributes {moe.max_num_tokens = 16} {
+  schedule.run on(compute) label("dispatch") {
+    moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
+      outs(%offsets, %source, %pairs : memref<?xi32>, memref<?xi32>, memref<?x1xi32>)
+      received(%rows, %row_weights : memref<?x64xf32>, memref<?x1xf32>)
+      num_experts(8) exchange(<batched, "ep", 3>) parallel(<data = 3, expert_parallel = true>)
+  }
+  schedule.run on(compute) label("combine") {
+    moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x1xi32>) weights(%row_weights : memref<?x1xf32>)
+      outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<batched, "ep", 3>)
+  }
+  return
+}
