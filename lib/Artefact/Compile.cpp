@@ -14,6 +14,7 @@
 #include "moe-mlir/Import/ImportLayer.h"
 #include "moe-mlir/Pipelines/Pipelines.h"
 #include "moe-mlir/Pipelines/Register.h"
+#include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Passes.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
@@ -171,6 +172,10 @@ moe::compileAndExplain(ModuleOp module, Form form,
     FailureOr<LayerSpec> spec = getLayerSpec(layer);
     if (failed(spec))
       return failure();
+    // The descriptor is about the whole layer, whatever share a rank has.
+    policy::LayerTraits traits = getLayerTraits(layer);
+    spec->intermediateSize = traits.intermediateSize;
+    spec->shared.intermediateSize = traits.sharedIntermediateSize;
     descriptor.layer = *spec;
   }
   std::string name = function.getName().str();

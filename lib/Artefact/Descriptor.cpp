@@ -8,6 +8,7 @@
 
 #include "Descriptor.h"
 
+#include "moe-mlir/Conversion/Passes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
@@ -37,10 +38,8 @@ static llvm::json::Object describeArgument(func::FuncOp function,
   auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
   llvm::json::Array shape;
   for (int64_t size : type.getShape())
-    shape.push_back(
-        ShapedType::isDynamic(size)
-            ? (type.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS : MOERT_DIM_TOKENS)
-            : size);
+    shape.push_back(ShapedType::isDynamic(size) ? getDynamicDim(function, index)
+                                                : size);
   return llvm::json::Object{
       {"name", name ? name.str() : ("argument " + Twine(index)).str()},
       {"dtype", getDTypeName(type.getElementType())},

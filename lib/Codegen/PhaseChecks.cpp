@@ -177,6 +177,18 @@ LogicalResult moe::codegen::check(Location loc,
                               Elements::I32, {0})));
 }
 
+LogicalResult moe::codegen::check(Location loc,
+                                  const ExpertMapOperands &operands,
+                                  const PlacementParams &params) {
+  if (params.ranks < 1)
+    return emitError(loc) << "expected at least 1 rank but got "
+                          << params.ranks;
+  if (failed(
+          checkOperand(loc, operands.map, "expert_map", 1, Elements::I32, {})))
+    return failure();
+  return checkColumns(loc, operands.map, "expert_map", params.numExperts);
+}
+
 static LogicalResult checkActivation(Location loc,
                                      const ActivationParams &params) {
   if (params.activation == Activation::SwiGLUOAI && !params.gated)

@@ -26,6 +26,8 @@ llvm::LogicalResult check(mlir::Location loc, const RouteOperands &operands,
                           const RoutingParams &params);
 llvm::LogicalResult check(mlir::Location loc,
                           const DispatchPlanOperands &operands);
+llvm::LogicalResult check(mlir::Location loc, const ExpertMapOperands &operands,
+                          const PlacementParams &params);
 llvm::LogicalResult check(mlir::Location loc, const ExpertsOperands &operands,
                           const ActivationParams &params);
 llvm::LogicalResult check(mlir::Location loc, const CombineOperands &operands);

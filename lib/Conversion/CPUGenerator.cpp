@@ -20,6 +20,8 @@ public:
   CPUGenerator(ModuleOp module, cpu::Target target)
       : module(module), target(std::move(target)) {}
 
+  bool hasCollectives() const override { return true; }
+
   LogicalResult gate(const Place &place,
                      const codegen::GateOperands &operands) override {
     return launch(place, cpu::lowerGate(at(place), operands));
@@ -33,6 +35,36 @@ public:
   dispatchPlan(const Place &place,
                const codegen::DispatchPlanOperands &operands) override {
     return launch(place, cpu::lowerDispatchPlan(at(place), operands));
+  }
+  LogicalResult expertMap(const Place &place,
+                          const codegen::ExpertMapOperands &operands,
+                          const codegen::PlacementParams &params) override {
+    return launch(place, cpu::lowerExpertMap(at(place), operands, params));
+  }
+  LogicalResult sendPlan(const Place &place,
+                         const codegen::SendPlanOperands &operands,
+                         const codegen::PlacementParams &params) override {
+    return launch(place, cpu::lowerSendPlan(at(place), operands, params));
+  }
+  LogicalResult batchedSendPlan(
+      const Place &place, const codegen::BatchedSendPlanOperands &operands,
+      const codegen::PlacementParams &params, int64_t capacity) override {
+    return launch(place, cpu::lowerBatchedSendPlan(at(place), operands, params,
+                                                   capacity));
+  }
+  LogicalResult batchedPlan(const Place &place,
+                            const codegen::BatchedPlanOperands &operands,
+                            int64_t ranks, int64_t capacity) override {
+    return launch(place,
+                  cpu::lowerBatchedPlan(at(place), operands, ranks, capacity));
+  }
+  LogicalResult
+  gatherRows(const Place &place,
+             const codegen::GatherRowsOperands &operands) override {
+    return launch(place, cpu::lowerGatherRows(at(place), operands));
+  }
+  LogicalResult clearIds(const Place &place, Value ids) override {
+    return launch(place, cpu::lowerClearIds(at(place), ids));
   }
   LogicalResult experts(const Place &place,
                         const codegen::ExpertsOperands &operands,
@@ -71,7 +103,7 @@ private:
     for (const cpu::Launch &launch : *launches)
       schedule::LaunchOp::create(
           place.builder, place.loc, SymbolRefAttr::get(launch.kernel),
-          launch.grid, launch.reads, launch.writes, ValueRange(),
+          launch.grid, launch.reads, launch.writes, launch.scalars,
           place.builder.getStringAttr(launch.label), schedule::GPULaunchAttr());
     return success();
   }

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Exchanges.h"
 #include "FuseCombine.h"
 #include "PhaseGenerator.h"
 #include "moe-mlir/Conversion/Passes.h"
@@ -136,6 +137,7 @@ static codegen::MergeOperands getOperands(MergeOp merge, CombineOp fused) {
 
 static LogicalResult lowerPhase(Operation *op, CombineOp fused,
                                 StringRef target, PhaseGenerator &generator,
+                                ExchangeLowering &exchanges,
                                 const PhaseGenerator::Place &place) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](GateOp gate) {
@@ -151,11 +153,9 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
                                getRoutingParams(route.getRouting()));
       })
       .Case([&](DispatchOp dispatch) {
-        if (dispatch.getExchange())
+        if (dispatch.getExchange() && !generator.hasCollectives())
           return needsRanks(dispatch, dispatch.getCommunicatorName(), target);
-        return generator.dispatchPlan(
-            place, {dispatch.getIds(), dispatch.getOffsetsInit(),
-                    dispatch.getSourceRowsInit(), dispatch.getPairRowsInit()});
+        return exchanges.dispatch(place, dispatch);
       })
       .Case([&](ExpertsOp experts) -> LogicalResult {
         if (experts.getQuantAttr())
@@ -169,8 +169,10 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
             getActivationParams(experts.getActivation()));
       })
       .Case([&](CombineOp combine) {
-        if (combine.getExchange())
+        if (combine.getExchange() && !generator.hasCollectives())
           return needsRanks(combine, combine.getCommunicatorName(), target);
+        if (combine.getExchange())
+          return exchanges.combine(place, combine);
         return generator.combine(place, getOperands(combine),
                                  combine.getScale().convertToDouble());
       })
@@ -186,11 +188,15 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
             place, {project.getX(), project.getWeight(), project.getInit()});
       })
       .Case([&](MergeOp merge) {
-        if (merge.getCommunicator())
+        if (merge.getCommunicator() && !generator.hasCollectives())
           return needsRanks(merge, merge.getCommunicatorName(), target);
-        return generator.merge(place, getOperands(merge, fused));
+        codegen::MergeOperands operands = getOperands(merge, fused);
+        return merge.getCommunicator() ? exchanges.merge(place, merge, operands)
+                                       : generator.merge(place, operands);
       })
       .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>([&](auto collective) {
+        if (generator.hasCollectives())
+          return exchanges.collective(place, collective);
         return needsRanks(collective, collective.getCommunicatorName(), target);
       })
       .Default([&](Operation *other) {
@@ -217,8 +223,9 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
           fused[merge] = combine;
     SmallVector<schedule::RunOp> runs;
     module.walk([&](schedule::RunOp run) { runs.push_back(run); });
+    ExchangeLowering exchanges(**generator);
     for (schedule::RunOp run : runs)
-      if (failed(lowerRun(run, fused, **generator)))
+      if (failed(lowerRun(run, fused, **generator, exchanges)))
         return signalPassFailure();
   }
 
@@ -233,7 +240,8 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
   }
 
   LogicalResult lowerRun(schedule::RunOp run, const FusedCombines &fused,
-                         PhaseGenerator &generator) {
+                         PhaseGenerator &generator,
+                         ExchangeLowering &exchanges) {
     Block &body = run.getBody().front();
     for (Operation &op : llvm::make_early_inc_range(body)) {
       if (!isa<PhaseOpInterface>(op)) {
@@ -250,7 +258,7 @@ struct LowerToKernels : moe::impl::LowerToKernelsBase<LowerToKernels> {
       OpBuilder builder(&op);
       CombineOp combine = fused.lookup(&op);
       if (failed(lowerPhase(
-              &op, combine, target, generator,
+              &op, combine, target, generator, exchanges,
               {op.getLoc(), builder, scratch, getGemmTiles(&op, function)})))
         return failure();
       op.erase();

@@ -87,9 +87,8 @@ Value RuntimeInterface::getString(OpBuilder &b, Location loc, StringRef text) {
   return address(b, loc, symbol);
 }
 
-/// A struct or array value from its elements.
-static Value aggregate(OpBuilder &b, Location loc, Type type,
-                       ArrayRef<Value> elements) {
+Value moe::aggregate(OpBuilder &b, Location loc, Type type,
+                     ArrayRef<Value> elements) {
   Value result = LLVM::UndefOp::create(b, loc, type);
   for (auto [index, element] : llvm::enumerate(elements))
     result = LLVM::InsertValueOp::create(b, loc, result, element,
@@ -97,10 +96,21 @@ static Value aggregate(OpBuilder &b, Location loc, Type type,
   return result;
 }
 
-static Value constant(OpBuilder &b, Location loc, unsigned bits,
-                      int64_t value) {
+Value moe::constant(OpBuilder &b, Location loc, unsigned bits, int64_t value) {
   Type type = b.getIntegerType(bits);
   return LLVM::ConstantOp::create(b, loc, type, b.getIntegerAttr(type, value));
+}
+
+void RuntimeInterface::emitNumbers(Location loc, StringRef symbol, Type element,
+                                   ArrayRef<int64_t> numbers) {
+  auto type = LLVM::LLVMArrayType::get(element, numbers.size());
+  emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
+    SmallVector<Value> values;
+    for (int64_t number : numbers)
+      values.push_back(
+          constant(b, loc, element.getIntOrFloatBitWidth(), number));
+    return aggregate(b, loc, type, values);
+  });
 }
 
 uint8_t moe::getDLPackTypeCode(Type type) {
@@ -121,15 +131,7 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
   SmallVector<std::string> dims;
   for (auto [index, tensor] : llvm::enumerate(tensors)) {
     dims.push_back((symbol + "_dims_" + Twine(index)).str());
-    auto dimsType =
-        LLVM::LLVMArrayType::get(b.getI64Type(), tensor.dims.size());
-    emitConstant(loc, dims.back(), dimsType, LLVM::Linkage::Private,
-                 [&](OpBuilder &inside) {
-                   SmallVector<Value> values;
-                   for (int64_t dim : tensor.dims)
-                     values.push_back(constant(inside, loc, 64, dim));
-                   return aggregate(inside, loc, dimsType, values);
-                 });
+    emitNumbers(loc, dims.back(), b.getI64Type(), tensor.dims);
   }
   emitConstant(
       loc, symbol, array, LLVM::Linkage::Private, [&](OpBuilder &inside) {
@@ -155,24 +157,27 @@ void RuntimeInterface::emitSignature(Location loc, StringRef symbol,
                                      ArrayRef<InterfaceTensor> inputs,
                                      ArrayRef<InterfaceTensor> outputs,
                                      int64_t maxTokens, int64_t numRanks,
-                                     StringRef workspaceSize) {
+                                     StringRef workspaceSize,
+                                     StringRef exchange) {
   MLIRContext *context = module.getContext();
   Builder types(context);
   Type i32 = types.getI32Type(), i64 = types.getI64Type();
   // The layout of moert_signature.
   auto type = LLVM::LLVMStructType::getLiteral(
-      context, {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr});
+      context, {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr, ptr});
   emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
-    return aggregate(b, loc, type,
-                     {constant(b, loc, 32, MOERT_ABI_VERSION),
-                      constant(b, loc, 32, deviceType), getString(b, loc, name),
-                      constant(b, loc, 64, inputs.size()),
-                      emitTensors(b, loc, (symbol + "_inputs").str(), inputs),
-                      constant(b, loc, 64, outputs.size()),
-                      emitTensors(b, loc, (symbol + "_outputs").str(), outputs),
-                      constant(b, loc, 64, maxTokens),
-                      constant(b, loc, 64, numRanks),
-                      address(b, loc, workspaceSize)});
+    return aggregate(
+        b, loc, type,
+        {constant(b, loc, 32, MOERT_ABI_VERSION),
+         constant(b, loc, 32, deviceType), getString(b, loc, name),
+         constant(b, loc, 64, inputs.size()),
+         emitTensors(b, loc, (symbol + "_inputs").str(), inputs),
+         constant(b, loc, 64, outputs.size()),
+         emitTensors(b, loc, (symbol + "_outputs").str(), outputs),
+         constant(b, loc, 64, maxTokens), constant(b, loc, 64, numRanks),
+         address(b, loc, workspaceSize),
+         exchange.empty() ? LLVM::ZeroOp::create(b, loc, ptr).getResult()
+                          : address(b, loc, exchange)});
   });
 }
 

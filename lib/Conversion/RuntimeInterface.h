@@ -44,12 +44,14 @@ public:
                         llvm::StringRef text);
 
   /// Emits the `moert_signature` of a function as constant `symbol`.
-  /// `deviceType` is DLPack's; `maxTokens` is -1 without a bound.
+  /// `deviceType` is DLPack's; `maxTokens` is -1 without a bound; `exchange` is
+  /// the symbol of a `moert_exchange`, or empty.
   void emitSignature(mlir::Location loc, llvm::StringRef symbol,
                      llvm::StringRef name, int32_t deviceType,
                      llvm::ArrayRef<InterfaceTensor> inputs,
                      llvm::ArrayRef<InterfaceTensor> outputs, int64_t maxTokens,
-                     int64_t numRanks, llvm::StringRef workspaceSize);
+                     int64_t numRanks, llvm::StringRef workspaceSize,
+                     llvm::StringRef exchange);
 
   /// The address of the `moert_gpu_module` that holds all GPU kernels.
   mlir::Value getGPUModule(mlir::OpBuilder &b, mlir::Location loc);
@@ -66,16 +68,22 @@ public:
                     llvm::StringRef descriptor, llvm::StringRef run,
                     llvm::StringRef workspaceSize);
 
-private:
-  mlir::Value emitTensors(mlir::OpBuilder &b, mlir::Location loc,
-                          llvm::StringRef symbol,
-                          llvm::ArrayRef<InterfaceTensor> tensors);
+  /// The address of a constant or function.
   mlir::Value address(mlir::OpBuilder &b, mlir::Location loc,
                       llvm::StringRef symbol);
+  /// Emits a constant with the value that `value` builds.
   mlir::LLVM::GlobalOp
   emitConstant(mlir::Location loc, llvm::StringRef symbol, mlir::Type type,
                mlir::LLVM::Linkage linkage,
                llvm::function_ref<mlir::Value(mlir::OpBuilder &)> value);
+  /// Emits a private array of numbers.
+  void emitNumbers(mlir::Location loc, llvm::StringRef symbol,
+                   mlir::Type element, llvm::ArrayRef<int64_t> numbers);
+
+private:
+  mlir::Value emitTensors(mlir::OpBuilder &b, mlir::Location loc,
+                          llvm::StringRef symbol,
+                          llvm::ArrayRef<InterfaceTensor> tensors);
 
   mlir::ModuleOp module;
   mlir::LLVM::LLVMPointerType ptr;
@@ -83,6 +91,14 @@ private:
   /// The kernels of the `moert_gpu_module`, in order.
   llvm::SetVector<mlir::SymbolRefAttr> kernels;
 };
+
+/// A struct or array value from its elements.
+mlir::Value aggregate(mlir::OpBuilder &b, mlir::Location loc, mlir::Type type,
+                      llvm::ArrayRef<mlir::Value> elements);
+
+/// A constant of the LLVM dialect with so many bits.
+mlir::Value constant(mlir::OpBuilder &b, mlir::Location loc, unsigned bits,
+                     int64_t value);
 
 /// DLPack's code of an element type.
 uint8_t getDLPackTypeCode(mlir::Type type);

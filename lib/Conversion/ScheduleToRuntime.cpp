@@ -13,9 +13,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "RuntimeInterface.h"
-#include "moe-mlir/Codegen/CPU/Lowering.h"
+#include "EntryBuilder.h"
 #include "moe-mlir/Conversion/Passes.h"
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
 #include "moert/moert.h"
@@ -36,67 +36,15 @@ using namespace mlir;
 using namespace moe;
 using namespace moe::schedule;
 
-namespace {
 /// The field indices of moert_call (runtime/include/moert/moert.h).
 enum CallField { kInputs = 3, kOutputs = 4, kWorkspace = 8 };
-
-class EntryBuilder {
-public:
-  EntryBuilder(func::FuncOp function, RuntimeInterface &runtime)
-      : function(function), runtime(runtime), loc(function.getLoc()),
-        converter(function.getContext()), b(function),
-        ptr(LLVM::LLVMPointerType::get(function.getContext())) {}
-
-  LogicalResult build(int64_t maxTokens, int64_t numRanks);
-  std::string runName() { return (function.getName() + "_run").str(); }
-  std::string sizeName() {
-    return (function.getName() + "_workspace_size").str();
-  }
-
-private:
-  bool runsOnGPU();
-  LogicalResult collectInterface();
-  void emitWorkspaceSize();
-  Value loadField(ArrayRef<Type> fields, Value base, unsigned index);
-  Value makeBuffer(MemRefType type, Value pointer, ArrayRef<Value> sizes);
-  Value takeTensor(MemRefType type, Value tensors, int64_t index);
-  Value constantI32(int64_t value) {
-    return LLVM::ConstantOp::create(b, loc, b.getI32Type(), value);
-  }
-  Value constantI64(int64_t value) {
-    return LLVM::ConstantOp::create(b, loc, b.getI64Type(), value);
-  }
-  int64_t getStreamNumber(StreamAttr stream);
-  LogicalResult convert(Operation *op);
-  void convertRun(RunOp run);
-  SmallVector<Value> getDescriptors(LaunchOp launch);
-  Value getGrid(LaunchOp launch);
-  void convertLaunch(LaunchOp launch, Value stream, StringRef label);
-  Value storeArray(Type element, ValueRange values);
-  void convertGPULaunch(LaunchOp launch, Value stream, StringRef label);
-  void convertSlice(SliceOp slice);
-
-  func::FuncOp function;
-  RuntimeInterface &runtime;
-  Location loc;
-  LLVMTypeConverter converter;
-  OpBuilder b;
-  Type ptr;
-  Value call;
-  SmallVector<InterfaceTensor> inputs, outputs;
-  llvm::SetVector<StringAttr> communicators;
-};
-} // namespace
 
 /// The number of a stream in the runtime (moert_stream_kind). Communicators are
 /// numbered in the order in which the function first uses them.
 int64_t EntryBuilder::getStreamNumber(StreamAttr stream) {
   if (stream.getKind() != StreamKind::comm)
     return static_cast<int64_t>(stream.getKind());
-  communicators.insert(stream.getCommunicator());
-  return MOERT_STREAM_COMM +
-         std::distance(communicators.begin(),
-                       llvm::find(communicators, stream.getCommunicator()));
+  return MOERT_STREAM_COMM + collectives.getNumber(stream.getCommunicator());
 }
 
 bool EntryBuilder::runsOnGPU() {
@@ -106,6 +54,14 @@ bool EntryBuilder::runsOnGPU() {
                                : WalkResult::advance();
       })
       .wasInterrupted();
+}
+
+int64_t moe::getDynamicDim(func::FuncOp function, unsigned argument) {
+  auto type = cast<ShapedType>(function.getArgumentTypes()[argument]);
+  auto name = function.getArgAttrOfType<StringAttr>(argument, "moe.name");
+  bool isBias = name && llvm::is_contained({"b13", "b1", "b2"}, name.strref());
+  return type.getRank() == 3 || isBias ? MOERT_DIM_LOCAL_EXPERTS
+                                       : MOERT_DIM_TOKENS;
 }
 
 LogicalResult EntryBuilder::collectInterface() {
@@ -125,10 +81,7 @@ LogicalResult EntryBuilder::collectInterface() {
       if (!ShapedType::isDynamic(size))
         tensor.dims.push_back(size);
       else
-        // Tokens are rows of matrices; the leading dimension of stacks of
-        // matrices is the experts of this rank.
-        tensor.dims.push_back(memref.getRank() == 3 ? MOERT_DIM_LOCAL_EXPERTS
-                                                    : MOERT_DIM_TOKENS);
+        tensor.dims.push_back(getDynamicDim(function, index));
     }
     bool isOutput = function.getArgAttr(index, "bufferize.result") != nullptr;
     (isOutput ? outputs : inputs).push_back(std::move(tensor));
@@ -242,10 +195,24 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
     return failure();
   Type i32 = b.getI32Type(), i64 = b.getI64Type();
   emitWorkspaceSize();
+  if (failed(collectives.collect(function)))
+    return failure();
+  std::string exchange;
+  if (!collectives.empty()) {
+    function.walk([&](Operation *op) {
+      if (auto run = dyn_cast<RunOp>(op))
+        getStreamNumber(run.getStream());
+      else if (auto collective = dyn_cast<CollectiveOp>(op))
+        collectives.getNumber(collective.getCommunicatorAttr());
+    });
+    exchange = (function.getName() + "_exchange").str();
+    if (failed(collectives.emit(runtime, function, exchange)))
+      return failure();
+  }
   std::string signature = (function.getName() + "_signature").str();
   runtime.emitSignature(loc, signature, function.getName(),
                         runsOnGPU() ? kDLCUDA : kDLCPU, inputs, outputs,
-                        maxTokens, numRanks, sizeName());
+                        maxTokens, numRanks, sizeName(), exchange);
 
   auto entry = LLVM::LLVMFuncOp::create(
       b, loc, runName(), LLVM::LLVMFunctionType::get(i32, {ptr}));
@@ -324,174 +291,17 @@ LogicalResult EntryBuilder::convert(Operation *op) {
     total.getTokens().replaceAllUsesWith(
         arith::IndexCastOp::create(b, loc, b.getIndexType(), count));
     total.erase();
+  } else if (auto rank = dyn_cast<RankOp>(op)) {
+    Value number = runtime.call(b, loc, "moert_call_rank", {call});
+    rank.getRank().replaceAllUsesWith(
+        arith::IndexCastOp::create(b, loc, b.getIndexType(), number));
+    rank.erase();
   } else if (auto ret = dyn_cast<func::ReturnOp>(op)) {
     Value status = runtime.call(b, loc, "moert_call_end", {call});
     LLVM::ReturnOp::create(b, loc, status);
     ret.erase();
   }
   return success();
-}
-
-void EntryBuilder::convertRun(RunOp run) {
-  Location loc = run.getLoc();
-  Value stream = constantI32(getStreamNumber(run.getStream()));
-  auto ticketOf = [&](Value event) {
-    return UnrealizedConversionCastOp::create(b, loc, b.getI64Type(), event)
-        .getResult(0);
-  };
-  for (Value event : run.getAfter())
-    runtime.call(b, loc, "moert_stream_wait", {call, stream, ticketOf(event)});
-  SmallVector<LaunchOp> launches;
-  run.walk([&](LaunchOp launch) { launches.push_back(launch); });
-  for (LaunchOp launch : launches) {
-    b.setInsertionPoint(launch);
-    StringRef label = launch.getLabel().value_or(run.getLabel().value_or(""));
-    if (launch.getGpu())
-      convertGPULaunch(launch, stream, label);
-    else
-      convertLaunch(launch, stream, label);
-    launch.erase();
-  }
-  // What is left is sizes and views of the launches' operands, and branches
-  // between variants.
-  for (Operation &op : llvm::make_early_inc_range(run.getBody().front()))
-    op.moveBefore(run);
-  b.setInsertionPoint(run);
-  if (Value done = run.getDone()) {
-    Value ticket = runtime.call(b, loc, "moert_event_record", {call, stream});
-    done.replaceAllUsesWith(
-        UnrealizedConversionCastOp::create(b, loc, done.getType(), ticket)
-            .getResult(0));
-  }
-  run.erase();
-}
-
-SmallVector<Value> EntryBuilder::getDescriptors(LaunchOp launch) {
-  SmallVector<Value> buffers = llvm::to_vector(launch.getReads());
-  llvm::append_range(buffers, launch.getWrites());
-  return llvm::map_to_vector(buffers, [&](Value buffer) -> Value {
-    return UnrealizedConversionCastOp::create(
-               b, loc, converter.convertType(buffer.getType()), buffer)
-        .getResult(0);
-  });
-}
-
-void EntryBuilder::convertLaunch(LaunchOp launch, Value stream,
-                                 StringRef label) {
-  SmallVector<MemRefType> types;
-  for (Type type : llvm::concat<const Type>(launch.getReads().getTypes(),
-                                            launch.getWrites().getTypes()))
-    types.push_back(cast<MemRefType>(type));
-  codegen::cpu::PackedArguments packed =
-      codegen::cpu::packArguments(b, loc, types, getDescriptors(launch));
-  Value kernel = LLVM::AddressOfOp::create(
-      b, loc, ptr, launch.getKernel().getLeafReference());
-  runtime.call(b, loc, "moert_launch",
-               {call, stream, kernel, runtime.getString(b, loc, label),
-                packed.pointer, constantI64(packed.bytes), getGrid(launch)});
-}
-
-Value EntryBuilder::getGrid(LaunchOp launch) {
-  return arith::IndexCastOp::create(b, loc, b.getI64Type(), launch.getGrid());
-}
-
-/// The address of an array of such values, in the entry's stack frame.
-Value EntryBuilder::storeArray(Type element, ValueRange values) {
-  Value array;
-  {
-    OpBuilder::InsertionGuard guard(b);
-    auto function =
-        b.getInsertionBlock()->getParent()->getParentOfType<LLVM::LLVMFuncOp>();
-    b.setInsertionPointToStart(&function.getBody().front());
-    array = LLVM::AllocaOp::create(
-        b, loc, ptr, element, constantI64(std::max<int64_t>(values.size(), 1)));
-  }
-  for (auto [index, value] : llvm::enumerate(values))
-    LLVM::StoreOp::create(
-        b, loc, value,
-        LLVM::GEPOp::create(
-            b, loc, ptr, element, array,
-            ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)}));
-  return array;
-}
-
-void EntryBuilder::convertGPULaunch(LaunchOp launch, Value stream,
-                                    StringRef label) {
-  GPULaunchAttr gpu = launch.getGpu().value();
-  SmallVector<Type> types = llvm::to_vector(launch.getReads().getTypes());
-  llvm::append_range(types, launch.getWrites().getTypes());
-  SmallVector<Value> descriptors = getDescriptors(launch);
-  auto sizeOf = [&](int64_t operand, int64_t dim) {
-    return MemRefDescriptor(descriptors[operand]).size(b, loc, dim);
-  };
-  // What the driver takes: one pointer to the value of each parameter.
-  SmallVector<Value> parameters;
-  for (Attribute parameter : gpu.getParameters()) {
-    if (auto pointer = dyn_cast<PointerAttr>(parameter)) {
-      MemRefDescriptor descriptor(descriptors[pointer.getOperand()]);
-      parameters.push_back(storeArray(ptr, descriptor.alignedPtr(b, loc)));
-    } else if (auto size = dyn_cast<SizeAttr>(parameter)) {
-      parameters.push_back(
-          storeArray(b.getI64Type(), sizeOf(size.getOperand(), size.getDim())));
-    } else {
-      auto map = cast<TensorMapAttr>(parameter);
-      auto type = cast<MemRefType>(types[map.getOperand()]);
-      Type element = type.getElementType();
-      SmallVector<Value> extents, box;
-      for (auto [dim, extent] : llvm::enumerate(map.getBox())) {
-        extents.push_back(sizeOf(map.getOperand(), dim));
-        box.push_back(constantI64(extent));
-      }
-      int64_t dtype =
-          getDLPackTypeCode(element) << 8 | element.getIntOrFloatBitWidth();
-      MemRefDescriptor descriptor(descriptors[map.getOperand()]);
-      parameters.push_back(runtime.call(
-          b, loc, "moert_tensor_map",
-          {call, descriptor.alignedPtr(b, loc), constantI32(dtype),
-           constantI32(type.getRank()), storeArray(b.getI64Type(), extents),
-           storeArray(b.getI64Type(), box), constantI32(map.getSwizzle())}));
-    }
-  }
-  Value kernel =
-      runtime.call(b, loc, "moert_kernel",
-                   {call, runtime.getGPUModule(b, loc),
-                    constantI32(runtime.getKernelIndex(launch.getKernel()))});
-  runtime.call(
-      b, loc, "moert_launch_gpu",
-      {call, stream, kernel, runtime.getString(b, loc, label),
-       storeArray(ptr, parameters), getGrid(launch),
-       constantI32(gpu.getThreads()), constantI32(gpu.getSharedBytes()),
-       constantI32(gpu.getCluster()), constantI32(gpu.getEarlyStart())});
-}
-
-void EntryBuilder::convertSlice(SliceOp slice) {
-  auto workspace = slice.getWorkspace().getDefiningOp<WorkspaceOp>();
-  SlotAttr::Bytes bytes = slice.getSlotAttrValue().getOffsetBytes();
-  Type i64 = b.getI64Type();
-  auto toI64 = [&](Value index) -> Value {
-    return arith::IndexCastOp::create(b, loc, i64, index);
-  };
-  Value offset = LLVM::ConstantOp::create(b, loc, i64, bytes[0]);
-  Value counts[] = {workspace.getTokens(), workspace.getTotalTokens()};
-  for (unsigned i = 0; i < 2; ++i) {
-    if (bytes[i + 1] == 0)
-      continue;
-    Value factor = LLVM::ConstantOp::create(b, loc, i64, bytes[i + 1]);
-    offset = LLVM::AddOp::create(
-        b, loc, offset, LLVM::MulOp::create(b, loc, toI64(counts[i]), factor));
-  }
-  MemRefDescriptor descriptor(
-      UnrealizedConversionCastOp::create(
-          b, loc, converter.convertType(workspace.getBytes().getType()),
-          workspace.getBytes())
-          .getResult(0));
-  Value pointer = LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(),
-                                      descriptor.alignedPtr(b, loc),
-                                      ArrayRef<LLVM::GEPArg>{offset});
-  SmallVector<Value> sizes = llvm::map_to_vector(slice.getSizes(), toI64);
-  slice.getBuffer().replaceAllUsesWith(makeBuffer(
-      cast<MemRefType>(slice.getBuffer().getType()), pointer, sizes));
-  slice.erase();
 }
 
 namespace {
@@ -511,8 +321,9 @@ struct ConvertScheduleToRuntime
         auto attr = function->getAttrOfType<IntegerAttr>(name);
         return attr ? attr.getInt() : absent;
       };
+      auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
       if (failed(entry.build(integer("moe.max_num_tokens", -1),
-                             integer("moe.num_ranks", 1))))
+                             parallel ? parallel.getNumRanks() : 1)))
         return signalPassFailure();
       if (functions.size() == 1)
         runtime.emitArtefact(function.getLoc(), function.getName(),

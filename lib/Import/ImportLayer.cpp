@@ -8,6 +8,7 @@
 
 #include "moe-mlir/Import/ImportLayer.h"
 
+#include "moe-mlir/Policy/ExpertPlacement.h"
 #include "moe-mlir/Transforms/Parallel.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -167,6 +168,21 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   for (auto [index, name] : llvm::enumerate(names))
     function.setArgAttr(index, nameAttr, b.getStringAttr(name));
   function.setArgAttr(0, "schedule.tokens", b.getUnitAttr());
+  // Where ranks own different numbers of experts, none owns more than the
+  // first.
+  int64_t mostExperts = policy::getNumLocalExperts(
+      properties.numPhysicalExperts, properties.ep.size, 0);
+  for (auto [index, type] : llvm::enumerate(types)) {
+    auto shape = cast<RankedTensorType>(type).getShape();
+    StringRef name = names[index];
+    if (!ShapedType::isDynamic(shape[0]) ||
+        !(shape.size() == 3 || name == "b13" || name == "b1" || name == "b2"))
+      continue;
+    SmallVector<int64_t> bounds(shape.size(), -1);
+    bounds[0] = mostExperts;
+    function.setArgAttr(index, "schedule.max_shape",
+                        b.getDenseI64ArrayAttr(bounds));
+  }
   function.setResultAttr(0, nameAttr, b.getStringAttr(output.name));
 
   Block *body = function.addEntryBlock();

@@ -52,7 +52,8 @@ Stream *CPUDevice::existingStream(int32_t number) const {
 }
 
 Stream &CPUDevice::addStream(int32_t number) {
-  streams[number] = std::make_unique<Stream>(number, helpers, traceSwitch);
+  streams[number] =
+      std::make_unique<Stream>(number, helpers, traceSwitch, failure.isSet);
   helpers.add(streams[number]->blocks());
   return *streams[number];
 }
@@ -65,16 +66,22 @@ Stream *CPUDevice::findStream(int32_t number, std::string &error) {
   return streams[number] ? streams[number].get() : &addStream(number);
 }
 
+CPUDevice::~CPUDevice() {
+  drain();
+  if (group)
+    group->leave(rank);
+}
+
 void CPUDevice::drain() {
   for (std::unique_ptr<Stream> &stream : streams)
     if (stream)
       stream->awaitCompleted(stream->numEnqueued());
 }
 
-moert_status CPUDevice::synchronize(std::string &) {
+moert_status CPUDevice::synchronize(std::string &error) {
   Stream &compute = *streams[MOERT_STREAM_COMPUTE];
   compute.awaitCompleted(compute.numEnqueued());
-  return MOERT_SUCCESS;
+  return takeFailure(error);
 }
 
 //===----------------------------------------------------------------------===//
@@ -82,8 +89,12 @@ moert_status CPUDevice::synchronize(std::string &) {
 //===----------------------------------------------------------------------===//
 
 moert_status CPUDevice::beginCall(const moert_call &, const char *,
-                                  std::string &) {
-  return MOERT_SUCCESS;
+                                  std::string &error) {
+  if (!failure.isSet)
+    return MOERT_SUCCESS;
+  // Nothing of the failed call is left on the streams when this one starts.
+  drain();
+  return takeFailure(error);
 }
 
 moert_status CPUDevice::endCall(const moert_call &, bool hasFailed,

@@ -11,11 +11,17 @@
 
 #include "Device.h"
 #include "HelperPool.h"
+#include "LocalGroup.h"
 #include "Stream.h"
 #include "Trace.h"
 
 #include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace moert {
 
@@ -27,7 +33,7 @@ class CPUDevice final : public Device {
 public:
   /// With 0 threads, one for every core that the process may use.
   explicit CPUDevice(int32_t numThreads);
-  ~CPUDevice() override { drain(); }
+  ~CPUDevice() override;
 
   moert_status beginCall(const moert_call &call, const char *layer,
                          std::string &error) override;
@@ -47,7 +53,12 @@ public:
   moert_status findTensorMap(const moert_call &call,
                              const TensorMapRequest &request, const void *&map,
                              std::string &error) override;
-  void programsChanged() override {}
+  moert_status enqueueCollective(const moert_call &call, int32_t stream,
+                                 const CollectiveRequest &request,
+                                 std::string &error) override;
+  moert_status join(std::shared_ptr<LocalGroup> group, int32_t rank,
+                    std::string &error) override;
+  void programsChanged() override { communicators.clear(); }
   moert_status synchronize(std::string &error) override;
 
   moert_status startTrace(std::string &error) override;
@@ -95,6 +106,36 @@ private:
 
   /// Waits for all work of all streams.
   void drain();
+
+  /// A communicator of a program, as this rank sees it.
+  struct Communicator {
+    LocalGroup::Room *room;
+    Membership members;
+  };
+  /// Those of a program, which are found once; null, with an error, if there
+  /// is one that this group cannot have.
+  const std::vector<Communicator> *
+  findCommunicators(const moert_signature &signature, std::string &error);
+
+  struct CollectiveArguments;
+  static void runCollective(const void *arguments, int64_t block);
+
+  /// What went wrong on a stream since somebody asked; work behind it is
+  /// skipped, as it might read what was not written.
+  struct Failure {
+    std::mutex mutex;
+    moert_status status = MOERT_SUCCESS;
+    std::string message;
+    std::atomic<bool> isSet{false};
+  };
+  void failOnStream(moert_status status, std::string message);
+  moert_status takeFailure(std::string &error);
+
+  std::shared_ptr<LocalGroup> group;
+  int32_t rank = 0;
+  std::vector<std::pair<const moert_exchange *, std::vector<Communicator>>>
+      communicators;
+  Failure failure;
 
   TraceSwitch traceSwitch;
   int64_t traceOrigin = 0; // By `traceClock`.

@@ -36,7 +36,12 @@ struct moert_context {
   const int32_t rank;
   const int32_t numRanks;
 
+  /// Whether the device has joined a group of ranks.
+  bool hasJoined = false;
+
   std::string lastError;
+  /// Of the current call.
+  const moert_signature *signature = nullptr;
   moert::CallSizes sizes; // Of the current call.
   moert_status recordedStatus = MOERT_SUCCESS;
   std::string recordedMessage;

@@ -19,6 +19,22 @@ std::string Device::name() const {
   return deviceName(device.device_type, device.device_id);
 }
 
+moert_status Device::enqueueCollective(const moert_call &, int32_t,
+                                       const CollectiveRequest &request,
+                                       std::string &error) {
+  return fail(error, MOERT_UNSUPPORTED,
+              format("collective '%s' needs a communicator, which %s has not",
+                     request.collective().label, name().c_str()));
+}
+
+moert_status Device::join(std::shared_ptr<LocalGroup>, int32_t,
+                          std::string &error) {
+  return fail(error, MOERT_UNSUPPORTED,
+              format("this context runs on %s, expected the cpu: a local group "
+                     "hands rows over in memory of the process",
+                     name().c_str()));
+}
+
 std::string moert::streamName(int32_t number) {
   if (number == MOERT_STREAM_COMPUTE)
     return "compute";

@@ -11,10 +11,13 @@
 
 #include "moert/moert.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace moert {
+
+class LocalGroup;
 
 /// The most streams of a context: compute, aux and communicators.
 constexpr int32_t maxStreams = 64;
@@ -57,6 +60,19 @@ struct TensorMapRequest {
   const int64_t *extents;
   const int64_t *box;
   int32_t swizzle;
+};
+
+/// One collective of a program. Arrays are those of moert_collective_enqueue.
+struct CollectiveRequest {
+  const moert_signature *signature;
+  int32_t step;
+  const moert_collective_data *data;
+  const int32_t *sendCounts;
+  const int32_t *receiveCounts;
+
+  const moert_collective &collective() const {
+    return signature->exchange->collectives[step];
+  }
 };
 
 /// The device of a context, with all that the context has there. One caller at
@@ -102,6 +118,17 @@ public:
   virtual moert_status findTensorMap(const moert_call &call,
                                      const TensorMapRequest &request,
                                      const void *&map, std::string &error) = 0;
+
+  /// Enqueues a collective with the other ranks. Devices that ranks cannot join
+  /// refuse.
+  virtual moert_status enqueueCollective(const moert_call &call, int32_t stream,
+                                         const CollectiveRequest &request,
+                                         std::string &error);
+
+  /// Joins the ranks of this process, once. Devices that hand nothing over in
+  /// memory of the process refuse.
+  virtual moert_status join(std::shared_ptr<LocalGroup> group, int32_t rank,
+                            std::string &error);
 
   /// Programs were loaded: an address may name something else than before.
   virtual void programsChanged() = 0;

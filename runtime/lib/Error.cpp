@@ -44,6 +44,8 @@ const char *moert_status_name(moert_status status) {
     return "MOERT_IO_ERROR";
   case MOERT_INTERNAL:
     return "MOERT_INTERNAL";
+  case MOERT_RANK_FAILED:
+    return "MOERT_RANK_FAILED";
   }
   return "unknown status";
 }

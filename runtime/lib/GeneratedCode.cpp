@@ -77,6 +77,13 @@ moert_status moert_call_begin(const void *callPointer,
       context.seenPrograms = programs;
       context.device->programsChanged();
     }
+    if (signature->exchange && !context.hasJoined)
+      return fail(error, MOERT_UNSUPPORTED,
+                  format("%s: exchanges data between %lld ranks, but the "
+                         "context has joined no group (moert_context_join)",
+                         signature->name,
+                         static_cast<long long>(signature->num_ranks)));
+    context.signature = signature;
     return context.device->beginCall(*call, signature->name, error);
   });
 }
@@ -123,6 +130,27 @@ void moert_launch(const void *call, int32_t stream, const void *kernel,
       call, [&](const moert_call &call, Device &device, std::string &error) {
         return device.launch(call, stream, launch, error);
       });
+}
+
+void moert_collective_enqueue(const void *call, int32_t stream, int32_t step,
+                              const void *data, const void *sendCounts,
+                              const void *receiveCounts) {
+  // As launches: after a failure the others wait for their time limit only.
+  if (hasFailed(call))
+    return;
+  CollectiveRequest request = {contextOf(call).signature, step,
+                               static_cast<const moert_collective_data *>(data),
+                               static_cast<const int32_t *>(sendCounts),
+                               static_cast<const int32_t *>(receiveCounts)};
+  guardedInCall(call, [&](const moert_call &call, Device &device,
+                          std::string &error) {
+    const moert_signature *signature = request.signature;
+    if (!signature || !signature->exchange || step < 0 ||
+        step >= signature->exchange->num_collectives)
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  format("there is no collective %d in this program", step));
+    return device.enqueueCollective(call, stream, request, error);
+  });
 }
 
 const void *moert_kernel(const void *call, const void *module, int32_t index) {

@@ -15,9 +15,11 @@
 using namespace moert;
 
 Stream::Stream(int32_t number, HelperPool &helpers,
-               const TraceSwitch &traceSwitch)
+               const TraceSwitch &traceSwitch,
+               const std::atomic<bool> &hasFailed)
     : number(number), queue(helpers), traceSwitch(traceSwitch),
-      ring(new Entry[capacity]), worker([this] { work(); }) {}
+      hasFailed(hasFailed), ring(new Entry[capacity]),
+      worker([this] { work(); }) {}
 
 Stream::~Stream() {
   stopping.store(true);
@@ -80,6 +82,8 @@ void Stream::execute(const Entry &entry) {
     entry.awaited->awaitCompleted(entry.awaitedCount);
     return;
   }
+  if (hasFailed.load(std::memory_order_relaxed))
+    return;
   if (!traceSwitch.isOn()) {
     queue.run(entry.kernel, entry.arguments, entry.grid);
     return;

@@ -25,7 +25,9 @@ namespace moert {
 /// enqueues. Entries are counted; a count names a point in the stream's work.
 class Stream {
 public:
-  Stream(int32_t number, HelperPool &helpers, const TraceSwitch &traceSwitch);
+  /// Launches are skipped while `hasFailed` is set.
+  Stream(int32_t number, HelperPool &helpers, const TraceSwitch &traceSwitch,
+         const std::atomic<bool> &hasFailed);
 
   /// Completes all work and ends the worker.
   ~Stream();
@@ -68,6 +70,7 @@ private:
   const int32_t number;
   BlockQueue queue;
   const TraceSwitch &traceSwitch;
+  const std::atomic<bool> &hasFailed;
   StreamTrace spans;
   std::unique_ptr<Entry[]> ring;
 

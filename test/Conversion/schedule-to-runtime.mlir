@@ -189,3 +189,85 @@ func.func @scalar(%x: index) {
   schedule.run on(compute) {}
   return
 }
+
+// -----
+
+// Collectives are numbered along every path: both arms have the same numbers, and
+// the table says of each what the ranks must have in common. Communicators are
+// numbered as their streams are.
+// CHECK-LABEL: llvm.func @ranks_run(
+// CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr) -> i32
+// CHECK:         llvm.call @moert_call_rank(%[[CALL]]) : (!llvm.ptr) -> i32
+// CHECK:         scf.if
+// CHECK:           llvm.call @moert_collective_enqueue(%[[CALL]], %{{.*}}, %{{.*}}, %{{.*}}, %[[NONE:.*]], %[[NONE]])
+// CHECK:           llvm.call @moert_collective_enqueue(
+// CHECK:         } else {
+// CHECK:           llvm.call @moert_collective_enqueue(
+// CHECK:           llvm.call @moert_collective_enqueue(
+// CHECK-NOT:       moert_collective_enqueue
+// CHECK:         }
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_dtypes_0() {{.*}} : !llvm.array<2 x i32>
+// CHECK:         llvm.mlir.constant(544 : i32)
+// CHECK:         llvm.mlir.constant(32 : i32)
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_columns_0() {{.*}} : !llvm.array<2 x i64>
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_blocks_1() {{.*}} : !llvm.array<4 x i64>
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_collectives() {{.*}} : !llvm.array<2 x struct
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_communicators() {{.*}} : !llvm.array<2 x ptr>
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange()
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_signature()
+// CHECK:         llvm.mlir.constant(4 : i64) : i64
+// CHECK:         llvm.mlir.addressof @ranks_exchange : !llvm.ptr
+func.func @ranks(%x: memref<?x4xf32>, %ids: memref<?x2xi32>, %y: memref<?x4xf32> {bufferize.result},
+                 %all: memref<?x2xi32> {bufferize.result}) attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true>} {
+  %c0 = arith.constant 0 : index
+  %rank = schedule.rank : index
+  %t = memref.dim %x, %c0 : memref<?x4xf32>
+  %few = arith.cmpi ule, %t, %rank : index
+  scf.if %few {
+    %fork = schedule.mark on(compute)
+    %done = schedule.run on(comm "tp") after(%fork) {
+      schedule.collective all_gather over("ep", 4) sends(%x, %ids : memref<?x4xf32>, memref<?x2xi32>) receives(%y, %all : memref<?x4xf32>, memref<?x2xi32>)
+      schedule.collective all_to_all over("ep", 4) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    } -> !schedule.event
+    schedule.run on(compute) after(%done) {}
+  } else {
+    schedule.run on(compute) {
+      schedule.collective all_gather over("ep", 4) sends(%x, %ids : memref<?x4xf32>, memref<?x2xi32>) receives(%y, %all : memref<?x4xf32>, memref<?x2xi32>)
+      schedule.collective all_to_all over("ep", 4) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  }
+  return
+}
+
+// -----
+
+// No table fits two paths that differ.
+func.func @orders(%c: memref<?x4xf32>, %x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result})
+    attributes {moe.parallel = #moe.parallel<tensor = 2>} {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %c, %c0 : memref<?x4xf32>
+  %few = arith.cmpi ule, %t, %c0 : index
+  scf.if %few {
+    schedule.run on(compute) {
+      // expected-note @below {{the other path has it here}}
+      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } else {
+    schedule.run on(compute) {
+      // expected-error @below {{'schedule.collective' op expected all paths to have one sequence of collectives, with 'all_reduce of 4xf32' on "tp" as number 0, but got 'all_gather of 4xf32' on "tp"}}
+      schedule.collective all_gather over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  }
+  return
+}
+
+// -----
+
+// Communicators have ranks by the parallel configuration.
+// expected-error @below {{'func.func' op expected 'moe.parallel' to say what ranks the communicators have}}
+func.func @nowhere(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) {
+  schedule.run on(compute) {
+    schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  }
+  return
+}

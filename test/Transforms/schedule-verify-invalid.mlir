@@ -220,3 +220,40 @@ func.func @blocks() {
 ^end:
   return
 }
+
+// -----
+
+// Ranks may take different arms, so both issue the same collectives in one order.
+func.func @orders(%c: i1, %x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z: memref<?x4xf32> {bufferize.result}) {
+  // expected-error @below {{expected all arms to issue the same collectives, or a condition that is 'schedule.uniform' over all ranks, but collective #0 is 'all_gather of 4xf32' on 'ep' in the first arm and 'all_reduce of 4xf32' on 'tp' in another}}
+  scf.if %c {
+    schedule.run on(compute) {
+      // expected-note @below {{the first difference is here}}
+      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+    }
+  } else {
+    schedule.run on(compute) {
+      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  }
+  return
+}
+
+// -----
+
+// Two collectives of one communicator on two streams have no order of their own.
+func.func @streams(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z: memref<?x4xf32> {bufferize.result}) {
+  %fork = schedule.mark on(compute)
+  %done = schedule.run on(aux) after(%fork) label("first") {
+    // expected-note @below {{}}
+    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  } -> !schedule.event
+  schedule.run on(compute) label("second") {
+    // expected-error @below {{run 'first' on aux}}
+    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+  }
+  schedule.run on(compute) after(%done) {}
+  return
+}

@@ -44,9 +44,8 @@ std::string Artefact::orderAt(int64_t T) const {
                                              : "order_above_threshold");
 }
 
-int64_t Artefact::workspaceBytes(int64_t T) const {
-  return static_cast<int64_t>(
-      moert_program_workspace_size(handle, T, T * description.numRanks));
+int64_t Artefact::workspaceBytes(int64_t T, int64_t allRows) const {
+  return static_cast<int64_t>(moert_program_workspace_size(handle, T, allRows));
 }
 
 static Outcome findCompiler(const RunOptions &options, std::string &compiler) {
@@ -125,18 +124,29 @@ Outcome moe::tools::passThrough(const RunOptions &options) {
   return judgeExit(compiler, *code);
 }
 
-Outcome moe::tools::checkRunnable(const Descriptor &descriptor,
-                                  const std::string &shownAs) {
+Outcome moe::tools::checkRunnable(const RunOptions &options,
+                                  const Descriptor &descriptor) {
+  const std::string &shownAs = options.source;
   if (descriptor.target != "cpu" && !isForGPU(descriptor.target))
     return Outcome::failed("'" + shownAs + "' was compiled for target '" +
                            descriptor.target +
                            "': it needs a device that this moe-run has no "
                            "runtime for; it runs targets 'cpu' and 'cuda'");
-  if (descriptor.numRanks > 1)
+  if (options.ranks && *options.ranks != descriptor.numRanks)
+    return Outcome::badInput(
+        format("--ranks: expected %lld, which '%s' was compiled for, but got "
+               "%lld",
+               static_cast<long long>(descriptor.numRanks), shownAs.c_str(),
+               static_cast<long long>(*options.ranks)));
+  if (descriptor.numRanks > 1 && isForGPU(descriptor.target))
     return Outcome::failed(
-        format("'%s' was compiled for %lld ranks: it needs communicators "
-               "between %lld ranks, but this moe-run runs 1",
+        format("'%s' was compiled for %lld ranks of target '%s': ranks run "
+               "together on target 'cpu' only",
                shownAs.c_str(), static_cast<long long>(descriptor.numRanks),
-               static_cast<long long>(descriptor.numRanks)));
+               descriptor.target.c_str()));
+  if (descriptor.numRanks == 1 && !options.tokensPerRank.empty())
+    return Outcome::badInput("--tokens-per-rank: expected an artefact for "
+                             "several ranks but '" +
+                             shownAs + "' is one for 1");
   return {};
 }

@@ -57,8 +57,8 @@ public:
   const Descriptor &descriptor() const { return description; }
   /// The order of the shared experts in a run with T rows.
   std::string orderAt(int64_t T) const;
-  /// Of a call with T rows, as many as on every other rank.
-  int64_t workspaceBytes(int64_t T) const;
+  /// Of a call with T rows on this rank and `allRows` on all of them.
+  int64_t workspaceBytes(int64_t T, int64_t allRows) const;
 
 private:
   moert_program *handle = nullptr;
@@ -74,8 +74,8 @@ Outcome compileArtefact(const RunOptions &options, const std::string &schedule,
 /// passed on.
 Outcome passThrough(const RunOptions &options);
 
-/// Whether this program can run the artefact, which was loaded for `shownAs`.
-Outcome checkRunnable(const Descriptor &descriptor, const std::string &shownAs);
+/// Whether this program can run the artefact, with these options.
+Outcome checkRunnable(const RunOptions &options, const Descriptor &descriptor);
 
 /// Prints why the artefact runs the shared experts when it does, for a number
 /// of tokens that it takes.

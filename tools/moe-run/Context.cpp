@@ -29,10 +29,13 @@ Context::~Context() {
   moert_context_destroy(handle);
 }
 
-Outcome Context::create(const std::string &target, int32_t threads) {
+Outcome Context::create(const std::string &target, int32_t threads,
+                        int32_t rank, int32_t numRanks) {
   moert_context_options options;
   moert_context_options_init(&options);
   options.num_threads = threads;
+  options.rank = rank;
+  options.num_ranks = numRanks;
   if (isForGPU(target))
     options.device_type = kDLCUDA;
   if (moert_context_create(&options, &handle) != MOERT_SUCCESS)

@@ -9,6 +9,7 @@
 #include "Execution.h"
 
 #include <chrono>
+#include <numeric>
 
 using namespace moe;
 using namespace moe::tools;
@@ -57,12 +58,21 @@ void Execution::bind(const HostTensor &tensor, void *data) {
   tensors.push_back(view);
 }
 
+/// Tokens of all ranks.
+static int64_t countAllRows(const Inputs &inputs) {
+  return inputs.tokensPerRank.empty()
+             ? inputs.T
+             : std::accumulate(inputs.tokensPerRank.begin(),
+                               inputs.tokensPerRank.end(), int64_t(0));
+}
+
 Execution::Execution(Context &context, const Artefact &artefact,
                      const DeviceInputs &inputs)
     : context(context), artefact(artefact), inputs(inputs),
       result("output", artefact.descriptor().layer.dtype,
              {inputs.host().T, artefact.descriptor().layer.hiddenSize}),
-      workspaceSize(artefact.workspaceBytes(inputs.host().T)) {}
+      workspaceSize(artefact.workspaceBytes(inputs.host().T,
+                                            countAllRows(inputs.host()))) {}
 
 Outcome Execution::prepare() {
   if (Outcome outcome = workspace.allocate(context, workspaceSize); !outcome)
@@ -90,6 +100,8 @@ Outcome Execution::enqueue() {
   call.outputs = outputPointers.data();
   call.num_inputs = static_cast<int64_t>(inputPointers.size());
   call.num_outputs = 1;
+  if (!inputs.host().tokensPerRank.empty())
+    call.tokens_per_rank = inputs.host().tokensPerRank.data();
   call.workspace = workspace.data();
   call.workspace_bytes = static_cast<size_t>(workspaceSize);
   return context.check(moert_program_run(artefact.program(), &call));

@@ -85,7 +85,9 @@ Outcome moe::tools::explain(const Artefact &artefact,
     decision["workspace_bytes"] = nullptr;
   if (options.numTokens) {
     decision["order"] = artefact.orderAt(*options.numTokens);
-    decision["workspace_bytes"] = artefact.workspaceBytes(*options.numTokens);
+    decision["workspace_bytes"] = artefact.workspaceBytes(
+        *options.numTokens,
+        *options.numTokens * artefact.descriptor().numRanks);
   }
   std::string text =
       options.explain == "json"

@@ -10,11 +10,13 @@
 
 #include "Files.h"
 #include "Memory.h"
+#include "Ranks.h"
 #include "Support/Format.h"
 #include "Support/Progress.h"
 #include "moe-mlir/Import/RandomInputs.h"
 
 #include <algorithm>
+#include <numeric>
 
 using namespace moe;
 using namespace moe::tools;
@@ -42,26 +44,35 @@ static double bytesOf(const TensorSpec &tensor, int64_t T) {
   return bytes;
 }
 
-static bool isRowInput(const TensorSpec &tensor) {
-  return tensor.name == "hidden_states" || tensor.name == "topk_ids" ||
-         tensor.name == "topk_weights";
+bool moe::tools::isRowInput(const std::string &name) {
+  return name == "hidden_states" || name == "topk_ids" ||
+         name == "topk_weights";
 }
 
 static double weightBytes(const LayerSpec &layer) {
   double bytes = 0;
   for (const TensorSpec &input : layerInputs(layer))
-    bytes += isRowInput(input) ? 0 : bytesOf(input, 0);
+    bytes += isRowInput(input.name) ? 0 : bytesOf(input, 0);
   return bytes;
 }
 
 static Outcome checkMemory(const RunOptions &options, const Artefact &artefact,
-                           int64_t T) {
+                           int64_t T,
+                           const std::vector<int64_t> &tokensPerRank) {
   const LayerSpec &layer = artefact.descriptor().layer;
-  const double weights = weightBytes(layer);
-  double needed = weights + static_cast<double>(artefact.workspaceBytes(T)) +
-                  bytesOf(layerOutput(layer), T);
+  // Ranks have their shares beside the whole; what all of them have is small.
+  const double weights =
+      weightBytes(layer) * (tokensPerRank.empty() ? 1.0 : 2.0);
+  double workspace = 0;
+  const int64_t total =
+      std::accumulate(tokensPerRank.begin(), tokensPerRank.end(), int64_t(0));
+  for (int64_t tokens : tokensPerRank)
+    workspace += static_cast<double>(artefact.workspaceBytes(tokens, total));
+  if (tokensPerRank.empty())
+    workspace = static_cast<double>(artefact.workspaceBytes(T, T));
+  double needed = weights + workspace + bytesOf(layerOutput(layer), T);
   for (const TensorSpec &input : layerInputs(layer))
-    needed += isRowInput(input) ? bytesOf(input, T) : 0;
+    needed += isRowInput(input.name) ? bytesOf(input, T) : 0;
   if (options.check) {
     // Rows of hidden states, output and two arrays of scores in float64.
     const double rows =
@@ -110,13 +121,18 @@ static Outcome findRows(const RunOptions &options, const Descriptor &descriptor,
   return checkTokens(descriptor, T, where);
 }
 
-/// The artefact's inputs are those of its layer, or it cannot be fed.
+/// The artefact's inputs are those of its layer, or it cannot be fed. Ranks
+/// have shares of them, and EPLB's maps.
 static Outcome checkSignature(const Descriptor &descriptor) {
+  const bool isShared = descriptor.numRanks > 1;
   const std::vector<TensorSpec> known = layerInputs(descriptor.layer);
   for (const TensorSpec &input : descriptor.inputs) {
     auto same = std::find_if(known.begin(), known.end(), [&](const auto &spec) {
       return spec.name == input.name;
     });
+    if (isShared &&
+        (input.name == "logical_to_physical" || input.name == "replica_count"))
+      continue;
     if (same == known.end())
       return Outcome::failed("'" + descriptor.name + "' needs an input '" +
                              input.name + "', which moe-run cannot make");
@@ -125,6 +141,8 @@ static Outcome checkSignature(const Descriptor &descriptor) {
                                "': expected '" + input.name + "' of dtype " +
                                dtypeName(same->dtype) + " but got " +
                                dtypeName(input.dtype));
+    if (isShared)
+      continue;
     bool fits = same->shape.size() == input.shape.size();
     for (size_t i = 0; fits && i < input.shape.size(); ++i)
       fits = input.shape[i] == same->shape[i] || same->shape[i] == -1;
@@ -147,7 +165,8 @@ static Outcome checkSignature(const Descriptor &descriptor) {
 }
 
 Outcome moe::tools::makeInputs(const RunOptions &options,
-                               const Artefact &artefact, Inputs &inputs) {
+                               const Artefact &artefact, Inputs &inputs,
+                               const RankLayout *layout) {
   const Descriptor &descriptor = artefact.descriptor();
   const LayerSpec &layer = descriptor.layer;
   if (Outcome outcome = checkSignature(descriptor); !outcome)
@@ -157,10 +176,20 @@ Outcome moe::tools::makeInputs(const RunOptions &options,
     if (Outcome outcome = file.open(options.input, layer, options.convertDType);
         !outcome)
       return outcome;
-  if (Outcome outcome = findRows(options, descriptor, file.numRows(), inputs.T);
-      !outcome)
+  if (layout) {
+    if (Outcome outcome = findTokensPerRank(
+            options, descriptor, *layout, file.numRows(), inputs.tokensPerRank);
+        !outcome)
+      return outcome;
+    inputs.T = countRows(*layout, inputs.tokensPerRank);
+  } else if (Outcome outcome =
+                 findRows(options, descriptor, file.numRows(), inputs.T);
+             !outcome) {
     return outcome;
-  if (Outcome outcome = checkMemory(options, artefact, inputs.T); !outcome)
+  }
+  if (Outcome outcome =
+          checkMemory(options, artefact, inputs.T, inputs.tokensPerRank);
+      !outcome)
     return outcome;
 
   std::vector<HostTensor> given;

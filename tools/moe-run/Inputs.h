@@ -14,8 +14,13 @@
 
 namespace moe::tools {
 
+struct RankLayout;
+
 struct Inputs {
   int64_t T = 0;
+  /// With several ranks: the tokens of each. T is then those of one rank, or
+  /// the rows of all of them.
+  std::vector<int64_t> tokensPerRank;
   /// Those of layerInputs(layer), in canonical order.
   std::vector<HostTensor> tensors;
   /// Where they come from, one line of text each.
@@ -29,9 +34,14 @@ struct Inputs {
 };
 
 /// Finds T, then reads or makes all inputs of the artefact's layer. Checks the
-/// memory that they and the call need before anything is allocated.
+/// memory that they and the call need before anything is allocated. With a
+/// layout of ranks these are the inputs of the whole layer, and the rows of all
+/// ranks.
 Outcome makeInputs(const RunOptions &options, const Artefact &artefact,
-                   Inputs &inputs);
+                   Inputs &inputs, const RankLayout *layout = nullptr);
+
+/// Whether an input has a row for each token.
+bool isRowInput(const std::string &name);
 
 } // namespace moe::tools
 

@@ -154,10 +154,17 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                  "Threads that work on one launch (default: one per core)")
       ->group(group)
       ->check(CLI::Range(1, 4096));
-  app.add_option("--ranks", options.ranks, "Ranks that run together")
+  app.add_option("--ranks", options.ranks,
+                 "Ranks that run together, as threads (default, and only "
+                 "choice: those that the layer is compiled for)")
       ->group(group)
-      ->capture_default_str()
       ->check(CLI::Range(int64_t(1), policy::maxParallelSize));
+  app.add_option("--tokens-per-rank", options.tokensPerRank,
+                 "Tokens of every rank, such as 5,0,17 (default: --num-tokens "
+                 "on each)")
+      ->group(group)
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
   app.add_flag("--explain{text}", options.explain,
                "Print when the shared experts run and why, as =text or =json, "
                "and end")
@@ -182,6 +189,9 @@ static Outcome checkCombination(const CLI::App &app, const RunOptions &options,
     return outcome;
   if (Outcome outcome = needs("--check-rows", "--check"); !outcome)
     return outcome;
+  if (given("--tokens-per-rank") && given("--num-tokens"))
+    return Outcome::badInput(
+        "expected --num-tokens or --tokens-per-rank but got both");
   if (options.kind == SourceKind::Artefact) {
     const std::string compiled = ": '" + options.source +
                                  "' is compiled already; give the config.json "

@@ -47,7 +47,9 @@ struct RunOptions {
 
   /// 0: one per core.
   int32_t threads = 0;
-  int64_t ranks = 1;
+  /// Those that the artefact was compiled for.
+  std::optional<int64_t> ranks;
+  std::vector<int64_t> tokensPerRank;
   /// "", "text" or "json".
   std::string explain;
   std::string emit;

@@ -10,6 +10,7 @@
 #include "Calibrate.h"
 #include "Check.h"
 #include "Files.h"
+#include "RankRun.h"
 #include "Support/Format.h"
 #include "Timeline.h"
 
@@ -22,21 +23,22 @@ using namespace moe::tools;
 
 /// What is known before anything is compiled or loaded.
 static Outcome checkRanks(const RunOptions &options) {
-  int64_t ranks = options.ranks;
-  if (options.kind != SourceKind::Artefact) {
-    // A factor may be as large as it likes: the product stops past 1.
-    const policy::ParallelConfig &parallel = options.compile.parallel;
-    for (int64_t size : {parallel.tensorParallelSize, parallel.dataParallelSize,
-                         parallel.prefillContextParallelSize})
-      if (ranks == 1)
-        ranks = size;
-  }
-  if (ranks == 1)
+  if (!options.ranks || options.kind != SourceKind::Config)
     return {};
-  return Outcome::failed("more than one rank needs communicators between "
-                         "ranks, which this moe-run does not have: expected 1 "
-                         "rank but got " +
-                         std::to_string(ranks) + " or more");
+  // A factor may be as large as it likes: the product stops past the number.
+  const policy::ParallelConfig &parallel = options.compile.parallel;
+  int64_t ranks = 1;
+  for (int64_t size : {parallel.tensorParallelSize, parallel.dataParallelSize,
+                       parallel.prefillContextParallelSize})
+    if (ranks <= *options.ranks)
+      ranks *= size;
+  if (ranks == *options.ranks)
+    return {};
+  return Outcome::badInput(
+      "--ranks: expected tensor-parallel, data-parallel and "
+      "prefill-context-parallel sizes whose product is " +
+      std::to_string(*options.ranks) + " but it is " +
+      (ranks > *options.ranks ? "larger" : std::to_string(ranks)));
 }
 
 static void printHeader(const RunOptions &options, const Artefact &artefact,
@@ -77,8 +79,7 @@ static Outcome compareSchedules(const RunOptions &options, Context &context,
             compileArtefact(options, options.compareSchedules[i], other);
         !outcome)
       return outcome;
-    if (Outcome outcome = checkRunnable(other.descriptor(), options.source);
-        !outcome)
+    if (Outcome outcome = checkRunnable(options, other.descriptor()); !outcome)
       return outcome;
     Execution otherExecution(context, other, inputs);
     otherExecution.setPoison(options.poison);
@@ -204,10 +205,10 @@ static Outcome run(const RunOptions &options) {
                             : artefact.load(options.source, options.source);
   if (!loaded)
     return loaded;
-  if (Outcome outcome = checkRunnable(artefact.descriptor(), options.source);
-      !outcome)
+  if (Outcome outcome = checkRunnable(options, artefact.descriptor()); !outcome)
     return outcome;
-  return runArtefact(options, artefact);
+  return artefact.descriptor().numRanks > 1 ? runRanks(options, artefact)
+                                            : runArtefact(options, artefact);
 }
 
 int main(int argc, char **argv) {

@@ -92,18 +92,18 @@ struct CallArguments {
   moert_tensor_signature outputSignatures[2] = {
       {"output", kDLFloat, 32, 1, 2, hiddenDims},
       {"load", kDLInt, 32, 1, 1, loadDims}};
-  moert_signature signature{MOERT_ABI_VERSION,
-                            kDLCPU,
-                            "deepseek_v2",
-                            4,
-                            inputSignatures,
-                            2,
-                            outputSignatures,
-                            64,
-                            1,
-                            [](int64_t tokens, int64_t total) {
-                              return size_t(tokens + total) * 16;
-                            }};
+  moert_signature signature{
+      MOERT_ABI_VERSION,
+      kDLCPU,
+      "deepseek_v2",
+      4,
+      inputSignatures,
+      2,
+      outputSignatures,
+      64,
+      1,
+      [](int64_t tokens, int64_t total) { return size_t(tokens + total) * 16; },
+      nullptr};
 
   ContextPointer context;
   OwnedTensor hidden{{16, 8}, float32};

@@ -28,13 +28,17 @@ TEST_F(UsageTest, Help) {
   Finished run = this->run("--help");
   EXPECT_EQ(run.code, 0);
   EXPECT_EQ(run.err, "");
-  for (const char *flag :
-       {"--num-tokens", "--seed",     "--weights",  "--input",
-        "--output",     "--check",    "--bench",    "-n ",
-        "--trace",      "--timeline", "--ranks",    "--calibrate",
-        "--threads",    "--poison",   "--repeat",   "--compare-schedules",
-        "--explain",    "--emit",     "--schedule", "--tensor-parallel-size",
-        "--dtype"})
+  for (const char *flag : {"--num-tokens", "--seed",
+                           "--weights",    "--input",
+                           "--output",     "--check",
+                           "--bench",      "-n ",
+                           "--trace",      "--timeline",
+                           "--ranks",      "--calibrate",
+                           "--threads",    "--poison",
+                           "--repeat",     "--compare-schedules",
+                           "--explain",    "--emit",
+                           "--schedule",   "--tensor-parallel-size",
+                           "--dtype",      "--tokens-per-rank"})
     EXPECT_PRED2(contains, run.out, flag);
 }
 
@@ -140,15 +144,16 @@ TEST_F(UsageTest, NeedsOtherMachines) {
   expect(1, artefact("other_device"),
          "'" + artefact("other_device") +
              "' was compiled for target 'rocm': it needs a device");
-  expect(1, artefact("four_ranks"),
-         "'" + artefact("four_ranks") +
-             "' was compiled for 4 ranks: it needs communicators between 4 "
-             "ranks, but this moe-run runs 1");
-  expect(1, artefact("tiny") + " --ranks 2",
-         "more than one rank needs communicators");
+  expect(2, artefact("four_ranks") + " --ranks 2",
+         "--ranks: expected 4, which '" + artefact("four_ranks") +
+             "' was compiled for, but got 2");
+  expect(2, artefact("tiny") + " --ranks 2", "--ranks: expected 1, which");
+  expect(2, artefact("tiny") + " --tokens-per-rank 1,2",
+         "--tokens-per-rank: expected an artefact for several ranks");
   write("config.json", "{}");
-  expect(1, "config.json --data-parallel-size 2",
-         "more than one rank needs communicators");
+  expect(2, "config.json --data-parallel-size 2 --ranks 4",
+         "--ranks: expected tensor-parallel, data-parallel and "
+         "prefill-context-parallel sizes whose product is 4 but it is 2");
   expect(1, artefact("more_inputs"),
          "'tiny' needs an input 'eplb_map', which moe-run cannot make");
 }

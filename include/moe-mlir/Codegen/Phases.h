@@ -106,6 +106,61 @@ struct DispatchPlanOperands {
   mlir::Value expertMap = {}; ///< Optional.
 };
 
+/// Which of `ranks` ranks owns which of `numExperts` experts. Linear: ranks own
+/// consecutive experts, those below the remainder one more than the others.
+/// Round robin: expert e belongs to rank e mod ranks.
+struct PlacementParams {
+  int64_t numExperts = 0;
+  int64_t ranks = 1;
+  bool roundRobin = false;
+};
+
+/// map [N] i32: the number that expert i has on rank `rank` (an index), or -1
+/// where another rank owns it. One program serves all ranks, so the rank is a
+/// value.
+struct ExpertMapOperands {
+  mlir::Value rank;
+  mlir::Value map;
+};
+
+/// What a rank sends by counts: each token once to every rank that has one of
+/// its experts. From ids [T, k] i32, with n ranks:
+///   counts [n] i32: tokens for each rank
+///   rows [S] i32: the tokens in the order of ranks, then tokens; -1 behind
+///   positions [T, n] i32: where in `rows` a token goes to a rank, or -1
+/// S is at least T * min(k, n).
+struct SendPlanOperands {
+  mlir::Value ids;
+  mlir::Value counts, rows, positions;
+};
+
+/// What a rank sends with fixed capacity: for each expert, in the order of
+/// ranks, `capacity` rows, of which some are in use. From ids and weights
+/// [T, k]:
+///   counts [N] i32: rows in use of each expert
+///   rows [N * capacity] i32: the token of each row; -1 where it is not in use
+///   rowWeights [N * capacity, 1] f32: its weight
+///   positions [T, k] i32: the row of each choice, or -1
+struct BatchedSendPlanOperands {
+  mlir::Value ids, weights;
+  mlir::Value counts, rows, rowWeights, positions;
+};
+
+/// The plan for rows that came with fixed capacity, from n ranks for E experts:
+/// counts [n * E] i32 says how many of the `capacity` rows of (rank, expert)
+/// are in use. The plan is that of DispatchPlanOperands, with k = 1.
+struct BatchedPlanOperands {
+  mlir::Value counts;
+  mlir::Value expertOffsets, sourceRows, pairRows;
+};
+
+/// to [S, A]: row s is row rows[s] of from [T, A]; rows whose number is
+/// negative are not written.
+struct GatherRowsOperands {
+  mlir::Value from, rows;
+  mlir::Value to;
+};
+
 /// The nonlinearity of an expert, on gate g and (if gated) up u.
 enum class Activation {
   SiLU,      ///< silu(g) * u

@@ -48,8 +48,9 @@ static Value createSlotAddress(OpBuilder &builder, Location loc, Value array,
 PackedArguments moe::codegen::cpu::packArguments(OpBuilder &builder,
                                                  Location loc,
                                                  ArrayRef<MemRefType> types,
-                                                 ValueRange descriptors) {
-  int64_t slots = countArgumentSlots(types);
+                                                 ValueRange descriptors,
+                                                 ValueRange scalars) {
+  int64_t slots = countArgumentSlots(types) + scalars.size();
   auto function = builder.getInsertionBlock()
                       ->getParent()
                       ->getParentOfType<FunctionOpInterface>();
@@ -76,14 +77,16 @@ PackedArguments moe::codegen::cpu::packArguments(OpBuilder &builder,
       if (type.isDynamicDim(position))
         store(descriptor.size(builder, loc, position));
   }
+  for (Value scalar : scalars)
+    store(scalar);
   return {array, slots * kSlotBytes};
 }
 
-/// Loads the arguments that packArguments stored, as memref descriptors.
-static SmallVector<Value> unpackArguments(ImplicitLocOpBuilder &b,
-                                          const LLVMTypeConverter &converter,
-                                          Value array,
-                                          ArrayRef<MemRefType> types) {
+/// Loads the arguments that packArguments stored: memref descriptors, and
+/// behind them so many scalars.
+static SmallVector<Value>
+unpackArguments(ImplicitLocOpBuilder &b, const LLVMTypeConverter &converter,
+                Value array, ArrayRef<MemRefType> types, size_t numScalars) {
   Location loc = b.getLoc();
   int64_t slot = 0;
   auto load = [&](Type type) -> Value {
@@ -112,6 +115,8 @@ static SmallVector<Value> unpackArguments(ImplicitLocOpBuilder &b,
     }
     descriptors.push_back(descriptor);
   }
+  for (size_t i = 0; i < numScalars; ++i)
+    descriptors.push_back(load(b.getI64Type()));
   return descriptors;
 }
 
@@ -146,11 +151,17 @@ LogicalResult AddKernelEntries::addEntry(func::FuncOp kernel,
                                          const LLVMTypeConverter &converter) {
   ArrayRef<Type> inputs = kernel.getFunctionType().getInputs();
   if (inputs.empty() || !inputs.front().isIndex() || kernel.getNumResults())
-    return kernel.emitError("expected a kernel of type (index, memrefs...) -> "
-                            "() but got ")
+    return kernel.emitError("expected a kernel of type (index, memrefs..., "
+                            "indices...) -> () but got ")
            << kernel.getFunctionType();
   SmallVector<MemRefType> types;
-  for (Type input : inputs.drop_front()) {
+  ArrayRef<Type> arguments = inputs.drop_front();
+  ArrayRef<Type> scalars = arguments.take_back(
+      std::distance(arguments.rbegin(),
+                    llvm::find_if_not(llvm::reverse(arguments), [](Type type) {
+                      return type.isIndex();
+                    })));
+  for (Type input : arguments.drop_back(scalars.size())) {
     auto type = dyn_cast<MemRefType>(input);
     if (!type || !type.getLayout().isIdentity())
       return kernel.emitError("expected kernel arguments that are memrefs of "
@@ -180,14 +191,14 @@ LogicalResult AddKernelEntries::addEntry(func::FuncOp kernel,
 
   Block *block = entry.addEntryBlock(b);
   b.setInsertionPointToStart(block);
-  SmallVector<Value> arguments{UnrealizedConversionCastOp::create(
-                                   b, b.getIndexType(), block->getArgument(1))
-                                   .getResult(0)};
-  for (auto [type, descriptor] : llvm::zip_equal(
-           types, unpackArguments(b, converter, block->getArgument(0), types)))
-    arguments.push_back(
-        UnrealizedConversionCastOp::create(b, type, descriptor).getResult(0));
-  func::CallOp::create(b, kernel, arguments);
+  SmallVector<Value> given = unpackArguments(
+      b, converter, block->getArgument(0), types, scalars.size());
+  given.insert(given.begin(), block->getArgument(1));
+  SmallVector<Value> operands;
+  for (auto [type, value] : llvm::zip_equal(inputs, given))
+    operands.push_back(
+        UnrealizedConversionCastOp::create(b, type, value).getResult(0));
+  func::CallOp::create(b, kernel, operands);
   LLVM::ReturnOp::create(b, ValueRange());
   return success();
 }

@@ -253,6 +253,18 @@ func::FuncOp moe::codegen::cpu::getOrEmitKernel(
     const Emission &emission, StringRef stem, ValueRange reads,
     ValueRange writes, StringRef parameters,
     function_ref<void(KernelBuilder &, Value, ValueRange, ValueRange)> body) {
+  return getOrEmitKernel(
+      emission, stem, reads, writes, ValueRange(), parameters,
+      [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes,
+          ValueRange) { body(k, block, reads, writes); });
+}
+
+func::FuncOp moe::codegen::cpu::getOrEmitKernel(
+    const Emission &emission, StringRef stem, ValueRange reads,
+    ValueRange writes, ValueRange scalars, StringRef parameters,
+    function_ref<void(KernelBuilder &, Value, ValueRange, ValueRange,
+                      ValueRange)>
+        body) {
   const Target &target = emission.target;
   ModuleOp module = emission.module;
   std::string key =
@@ -262,6 +274,7 @@ func::FuncOp moe::codegen::cpu::getOrEmitKernel(
   SmallVector<Type> types{builder.getIndexType()};
   llvm::append_range(types, reads.getTypes());
   llvm::append_range(types, writes.getTypes());
+  llvm::append_range(types, scalars.getTypes());
   auto type = builder.getFunctionType(types, {});
   llvm::raw_string_ostream(key) << type;
   std::string name =
@@ -280,7 +293,8 @@ func::FuncOp moe::codegen::cpu::getOrEmitKernel(
   KernelBuilder kernelBuilder(emission.loc, builder, target);
   ValueRange arguments = entry->getArguments().drop_front();
   body(kernelBuilder, entry->getArgument(0), arguments.take_front(reads.size()),
-       arguments.drop_front(reads.size()));
+       arguments.drop_front(reads.size()).take_front(writes.size()),
+       arguments.take_back(scalars.size()));
   return kernel;
 }
 

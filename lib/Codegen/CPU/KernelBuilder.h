@@ -120,6 +120,16 @@ mlir::func::FuncOp getOrEmitKernel(
                             mlir::ValueRange reads, mlir::ValueRange writes)>
         body);
 
+/// The same with scalars, of index type, as the kernel's last arguments.
+mlir::func::FuncOp getOrEmitKernel(
+    const Emission &emission, llvm::StringRef stem, mlir::ValueRange reads,
+    mlir::ValueRange writes, mlir::ValueRange scalars,
+    llvm::StringRef parameters,
+    llvm::function_ref<void(KernelBuilder &, mlir::Value block,
+                            mlir::ValueRange reads, mlir::ValueRange writes,
+                            mlir::ValueRange scalars)>
+        body);
+
 /// Text that tells parameter values apart in a kernel's key; floats to the last
 /// bit.
 template <typename... Ts> std::string describeParameters(const Ts &...values) {

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Artefacts and runtimes of different ABI versions refuse each other. */
-#define MOERT_ABI_VERSION 2u
+#define MOERT_ABI_VERSION 3u
 
 /* The most bytes of kernel arguments that one launch may carry. */
 #define MOERT_MAX_ARGUMENT_BYTES 1024
@@ -47,7 +47,9 @@ typedef enum moert_status {
   MOERT_OUT_OF_MEMORY = 2,
   MOERT_UNSUPPORTED = 3, /* needs something this context or machine lacks */
   MOERT_IO_ERROR = 4,    /* a file cannot be read, written or understood */
-  MOERT_INTERNAL = 5
+  MOERT_INTERNAL = 5,
+  MOERT_RANK_FAILED = 6 /* another rank did not come, has failed or does
+                         * something else */
 } moert_status;
 
 /* The name of a status, such as "MOERT_INVALID_ARGUMENT". */
@@ -100,6 +102,39 @@ MOERT_API const char *moert_last_error(const moert_context *context);
  * function of this context was given last; it must still exist. After an error
  * of a kernel the device takes no more work from this process. */
 MOERT_API moert_status moert_context_synchronize(moert_context *context);
+
+/* ---- Ranks ---------------------------------------------------------------*/
+
+/* Ranks that run programs together: their contexts meet in its collectives.
+ * Functions of a group may be called by any thread at any time. */
+typedef struct moert_group moert_group;
+
+#define MOERT_DEFAULT_TIMEOUT_MS 60000
+
+/* A group of `num_ranks` contexts of this process, which hand their rows over
+ * in memory. A collective waits `timeout_ms` milliseconds for the other ranks
+ * (0: MOERT_DEFAULT_TIMEOUT_MS). On failure `*group` is null and
+ * `moert_last_error(NULL)` holds the message. */
+MOERT_API moert_status moert_group_create_local(int32_t num_ranks,
+                                                int64_t timeout_ms,
+                                                moert_group **group);
+
+/* Null is allowed. Contexts that have joined keep what they need of it. */
+MOERT_API void moert_group_destroy(moert_group *group);
+
+/* The context joins the group as the rank that it was created with; it leaves
+ * when it is destroyed. Programs for several ranks run only after that, and
+ * each rank must issue the same calls in the same order. CPU only:
+ * MOERT_UNSUPPORTED for contexts of other devices.
+ *
+ * A collective in which a rank does not come in time, has left, runs another
+ * program or brings other sizes than the rest ends on all ranks with
+ * MOERT_RANK_FAILED and a message that names rank, communicator, collective and
+ * step. It is asynchronous: the next call or moert_context_synchronize returns
+ * it, and what was enqueued behind it does not run. The group is of no use
+ * afterwards; destroy it and its contexts. */
+MOERT_API moert_status moert_context_join(moert_context *context,
+                                          moert_group *group);
 
 /* ---- Programs ------------------------------------------------------------*/
 
@@ -272,6 +307,61 @@ typedef struct moert_tensor_signature {
   const int64_t *dims; /* [rank] */
 } moert_tensor_signature;
 
+/* The most pairs of buffers that move in one collective. */
+#define MOERT_MAX_COLLECTIVE_BUFFERS 4
+
+typedef enum moert_collective_kind {
+  MOERT_ALL_GATHER = 0,     /* receive the rows of all ranks, in rank order */
+  MOERT_REDUCE_SCATTER = 1, /* receive this rank's rows of the sum */
+  MOERT_ALL_REDUCE = 2,     /* receive the sum */
+  MOERT_ALL_TO_ALL = 3      /* a block of rows for each rank and from each */
+} moert_collective_kind;
+
+/* What does not change from call to call. Sums are those of float32 in rank
+ * order, rounded to the dtype, so that all ranks get the same bits. */
+/* What `flags` of a MOERT_ALL_TO_ALL say. */
+#define MOERT_COLLECTIVE_COUNTS 1 /* counts come with the call */
+#define MOERT_COLLECTIVE_BLOCKS_BY_SOURCE                                      \
+  2 /* `blocks` are what a rank sends                                          \
+     */
+
+typedef struct moert_collective {
+  int32_t kind;           /* moert_collective_kind */
+  int32_t communicator;   /* its number in `moert_exchange` */
+  const char *label;      /* for messages and traces */
+  int32_t num_buffers;    /* pairs: 1 to MOERT_MAX_COLLECTIVE_BUFFERS */
+  int32_t flags;          /* MOERT_COLLECTIVE_... */
+  const int32_t *dtypes;  /* [num_buffers] DLDataTypeCode << 8 | bits */
+  const int64_t *columns; /* [num_buffers] elements in a row */
+  int64_t rows_per_token; /* a rank has so many rows for each of its tokens */
+  const int64_t *blocks;  /* MOERT_ALL_TO_ALL: [ranks] rows of the blocks that
+                           * a rank gets, or null: equal ones */
+} moert_collective;
+
+/* What a program exchanges. Ranks are numbered (dp * pcp_size + pcp) * tp_size
+ * + tp. A communicator "tp", "pcp" or "dp" has the ranks that differ in this
+ * number alone, "ep" has all of them. Streams of communicators are numbered as
+ * they are here. */
+typedef struct moert_exchange {
+  int64_t tp_size;
+  int64_t pcp_size;
+  int64_t dp_size;
+  int64_t num_communicators;
+  const char *const *communicators; /* [num_communicators] */
+  int64_t num_collectives;
+  const moert_collective *collectives; /* in the order of every call */
+  uint64_t hash; /* of all this; ranks whose programs differ in it refuse each
+                  * other */
+} moert_exchange;
+
+/* A pair of buffers of one collective. */
+typedef struct moert_collective_data {
+  const void *send;
+  void *receive;
+  int64_t send_rows;
+  int64_t receive_rows;
+} moert_collective_data;
+
 typedef struct moert_signature {
   uint32_t abi;
   int32_t device_type; /* DLDeviceType */
@@ -285,6 +375,7 @@ typedef struct moert_signature {
   int64_t max_tokens;
   int64_t num_ranks; /* that the program was compiled for */
   size_t (*workspace_size)(int64_t tokens, int64_t tokens_all_ranks);
+  const moert_exchange *exchange; /* null: exchanges nothing */
 } moert_signature;
 
 /* Kernels of a program for CUDA, in one image. */

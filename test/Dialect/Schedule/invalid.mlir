@@ -184,3 +184,88 @@ func.func private @max_shape(memref<?x4xf32> {schedule.max_shape = array<i64: 4>
 
 // expected-error @below {{expected 'schedule.workspace_size' to be an affine map from (tokens, total tokens) to bytes on a function but got affine_map<(d0) -> (d0)>}}
 func.func private @size() attributes {schedule.workspace_size = affine_map<(t) -> (t)>}
+
+// -----
+
+// schedule.collective C1: outside of a run it has no stream.
+func.func @stray(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
+  // expected-error @below {{'schedule.collective' op expected to lie in a 'schedule.run'}}
+  schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  return
+}
+
+// -----
+
+// schedule.collective C2: pairs of buffers differ in their rows alone.
+func.func @pairs(%x: memref<?x4xf32>, %y: memref<?x8xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected pairs of buffers that differ in their rows alone but got 'memref<?x4xf32>' and 'memref<?x8xf32>'}}
+    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x8xf32>)
+  }
+  return
+}
+
+// -----
+
+func.func @numbers(%x: memref<?x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected 1 to 4 pairs of buffers but got 2 to send and 1 to receive}}
+    schedule.collective all_gather over("ep", 2) sends(%x, %x : memref<?x4xf32>, memref<?x4xf32>) receives(%x : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.collective C3: sums are of floats.
+func.func @sums(%x: memref<?x4xi32>, %y: memref<?x4xi32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected sums of f32, bf16 or f16 but got 'memref<?x4xi32>'}}
+    schedule.collective reduce_scatter over("ep", 2) sends(%x : memref<?x4xi32>) receives(%y : memref<?x4xi32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.collective C4: a communicator has a name and ranks.
+func.func @nobody(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected at least 1 rank but got 0}}
+    schedule.collective all_reduce over("tp", 0) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.collective C5: blocks and counts are those of all ranks, of an all_to_all.
+func.func @blocks(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected 2 blocks but got 3}}
+    schedule.collective all_to_all over("ep", 2) blocks [1, 2, 3] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+func.func @counts(%x: memref<?x4xf32>, %y: memref<?x4xf32>, %n: memref<2xi32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected blocks and counts with 'all_to_all' only}}
+    schedule.collective all_gather over("ep", 2) counts(%n, %n : memref<2xi32>, memref<2xi32>)
+      sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.collective C6: a token has rows.
+func.func @no_rows(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected at least 1 row per token but got 0}}
+    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>) {rows_per_token = 0 : i64}
+  }
+  return
+}

@@ -66,3 +66,26 @@ func.func @effects(%x: memref<4xf32>) {
   }
   return
 }
+
+// Collectives are effects too: neither two equal ones merge, nor is one dropped.
+// CHECK-LABEL: func.func @collectives
+// CSE-LABEL:   func.func @collectives
+func.func @collectives(%x: memref<?x64xbf16>, %ids: memref<?x2xi32>, %y: memref<?x64xbf16>, %all: memref<?x2xi32>,
+                       %n: memref<2xi32>, %m: memref<2xi32>) {
+  // CHECK: %{{.*}} = schedule.rank : index
+  %rank = schedule.rank : index
+  schedule.run on(comm "ep") {
+    // CHECK: schedule.collective all_gather over("ep", 2) label("dispatch") sends(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) receives(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
+    schedule.collective all_gather over("ep", 2) label("dispatch") sends(%x, %ids : memref<?x64xbf16>, memref<?x2xi32>)
+      receives(%y, %all : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
+    // CHECK: schedule.collective all_to_all over("ep", 2) blocks [3, 5] sends
+    schedule.collective all_to_all over("ep", 2) blocks [3, 5] sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
+    // CHECK: schedule.collective all_to_all over("ep", 2) counts(%{{.*}}, %{{.*}} : memref<2xi32>, memref<2xi32>) sends
+    // CSE-COUNT-4: schedule.collective
+    schedule.collective all_to_all over("ep", 2) counts(%n, %m : memref<2xi32>, memref<2xi32>)
+      sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
+    schedule.collective all_to_all over("ep", 2) counts(%n, %m : memref<2xi32>, memref<2xi32>)
+      sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
+  }
+  return
+}

@@ -109,7 +109,7 @@ static const moert_tensor_signature output = {"output", DTYPE_SIGNATURE, 2,
   "{\"name\": \"" name "\", \"dtype\": \"" dtype "\", \"shape\": " shape "}"
 
 static const char descriptor[] =
-    "{\"abi\": 2, \"name\": \"tiny\", \"target\": \"" TARGET "\","
+    "{\"abi\": 3, \"name\": \"tiny\", \"target\": \"" TARGET "\","
     "\"instruction_set\": \"generic\","
     "\"" LAYER_KEY "\": {\"name\": \"tiny\", \"hidden_size\": 16,"
     "\"intermediate_size\": 12, \"num_experts\": " VALUE_TEXT(
@@ -462,8 +462,8 @@ static size_t workspace_size(int64_t tokens, int64_t tokens_all_ranks) {
 }
 
 static const moert_signature signature = {
-    MOERT_ABI_VERSION, DEVICE, "tiny", NUM_INPUTS,    inputs, 1,
-    &output,           -1,     1,      workspace_size};
+    MOERT_ABI_VERSION, DEVICE, "tiny", NUM_INPUTS,     inputs, 1,
+    &output,           -1,     1,      workspace_size, 0};
 
 static void *data_of(const DLTensor *tensor) {
   return (char *)tensor->data + tensor->byte_offset;

@@ -12,10 +12,10 @@
 // GEMMs are linalg contractions that `moe-cpu-lower-row-contractions` turns
 // into register-blocked vector code (Lowering.h has the way to machine code).
 //
-// A kernel is `(%block: index, reads..., writes...) -> ()` and carries the unit
-// attribute `schedule.kernel`. Its blocks 0 to grid - 1 may run in any order
-// and in parallel. Kernels with the same types, parameters and target are
-// emitted once per module.
+// A kernel is `(%block: index, reads..., writes..., scalars...) -> ()` and
+// carries the unit attribute `schedule.kernel`. Its blocks 0 to grid - 1 may
+// run in any order and in parallel. Kernels with the same types, parameters and
+// target are emitted once per module.
 //
 // Operands and parameters: Phases.h. The value of an output element does not
 // depend on T either.
@@ -48,6 +48,8 @@ struct Launch {
   llvm::SmallVector<mlir::Value> writes;
   /// Number of blocks, of index type.
   mlir::Value grid;
+  /// Of index type; the kernel's last arguments.
+  llvm::SmallVector<mlir::Value> scalars = {};
 };
 
 /// Where a phase is emitted. `builder` receives the index arithmetic of the
@@ -68,6 +70,22 @@ Launches lowerRoute(const Emission &emission, const RouteOperands &operands,
                     const RoutingParams &params);
 Launches lowerDispatchPlan(const Emission &emission,
                            const DispatchPlanOperands &operands);
+Launches lowerExpertMap(const Emission &emission,
+                        const ExpertMapOperands &operands,
+                        const PlacementParams &params);
+Launches lowerSendPlan(const Emission &emission,
+                       const SendPlanOperands &operands,
+                       const PlacementParams &params);
+Launches lowerBatchedSendPlan(const Emission &emission,
+                              const BatchedSendPlanOperands &operands,
+                              const PlacementParams &params, int64_t capacity);
+Launches lowerBatchedPlan(const Emission &emission,
+                          const BatchedPlanOperands &operands, int64_t ranks,
+                          int64_t capacity);
+Launches lowerGatherRows(const Emission &emission,
+                         const GatherRowsOperands &operands);
+/// Ids [R, k] i32 that are of no expert.
+Launches lowerClearIds(const Emission &emission, mlir::Value ids);
 /// Two launches; a block of an expert without rows returns at once. Scratch:
 /// [P, I] of the rows' type.
 Launches lowerExperts(const Emission &emission, const ExpertsOperands &operands,

@@ -50,8 +50,9 @@ void buildKernelLoweringPipeline(mlir::OpPassManager &pm, const Target &target);
 // then m1 and so on: one slot with the pointer to the memref's first element,
 // then one slot with an int64_t for each dynamic dimension of its type,
 // outermost first. Static dimensions take no slot. The memrefs have the
-// identity layout, so offset and strides follow. Argument m0 is the kernel's
-// second: the block is not in the array.
+// identity layout, so offset and strides follow. Scalars, of index type, take
+// one slot each behind the memrefs. Argument m0 is the kernel's second: the
+// block is not in the array.
 
 /// The number of 8-byte slots that arguments of these types take.
 int64_t countArgumentSlots(llvm::ArrayRef<mlir::MemRefType> types);
@@ -64,11 +65,13 @@ struct PackedArguments {
 
 /// Packs memrefs for a launch, in the LLVM dialect. `descriptors` are the
 /// memrefs' descriptors as the LLVM type converter makes them; `types` their
-/// memref types. The array lies in an alloca in the entry block of the
-/// `llvm.func` around the builder, so launches in loops do not grow the stack.
+/// memref types, `scalars` are i64. The array lies in an alloca in the entry
+/// block of the `llvm.func` around the builder, so launches in loops do not
+/// grow the stack.
 PackedArguments packArguments(mlir::OpBuilder &builder, mlir::Location loc,
                               llvm::ArrayRef<mlir::MemRefType> types,
-                              mlir::ValueRange descriptors);
+                              mlir::ValueRange descriptors,
+                              mlir::ValueRange scalars = {});
 
 //===----------------------------------------------------------------------===//
 // Machine code

@@ -8,6 +8,7 @@
 
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
+#include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/StringSet.h"
@@ -180,6 +181,116 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
     diag.attachNote(kernel.getLoc()) << "kernel defined here";
     return diag;
   }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// schedule.collective
+//===----------------------------------------------------------------------===//
+
+void CollectiveOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  effects.emplace_back(MemoryEffects::Write::get(), StreamResource::get());
+  effects.emplace_back(MemoryEffects::Write::get(),
+                       CommunicatorResource::get());
+  for (OpOperand &operand : getSendsMutable())
+    effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  for (OpOperand &operand : getCountsMutable())
+    effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  // By counts only the rows that come are written.
+  for (OpOperand &operand : getReceivesMutable())
+    effects.emplace_back(MemoryEffects::Write::get(), &operand, /*stage=*/0,
+                         /*effectOnFullRegion=*/getCounts().empty());
+}
+
+StringRef CollectiveOp::getCommunicatorName() { return getCommunicator(); }
+
+std::string CollectiveOp::getCollectiveName() {
+  std::string name = stringifyCollectiveKind(getKind()).str();
+  llvm::raw_string_ostream os(name);
+  os << " of";
+  for (Type type : getSends().getTypes()) {
+    auto memref = cast<MemRefType>(type);
+    os << ' ';
+    for (int64_t size : memref.getShape().drop_front())
+      os << size << 'x';
+    os << memref.getElementType();
+  }
+  if (getRowsPerToken() != 1)
+    os << ", " << getRowsPerToken() << " rows per token";
+  if (getBlocks())
+    os << " in blocks of " << getBlocksAttr()
+       << (getBlocksBySource() ? " by source" : "");
+  if (!getCounts().empty())
+    os << " by counts";
+  return name;
+}
+
+static LogicalResult verifyPair(CollectiveOp op, Type send, Type receive) {
+  auto from = dyn_cast<MemRefType>(send), to = dyn_cast<MemRefType>(receive);
+  // schedule.collective C3
+  for (MemRefType type : {from, to})
+    if (!type || !type.getLayout().isIdentity() || type.getRank() == 0)
+      return op.emitOpError("expected contiguous buffers of rows but got ")
+             << (type == from ? send : receive);
+  Type element = from.getElementType();
+  bool sums = op.getKind() == CollectiveKind::reduce_scatter ||
+              op.getKind() == CollectiveKind::all_reduce;
+  if (sums && !isa<Float32Type, BFloat16Type, Float16Type>(element))
+    return op.emitOpError("expected sums of f32, bf16 or f16 but got ") << from;
+  // schedule.collective C2
+  if (element != to.getElementType() ||
+      from.getShape().drop_front() != to.getShape().drop_front())
+    return op.emitOpError("expected pairs of buffers that differ in their rows "
+                          "alone but got ")
+           << from << " and " << to;
+  return success();
+}
+
+LogicalResult CollectiveOp::verify() {
+  // schedule.collective C1
+  if (!(*this)->getParentOfType<RunOp>())
+    return emitOpError("expected to lie in a 'schedule.run'");
+  // schedule.collective C4
+  if (getCommunicator().empty())
+    return emitOpError("expected the name of a communicator but got \"\"");
+  int64_t ranks = getRanks();
+  if (ranks < 1)
+    return emitOpError("expected at least 1 rank but got ") << ranks;
+  // schedule.collective C2
+  constexpr size_t maxBuffers = 4;
+  if (getSends().empty() || getSends().size() > maxBuffers ||
+      getSends().size() != getReceives().size())
+    return emitOpError("expected 1 to ")
+           << maxBuffers << " pairs of buffers but got " << getSends().size()
+           << " to send and " << getReceives().size() << " to receive";
+  for (auto [send, receive] :
+       llvm::zip_equal(getSends().getTypes(), getReceives().getTypes()))
+    if (failed(verifyPair(*this, send, receive)))
+      return failure();
+  // schedule.collective C5
+  bool hasCounts = !getCounts().empty();
+  if ((hasCounts || getBlocks()) && getKind() != CollectiveKind::all_to_all)
+    return emitOpError("expected blocks and counts with 'all_to_all' only");
+  if (hasCounts && getBlocks())
+    return emitOpError("expected blocks or counts but got both");
+  if (getBlocks() && static_cast<int64_t>(getBlocks()->size()) != ranks)
+    return emitOpError("expected ")
+           << ranks << " blocks but got " << getBlocks()->size();
+  if (getBlocksBySource() && !getBlocks())
+    return emitOpError("expected 'blocks_by_source' with blocks only");
+  if (hasCounts && getCounts().size() != 2)
+    return emitOpError("expected counts to send and to receive but got ")
+           << getCounts().size() << " buffers";
+  for (Type type : getCounts().getTypes())
+    if (cast<MemRefType>(type).getDimSize(0) != ranks)
+      return emitOpError("expected counts of ")
+             << ranks << " ranks but got " << type;
+  // schedule.collective C6
+  if (getRowsPerToken() < 1)
+    return emitOpError("expected at least 1 row per token but got ")
+           << getRowsPerToken();
   return success();
 }
 

@@ -413,9 +413,9 @@ def MoE_MergeOp : MoE_PhaseOp<"merge", "merge", ["output"], [
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "the layer's output: routed plus shared";
   let description = [{
-    y = routed (+ shared), in float32, rounded to y's dtype. With `sum_over` y is
-    then summed over the ranks of a communicator, in y's dtype. At last, zero
-    experts contribute the token itself:
+    y = routed (+ shared), in float32, with `sum_over` summed over the ranks of a
+    communicator, and rounded to y's dtype. Zero experts contribute the token
+    itself, before the rounding:
     y[t] += zero_scale * x[t] * (sum over j with ids[t, j] >= first_zero_expert
     of weights[t, j]).
 

@@ -28,6 +28,13 @@ struct StreamResource
   mlir::StringRef getName() final { return "Stream"; }
 };
 
+/// The effect of a collective: all ranks issue those of a communicator in one
+/// order.
+struct CommunicatorResource
+    : public mlir::SideEffects::Resource::Base<CommunicatorResource> {
+  mlir::StringRef getName() final { return "Communicator"; }
+};
+
 /// Bytes from one element of a contiguous buffer to the next: integers, floats,
 /// index, complex and vectors of them; nothing for other types.
 std::optional<int64_t> getElementBytes(mlir::Type type);

@@ -92,6 +92,13 @@ def Schedule_SlotAttr : Schedule_Attr<"Slot", "slot"> {
 def Schedule_SlotArrayAttr
     : TypedArrayAttrBase<Schedule_SlotAttr, "workspace slots">;
 
+def Schedule_CollectiveKind : I32Enum<"CollectiveKind", "what a collective does", [
+  I32EnumCase<"all_gather", 0>, I32EnumCase<"reduce_scatter", 1>,
+  I32EnumCase<"all_reduce", 2>, I32EnumCase<"all_to_all", 3>
+]> {
+  let cppNamespace = "::moe::schedule";
+}
+
 //===----------------------------------------------------------------------===//
 // How a GPU kernel is launched
 //===----------------------------------------------------------------------===//

@@ -20,6 +20,9 @@ include "moe-mlir/Dialect/Schedule/IR/ScheduleTypes.td"
 // Issuing work is an effect on the stream, so nothing merges, drops or reorders it.
 def Schedule_StreamResource : Resource<"::moe::schedule::StreamResource">;
 
+// Collectives of one communicator keep their order, whatever streams they are on.
+def Schedule_CommunicatorResource : Resource<"::moe::schedule::CommunicatorResource">;
+
 class Schedule_Op<string mnemonic, list<Trait> traits = []>
     : Op<Schedule_Dialect, mnemonic, traits>;
 
@@ -117,6 +120,89 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
     (`scalars` `(` $scalars^ `:` type($scalars) `)`)? attr-dict
   }];
   let hasVerifier = 1;
+}
+
+def Schedule_CollectiveOp : Schedule_Op<"collective", [
+    AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
+  let summary = "an exchange of rows with the other ranks of a communicator";
+  let description = [{
+    Every rank of the communicator issues the same collective. Each send buffer
+    belongs to the receive buffer at its place; the pairs of one op move
+    together. Rows are the first dimension, and n is the number of ranks.
+
+    | kind | sent | received |
+    |---|---|---|
+    | `all_gather` | this rank's rows | the rows of all ranks, in rank order |
+    | `reduce_scatter` | a row for each row of every rank, in rank order | this rank's rows of the sum over the ranks |
+    | `all_reduce` | a row for each row | the sum over the ranks |
+    | `all_to_all` | a block of rows for each rank, in rank order | a block from each rank, in rank order |
+
+    Sums are float32, in rank order, and rounded to the element type: all ranks
+    get the same bits.
+
+    How many rows come from whom the host knows before it issues the op, with
+    one exception:
+    - `all_gather` and `reduce_scatter`: a rank has `rows_per_token` rows for
+      each of its tokens, and every rank knows the tokens of all;
+    - `all_to_all` with `blocks`: what rank r gets are blocks of `blocks[r]`
+      rows, or with `blocks_by_source`, which is the way back, what it sends;
+      without `blocks` all blocks are one n-th of the send buffer;
+    - `all_to_all` with `counts`: two buffers of n numbers say how many rows go
+      to each rank and come from each. The blocks lie one behind the other, and
+      rows behind the last are neither read nor written. A transport that needs
+      these numbers on the host waits for them.
+
+    ```mlir
+    schedule.collective all_gather over("ep", 2)
+        sends(%x, %ids : memref<?x64xbf16>, memref<?x2xi32>)
+        receives(%rows, %all_ids : memref<?x64xbf16>, memref<?x2xi32>)
+    ```
+
+    Constraints:
+    - C1: the op lies in a `schedule.run`.
+    - C2: there are 1 to 4 send buffers and as many receive buffers; the two of
+      a pair have one element type and equal dimensions but the first.
+    - C3: buffers are contiguous; those that are summed hold f32, bf16 or f16.
+    - C4: the communicator has a name and at least 1 rank.
+    - C5: `blocks` has an entry for each rank, `counts` are [n] i32; both are
+      only with `all_to_all`, and not together; `blocks_by_source` is only with
+      `blocks`.
+    - C6: `rows_per_token` is at least 1.
+  }];
+  let arguments = (ins
+    EnumProp<Schedule_CollectiveKind>:$kind,
+    StrAttr:$communicator, I64Attr:$ranks,
+    Variadic<AnyMemRef>:$sends,
+    Variadic<AnyMemRef>:$receives,
+    Variadic<MemRefRankOf<[I32], [1]>>:$counts,
+    DefaultValuedAttr<I64Attr, "1">:$rows_per_token,
+    OptionalAttr<DenseI64ArrayAttr>:$blocks,
+    UnitAttr:$blocks_by_source,
+    OptionalAttr<StrAttr>:$label
+  );
+  let assemblyFormat = [{
+    $kind `over` `(` $communicator `,` $ranks `)` (`label` `(` $label^ `)`)?
+    (`blocks` $blocks^)?
+    (`counts` `(` $counts^ `:` type($counts) `)`)?
+    `sends` `(` $sends `:` type($sends) `)`
+    `receives` `(` $receives `:` type($receives) `)` attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Schedule_RankOp : Schedule_Op<"rank", [Pure]> {
+  let summary = "the number of the rank that issues the work";
+  let description = [{
+    Among all ranks that run the program together. One program serves them all,
+    so this is known only when it runs.
+
+    ```mlir
+    %rank = schedule.rank : index
+    ```
+  }];
+  let results = (outs Index:$rank);
+  let assemblyFormat = "attr-dict `:` type($rank)";
 }
 
 def Schedule_TotalTokensOp : Schedule_Op<"total_tokens", [Pure]> {

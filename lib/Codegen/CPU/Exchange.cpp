@@ -1,0 +1,293 @@
+//===- Exchange.cpp - Plans of what moves between ranks -------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "../PhaseChecks.h"
+#include "KernelBuilder.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace moe::codegen;
+using namespace moe::codegen::cpu;
+
+using Predicate = arith::CmpIPredicate;
+
+static std::string describePlacement(const PlacementParams &params) {
+  return describeParameters(params.numExperts, params.ranks, params.roundRobin);
+}
+
+/// The number of `expert` on `rank`, or -1.
+static Value emitLocalExpert(KernelBuilder &k, Value expert, Value rank,
+                             const PlacementParams &params) {
+  Value none = k.index(-1);
+  if (params.roundRobin) {
+    Value ranks = k.index(params.ranks);
+    Value isHere = k.compare(Predicate::eq, k.rem(expert, ranks), rank);
+    return k.select(isHere, k.div(expert, ranks), none);
+  }
+  int64_t base = params.numExperts / params.ranks;
+  Value remainder = k.index(params.numExperts % params.ranks);
+  Value first = k.add(k.mul(rank, k.index(base)), k.minimum(rank, remainder));
+  Value count = k.select(k.compare(Predicate::ult, rank, remainder),
+                         k.index(base + 1), k.index(base));
+  // Smaller ids are large when read as unsigned.
+  Value local = k.sub(expert, first);
+  return k.select(k.compare(Predicate::ult, local, count), local, none);
+}
+
+/// The rank that owns `expert`, and the expert's place in the order of ranks,
+/// then experts.
+static std::pair<Value, Value> emitOwner(KernelBuilder &k, Value expert,
+                                         const PlacementParams &params) {
+  int64_t base = params.numExperts / params.ranks;
+  int64_t remainder = params.numExperts % params.ranks;
+  if (params.roundRobin) {
+    Value ranks = k.index(params.ranks);
+    Value owner = k.rem(expert, ranks);
+    Value first = k.add(k.mul(owner, k.index(base)),
+                        k.minimum(owner, k.index(remainder)));
+    return {owner, k.add(first, k.div(expert, ranks))};
+  }
+  // The first ranks own one expert more. With less than one for each rank, all
+  // experts are theirs.
+  Value inLarge = k.index(remainder * (base + 1));
+  Value large = k.div(expert, k.index(base + 1));
+  Value small =
+      k.add(k.index(remainder),
+            k.div(k.sub(expert, inLarge), k.index(std::max<int64_t>(base, 1))));
+  Value owner =
+      k.select(k.compare(Predicate::ult, expert, inLarge), large, small);
+  return {owner, expert};
+}
+
+/// Calls `body(t, j, expert)` for the choices that are experts of some rank.
+static void forEachChoice(KernelBuilder &k, Value ids, int64_t numExperts,
+                          function_ref<void(Value, Value, Value)> body) {
+  k.forEach(k.index(0), k.dim(ids, 0), 1, [&](Value t) {
+    k.forEach(k.index(0), k.dim(ids, 1), 1, [&](Value j) {
+      // Negative ids are large when read as unsigned.
+      Value id = k.loadIndex(ids, {t, j});
+      k.ifThen(k.compare(Predicate::ult, id, k.index(numExperts)),
+               [&] { body(t, j, id); });
+    });
+  });
+}
+
+static void fill(KernelBuilder &k, Value memref, Value value) {
+  k.forEach(k.index(0), k.dim(memref, 0), 1,
+            [&](Value i) { k.storeIndex(value, memref, i); });
+}
+
+/// memref[index]++; returns the value before.
+static Value increment(KernelBuilder &k, Value memref, Value index) {
+  Value value = k.loadIndex(memref, index);
+  k.storeIndex(k.add(value, k.index(1)), memref, index);
+  return value;
+}
+
+Launches moe::codegen::cpu::lowerExpertMap(const Emission &emission,
+                                           const ExpertMapOperands &operands,
+                                           const PlacementParams &params) {
+  if (failed(check(emission.loc, operands, params)))
+    return failure();
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "expert_map", {}, operands.map, operands.rank,
+      describePlacement(params),
+      [&](KernelBuilder &k, Value, ValueRange, ValueRange writes,
+          ValueRange scalars) {
+        k.forEach(k.index(0), k.dim(writes[0], 0), 1, [&](Value expert) {
+          k.storeIndex(emitLocalExpert(k, expert, scalars[0], params),
+                       writes[0], expert);
+        });
+      });
+  Value grid = gridBuilder(emission).index(1);
+  return SmallVector<Launch>{
+      {kernel, "expert map", {}, {operands.map}, grid, {operands.rank}}};
+}
+
+//===----------------------------------------------------------------------===//
+// Rows by counts
+//===----------------------------------------------------------------------===//
+
+/// Two passes: the first marks and counts who gets what, the second numbers the
+/// marks in the order of ranks.
+static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
+                         const PlacementParams &params) {
+  Value counts = writes[0], rows = writes[1], positions = writes[2];
+  Value zero = k.index(0), none = k.index(-1);
+  Value numTokens = k.dim(ids, 0), ranks = k.index(params.ranks);
+  fill(k, counts, zero);
+  fill(k, rows, none);
+  k.forEach(zero, numTokens, 1, [&](Value t) {
+    k.forEach(zero, ranks, 1, [&](Value rank) {
+      k.storeIndex(none, positions, {t, rank});
+    });
+  });
+  forEachChoice(k, ids, params.numExperts, [&](Value t, Value, Value id) {
+    Value owner = emitOwner(k, id, params).first;
+    Value known = k.loadIndex(positions, {t, owner});
+    k.ifThen(k.compare(Predicate::slt, known, zero), [&] {
+      k.storeIndex(zero, positions, {t, owner});
+      increment(k, counts, owner);
+    });
+  });
+  Value next = k.blockLocal(ArrayRef<int64_t>{1}, k.getI32Type());
+  k.storeIndex(zero, next, zero);
+  k.forEach(zero, ranks, 1, [&](Value rank) {
+    k.forEach(zero, numTokens, 1, [&](Value t) {
+      Value mark = k.loadIndex(positions, {t, rank});
+      k.ifThen(k.compare(Predicate::sge, mark, zero), [&] {
+        Value row = increment(k, next, zero);
+        k.storeIndex(t, rows, row);
+        k.storeIndex(row, positions, {t, rank});
+      });
+    });
+  });
+}
+
+Launches moe::codegen::cpu::lowerSendPlan(const Emission &emission,
+                                          const SendPlanOperands &operands,
+                                          const PlacementParams &params) {
+  SmallVector<Value> writes{operands.counts, operands.rows, operands.positions};
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "send_plan", operands.ids, writes, describePlacement(params),
+      [&](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
+        emitSendPlan(k, reads[0], writes, params);
+      });
+  Value grid = gridBuilder(emission).index(1);
+  return SmallVector<Launch>{
+      {kernel, "dispatch.plan", {operands.ids}, writes, grid}};
+}
+
+Launches
+moe::codegen::cpu::lowerGatherRows(const Emission &emission,
+                                   const GatherRowsOperands &operands) {
+  SmallVector<Value> reads{operands.from, operands.rows};
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "gather_rows", reads, operands.to, "",
+      [](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
+        Value row = k.loadIndex(reads[1], block);
+        Type element = getMemRefType(reads[0]).getElementType();
+        k.ifThen(k.compare(Predicate::sge, row, k.index(0)), [&] {
+          k.forEachChunk(k.dim(writes[0], 1), [&](Value n, unsigned width) {
+            Value values =
+                vector::LoadOp::create(k, VectorType::get(width, element),
+                                       reads[0], ValueRange{row, n});
+            vector::StoreOp::create(k, values, writes[0], ValueRange{block, n});
+          });
+        });
+      });
+  Value grid = gridBuilder(emission).dim(operands.to, 0);
+  return SmallVector<Launch>{
+      {kernel, "dispatch.pack", reads, {operands.to}, grid}};
+}
+
+Launches moe::codegen::cpu::lowerClearIds(const Emission &emission, Value ids) {
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "clear_ids", {}, ids, "",
+      [](KernelBuilder &k, Value block, ValueRange, ValueRange writes) {
+        k.forEach(k.index(0), k.dim(writes[0], 1), 1, [&](Value j) {
+          k.storeIndex(k.index(-1), writes[0], {block, j});
+        });
+      });
+  Value grid = gridBuilder(emission).dim(ids, 0);
+  return SmallVector<Launch>{{kernel, "dispatch.clear", {}, {ids}, grid}};
+}
+
+//===----------------------------------------------------------------------===//
+// Rows of fixed capacity
+//===----------------------------------------------------------------------===//
+
+static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
+                                ValueRange writes,
+                                const PlacementParams &params,
+                                int64_t capacity) {
+  Value ids = reads[0], weights = reads[1];
+  Value counts = writes[0], rows = writes[1], rowWeights = writes[2],
+        positions = writes[3];
+  Value zero = k.index(0), none = k.index(-1), end = k.index(capacity);
+  fill(k, counts, zero);
+  fill(k, rows, none);
+  k.forEach(zero, k.dim(ids, 0), 1, [&](Value t) {
+    k.forEach(zero, k.dim(ids, 1), 1, [&](Value j) {
+      k.storeIndex(none, positions, {t, j});
+    });
+  });
+  forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
+    Value place = emitOwner(k, id, params).second;
+    Value used = k.loadIndex(counts, place);
+    // Tokens have distinct choices and there are at most `capacity` of
+    // them. Ids that are given may break that, but not the memory.
+    k.ifThen(k.compare(Predicate::ult, used, end), [&] {
+      Value row = k.add(k.mul(place, end), used);
+      k.storeIndex(k.add(used, k.index(1)), counts, place);
+      k.storeIndex(t, rows, row);
+      k.storeIndex(row, positions, {t, j});
+      k.store(k.load(weights, {t, j}), rowWeights, {row, zero});
+    });
+  });
+}
+
+Launches moe::codegen::cpu::lowerBatchedSendPlan(
+    const Emission &emission, const BatchedSendPlanOperands &operands,
+    const PlacementParams &params, int64_t capacity) {
+  SmallVector<Value> reads{operands.ids, operands.weights};
+  SmallVector<Value> writes{operands.counts, operands.rows, operands.rowWeights,
+                            operands.positions};
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "batched_send_plan", reads, writes,
+      describePlacement(params) + describeParameters(capacity),
+      [&](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
+        emitBatchedSendPlan(k, reads, writes, params, capacity);
+      });
+  Value grid = gridBuilder(emission).index(1);
+  return SmallVector<Launch>{{kernel, "dispatch.plan", reads, writes, grid}};
+}
+
+static void emitBatchedPlan(KernelBuilder &k, Value counts, ValueRange writes,
+                            int64_t ranks, int64_t capacity) {
+  Value offsets = writes[0], sources = writes[1], pairRows = writes[2];
+  Value zero = k.index(0), one = k.index(1), none = k.index(-1);
+  fill(k, sources, none);
+  k.forEach(zero, k.dim(pairRows, 0), 1, [&](Value row) {
+    k.storeIndex(none, pairRows, {row, zero});
+  });
+  Value numExperts = k.sub(k.dim(offsets, 0), one);
+  Value next = k.blockLocal(ArrayRef<int64_t>{1}, k.getI32Type());
+  k.storeIndex(zero, next, zero);
+  k.forEach(zero, numExperts, 1, [&](Value expert) {
+    k.storeIndex(k.loadIndex(next, zero), offsets, expert);
+    k.forEach(zero, k.index(ranks), 1, [&](Value rank) {
+      Value block = k.add(k.mul(rank, numExperts), expert);
+      Value first = k.mul(block, k.index(capacity));
+      k.forEach(zero, k.loadIndex(counts, block), 1, [&](Value i) {
+        Value row = k.add(first, i), position = increment(k, next, zero);
+        k.storeIndex(row, sources, position);
+        k.storeIndex(position, pairRows, {row, zero});
+      });
+    });
+  });
+  k.storeIndex(k.loadIndex(next, zero), offsets, numExperts);
+}
+
+Launches
+moe::codegen::cpu::lowerBatchedPlan(const Emission &emission,
+                                    const BatchedPlanOperands &operands,
+                                    int64_t ranks, int64_t capacity) {
+  SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
+                            operands.pairRows};
+  func::FuncOp kernel = getOrEmitKernel(
+      emission, "batched_plan", operands.counts, writes,
+      describeParameters(ranks, capacity),
+      [&](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
+        emitBatchedPlan(k, reads[0], writes, ranks, capacity);
+      });
+  Value grid = gridBuilder(emission).index(1);
+  return SmallVector<Launch>{
+      {kernel, "dispatch", {operands.counts}, writes, grid}};
+}

@@ -1,0 +1,127 @@
+//===- CPUCollectives.cpp - Collectives of the CPU ------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "CPUDevice.h"
+
+#include "Error.h"
+
+#include <new>
+
+using namespace moert;
+
+/// What a stream keeps of a collective until its turn.
+struct CPUDevice::CollectiveArguments {
+  CPUDevice *device;
+  Communicator communicator;
+  Contribution contribution;
+};
+
+void CPUDevice::failOnStream(moert_status status, std::string message) {
+  std::lock_guard<std::mutex> lock(failure.mutex);
+  if (failure.isSet)
+    return;
+  failure.status = status;
+  failure.message = std::move(message);
+  failure.isSet = true;
+}
+
+moert_status CPUDevice::takeFailure(std::string &error) {
+  if (!failure.isSet)
+    return MOERT_SUCCESS;
+  std::lock_guard<std::mutex> lock(failure.mutex);
+  error = std::move(failure.message);
+  failure.isSet = false;
+  return failure.status;
+}
+
+moert_status CPUDevice::join(std::shared_ptr<LocalGroup> given, int32_t number,
+                             std::string &error) {
+  if (moert_status status = given->join(number, error))
+    return status;
+  group = std::move(given);
+  rank = number;
+  return MOERT_SUCCESS;
+}
+
+const std::vector<CPUDevice::Communicator> *
+CPUDevice::findCommunicators(const moert_signature &signature,
+                             std::string &error) {
+  const moert_exchange &exchange = *signature.exchange;
+  for (const auto &[known, found] : communicators)
+    if (known == &exchange)
+      return &found;
+  if (exchange.tp_size * exchange.pcp_size * exchange.dp_size !=
+      group->size()) {
+    error = format("%s: has tp %lld, pcp %lld and dp %lld, expected the %d "
+                   "ranks of the group",
+                   signature.name, static_cast<long long>(exchange.tp_size),
+                   static_cast<long long>(exchange.pcp_size),
+                   static_cast<long long>(exchange.dp_size), group->size());
+    return nullptr;
+  }
+  std::vector<Communicator> found;
+  for (int64_t i = 0; i < exchange.num_communicators; ++i) {
+    const char *name = exchange.communicators[i];
+    Membership members;
+    if (!findMembership(exchange, name, rank, members)) {
+      error = format("%s: there is no communicator '%s', expected 'tp', 'pcp', "
+                     "'dp' or 'ep'",
+                     signature.name, name);
+      return nullptr;
+    }
+    found.push_back({&group->findRoom(name, members), members});
+  }
+  communicators.emplace_back(&exchange, std::move(found));
+  return &communicators.back().second;
+}
+
+void CPUDevice::runCollective(const void *given, int64_t) {
+  const auto &arguments = *static_cast<const CollectiveArguments *>(given);
+  CPUDevice &device = *arguments.device;
+  std::string error;
+  moert_status status = guarded(error, [&] {
+    return device.group->run(*arguments.communicator.room,
+                             arguments.communicator.members,
+                             arguments.contribution, error)
+               ? MOERT_SUCCESS
+               : MOERT_RANK_FAILED;
+  });
+  if (status != MOERT_SUCCESS)
+    device.failOnStream(status, std::move(error));
+}
+
+moert_status CPUDevice::enqueueCollective(const moert_call &, int32_t number,
+                                          const CollectiveRequest &request,
+                                          std::string &error) {
+  Stream *stream = findStream(number, error);
+  if (!stream)
+    return MOERT_INVALID_ARGUMENT;
+  if (group->hasFailed(error))
+    return MOERT_RANK_FAILED;
+  const std::vector<Communicator> *found =
+      findCommunicators(*request.signature, error);
+  if (!found)
+    return MOERT_INVALID_ARGUMENT;
+  const moert_collective &collective = request.collective();
+  CollectiveArguments arguments = {};
+  static_assert(sizeof(arguments) <= MOERT_MAX_ARGUMENT_BYTES,
+                "a collective is a launch");
+  arguments.device = this;
+  arguments.communicator = (*found)[size_t(collective.communicator)];
+  Contribution &mine = arguments.contribution;
+  mine.exchange = request.signature->exchange;
+  mine.layer = request.signature->name;
+  mine.step = request.step;
+  mine.sendCounts = request.sendCounts;
+  mine.receiveCounts = request.receiveCounts;
+  for (int32_t i = 0; i < collective.num_buffers; ++i)
+    mine.data[i] = request.data[i];
+  stream->launch(runCollective, collective.label, &arguments, sizeof(arguments),
+                 1);
+  return MOERT_SUCCESS;
+}

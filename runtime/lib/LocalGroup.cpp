@@ -1,0 +1,231 @@
+//===- LocalGroup.cpp - Ranks of one process ------------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "LocalGroup.h"
+
+#include "Context.h"
+#include "Error.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace moert;
+
+//===----------------------------------------------------------------------===//
+// Joining and leaving
+//===----------------------------------------------------------------------===//
+
+moert_status LocalGroup::join(int32_t rank, std::string &error) {
+  Lock lock(mutex);
+  if (presence[rank] == Presence::Joined)
+    return moert::fail(error, MOERT_INVALID_ARGUMENT,
+                       format("rank %d is in the group already", rank));
+  presence[rank] = Presence::Joined;
+  return MOERT_SUCCESS;
+}
+
+static std::string hasLeft(int32_t rank) {
+  return format(": rank %d has left the group", rank);
+}
+
+void LocalGroup::leave(int32_t rank) {
+  Lock lock(mutex);
+  presence[rank] = Presence::Left;
+  // After a failure nobody waits, and what lies in the rooms is gone.
+  if (failed)
+    return;
+  // Who waits for the rank now would wait in vain.
+  for (const std::unique_ptr<Room> &room : rooms) {
+    if (room->arrived == 0 || std::find(room->ranks.begin(), room->ranks.end(),
+                                        rank) == room->ranks.end())
+      continue;
+    auto waiting =
+        std::find_if(room->places.begin(), room->places.end(),
+                     [](const Contribution *place) { return place; });
+    fail(lock, "collective " + describe(**waiting) + hasLeft(rank));
+  }
+}
+
+bool moert::findMembership(const moert_exchange &exchange, const char *name,
+                           int32_t rank, Membership &members) {
+  int32_t tp = int32_t(exchange.tp_size), pcp = int32_t(exchange.pcp_size),
+          dp = int32_t(exchange.dp_size);
+  auto along = [&](int32_t stride, int32_t size) {
+    int32_t member = rank / stride % size;
+    members = {rank - member * stride, stride, size, member};
+    return true;
+  };
+  if (std::strcmp(name, "ep") == 0)
+    return along(1, tp * pcp * dp);
+  if (std::strcmp(name, "tp") == 0)
+    return along(1, tp);
+  if (std::strcmp(name, "pcp") == 0)
+    return along(tp, pcp);
+  if (std::strcmp(name, "dp") == 0)
+    return along(tp * pcp, dp);
+  return false;
+}
+
+LocalGroup::Room &LocalGroup::findRoom(const char *name,
+                                       const Membership &members) {
+  Lock lock(mutex);
+  for (const std::unique_ptr<Room> &room : rooms)
+    if (room->name == name && room->first == members.first &&
+        room->stride == members.stride && room->size == members.size)
+      return *room;
+  auto room = std::make_unique<Room>();
+  room->name = name;
+  room->first = members.first;
+  room->stride = members.stride;
+  room->size = members.size;
+  room->places.assign(size_t(members.size), nullptr);
+  for (int32_t i = 0; i < members.size; ++i)
+    room->ranks.push_back(members.rankOf(i));
+  rooms.push_back(std::move(room));
+  return *rooms.back();
+}
+
+//===----------------------------------------------------------------------===//
+// Meetings
+//===----------------------------------------------------------------------===//
+
+void LocalGroup::fail(const Lock &, std::string message) {
+  if (failed)
+    return;
+  failure = std::move(message);
+  failed = true;
+  change.notify_all();
+}
+
+bool LocalGroup::hasFailed(std::string &error) const {
+  if (!failed)
+    return false;
+  Lock lock(mutex);
+  error = failure;
+  return true;
+}
+
+bool LocalGroup::awaitMeeting(Lock &lock, Room &room, uint64_t meeting,
+                              const Membership &members,
+                              const Contribution &mine) {
+  auto isOver = [&] { return failed || room.meetings != meeting; };
+  if (!change.wait_for(lock, timeout, isOver)) {
+    std::string missing;
+    for (int32_t i = 0; i < room.size; ++i)
+      if (!room.places[i])
+        missing += (missing.empty() ? "rank " : ", rank ") +
+                   std::to_string(room.ranks[i]);
+    // All have come but one is not done: it reports what keeps it.
+    if (missing.empty())
+      missing = "a rank";
+    fail(lock,
+         "collective " + describe(mine) +
+             format(": rank %d has waited %lld ms for %s, which did not "
+                    "come",
+                    members.rankOf(members.member),
+                    static_cast<long long>(timeout.count()), missing.c_str()));
+  }
+  return !failed;
+}
+
+bool LocalGroup::run(Room &room, const Membership &members,
+                     const Contribution &mine, std::string &error) {
+  {
+    Lock lock(mutex);
+    for (int32_t rank : room.ranks)
+      if (presence[rank] == Presence::Left)
+        fail(lock, "collective " + describe(mine) + hasLeft(rank));
+    if (!failed) {
+      room.places[members.member] = &mine;
+      uint64_t meeting = room.meetings;
+      if (++room.arrived < room.size) {
+        awaitMeeting(lock, room, meeting, members, mine);
+      } else {
+        room.arrived = 0;
+        ++room.meetings;
+        change.notify_all();
+      }
+    }
+    if (failed) {
+      error = failure;
+      return false;
+    }
+  }
+  // From here to the second meeting nobody changes the places.
+  std::string fault = takeRows(room.places, room.ranks, members.member);
+
+  Lock lock(mutex);
+  if (!fault.empty())
+    fail(lock, "collective " + describe(mine) + ": " + fault);
+  if (!failed) {
+    uint64_t meeting = room.meetings;
+    if (++room.done < room.size) {
+      awaitMeeting(lock, room, meeting, members, mine);
+    } else {
+      room.done = 0;
+      std::fill(room.places.begin(), room.places.end(), nullptr);
+      ++room.meetings;
+      change.notify_all();
+    }
+  }
+  error = failure;
+  return !failed;
+}
+
+//===----------------------------------------------------------------------===//
+// The C ABI
+//===----------------------------------------------------------------------===//
+
+moert_status moert_group_create_local(int32_t num_ranks, int64_t timeout_ms,
+                                      moert_group **group) {
+  std::string &error = threadError();
+  return guarded(error, [&] {
+    if (!group)
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  "the place for the group is null");
+    *group = nullptr;
+    constexpr int32_t maxRanks = 1 << 16;
+    if (num_ranks < 1 || num_ranks > maxRanks)
+      return fail(
+          error, MOERT_INVALID_ARGUMENT,
+          format("num_ranks is %d, expected 1 to %d", num_ranks, maxRanks));
+    // Three hundred years overflow no clock.
+    constexpr int64_t maxTimeout = int64_t(1) << 43;
+    if (timeout_ms < 0 || timeout_ms > maxTimeout)
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  format("timeout_ms is %lld, expected 0 to %lld",
+                         static_cast<long long>(timeout_ms),
+                         static_cast<long long>(maxTimeout)));
+    if (timeout_ms == 0)
+      timeout_ms = MOERT_DEFAULT_TIMEOUT_MS;
+    *group = new moert_group{std::make_shared<LocalGroup>(
+        num_ranks, std::chrono::milliseconds(timeout_ms))};
+    return MOERT_SUCCESS;
+  });
+}
+
+void moert_group_destroy(moert_group *group) { delete group; }
+
+moert_status moert_context_join(moert_context *context, moert_group *group) {
+  return withContext(context, [&] {
+    std::string &error = context->lastError;
+    if (!group)
+      return fail(error, MOERT_INVALID_ARGUMENT, "the group is null");
+    if (context->hasJoined)
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  "the context has joined a group already");
+    if (context->numRanks != group->local->size())
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  format("the group has %d ranks, expected %d, as the context",
+                         group->local->size(), context->numRanks));
+    moert_status status =
+        context->device->join(group->local, context->rank, error);
+    context->hasJoined = status == MOERT_SUCCESS;
+    return status;
+  });
+}
