@@ -124,9 +124,8 @@ static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
   fill(k, counts, zero);
   fill(k, rows, none);
   k.forEach(zero, numTokens, 1, [&](Value t) {
-    k.forEach(zero, ranks, 1, [&](Value rank) {
-      k.storeIndex(none, positions, {t, rank});
-    });
+    k.forEach(zero, ranks, 1,
+              [&](Value rank) { k.storeIndex(none, positions, {t, rank}); });
   });
   forEachChoice(k, ids, params.numExperts, [&](Value t, Value, Value id) {
     Value owner = emitOwner(k, id, params).first;
@@ -214,9 +213,8 @@ static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
   fill(k, counts, zero);
   fill(k, rows, none);
   k.forEach(zero, k.dim(ids, 0), 1, [&](Value t) {
-    k.forEach(zero, k.dim(ids, 1), 1, [&](Value j) {
-      k.storeIndex(none, positions, {t, j});
-    });
+    k.forEach(zero, k.dim(ids, 1), 1,
+              [&](Value j) { k.storeIndex(none, positions, {t, j}); });
   });
   forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
     Value place = emitOwner(k, id, params).second;
@@ -254,9 +252,8 @@ static void emitBatchedPlan(KernelBuilder &k, Value counts, ValueRange writes,
   Value offsets = writes[0], sources = writes[1], pairRows = writes[2];
   Value zero = k.index(0), one = k.index(1), none = k.index(-1);
   fill(k, sources, none);
-  k.forEach(zero, k.dim(pairRows, 0), 1, [&](Value row) {
-    k.storeIndex(none, pairRows, {row, zero});
-  });
+  k.forEach(zero, k.dim(pairRows, 0), 1,
+            [&](Value row) { k.storeIndex(none, pairRows, {row, zero}); });
   Value numExperts = k.sub(k.dim(offsets, 0), one);
   Value next = k.blockLocal(ArrayRef<int64_t>{1}, k.getI32Type());
   k.storeIndex(zero, next, zero);
