@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 using namespace moert;
 
@@ -110,9 +111,22 @@ bool LocalGroup::hasFailed(std::string &error) const {
   return true;
 }
 
-bool LocalGroup::awaitMeeting(Lock &lock, Room &room, uint64_t meeting,
-                              const Membership &members,
-                              const Contribution &mine) {
+bool LocalGroup::arrive(Room &room, const Membership &members,
+                        const Contribution &mine) {
+  Lock lock(mutex);
+  for (int32_t rank : room.ranks)
+    if (presence[rank] == Presence::Left)
+      fail(lock, "collective " + describe(mine) + hasLeft(rank));
+  if (failed)
+    return false;
+  room.places[members.member] = &mine;
+  const uint64_t meeting = room.meetings;
+  if (++room.arrived == room.size) {
+    room.arrived = 0;
+    ++room.meetings;
+    change.notify_all();
+    return true;
+  }
   auto isOver = [&] { return failed || room.meetings != meeting; };
   if (!change.wait_for(lock, timeout, isOver)) {
     std::string missing;
@@ -120,9 +134,6 @@ bool LocalGroup::awaitMeeting(Lock &lock, Room &room, uint64_t meeting,
       if (!room.places[i])
         missing += (missing.empty() ? "rank " : ", rank ") +
                    std::to_string(room.ranks[i]);
-    // All have come but one is not done: it reports what keeps it.
-    if (missing.empty())
-      missing = "a rank";
     fail(lock,
          "collective " + describe(mine) +
              format(": rank %d has waited %lld ms for %s, which did not "
@@ -130,51 +141,39 @@ bool LocalGroup::awaitMeeting(Lock &lock, Room &room, uint64_t meeting,
                     members.rankOf(members.member),
                     static_cast<long long>(timeout.count()), missing.c_str()));
   }
-  return !failed;
+  return room.meetings != meeting;
+}
+
+void LocalGroup::depart(Room &room, std::string fault) {
+  Lock lock(mutex);
+  if (!fault.empty())
+    fail(lock, std::move(fault));
+  const uint64_t meeting = room.meetings;
+  if (++room.done == room.size) {
+    room.done = 0;
+    std::fill(room.places.begin(), room.places.end(), nullptr);
+    ++room.meetings;
+    change.notify_all();
+    return;
+  }
+  change.wait(lock, [&] { return room.meetings != meeting; });
 }
 
 bool LocalGroup::run(Room &room, const Membership &members,
                      const Contribution &mine, std::string &error) {
-  {
-    Lock lock(mutex);
-    for (int32_t rank : room.ranks)
-      if (presence[rank] == Presence::Left)
-        fail(lock, "collective " + describe(mine) + hasLeft(rank));
-    if (!failed) {
-      room.places[members.member] = &mine;
-      uint64_t meeting = room.meetings;
-      if (++room.arrived < room.size) {
-        awaitMeeting(lock, room, meeting, members, mine);
-      } else {
-        room.arrived = 0;
-        ++room.meetings;
-        change.notify_all();
-      }
+  if (arrive(room, members, mine)) {
+    std::string fault;
+    try {
+      fault = takeRows(room.places, room.ranks, members.member);
+      if (!fault.empty())
+        fault = "collective " + describe(mine) + ": " + fault;
+    } catch (const std::bad_alloc &) {
+      // Whatever happens here, the others wait for this rank.
+      fault = "out of memory"; // Short enough to need none.
     }
-    if (failed) {
-      error = failure;
-      return false;
-    }
+    depart(room, std::move(fault));
   }
-  // From here to the second meeting nobody changes the places.
-  std::string fault = takeRows(room.places, room.ranks, members.member);
-
-  Lock lock(mutex);
-  if (!fault.empty())
-    fail(lock, "collective " + describe(mine) + ": " + fault);
-  if (!failed) {
-    uint64_t meeting = room.meetings;
-    if (++room.done < room.size) {
-      awaitMeeting(lock, room, meeting, members, mine);
-    } else {
-      room.done = 0;
-      std::fill(room.places.begin(), room.places.end(), nullptr);
-      ++room.meetings;
-      change.notify_all();
-    }
-  }
-  error = failure;
-  return !failed;
+  return !hasFailed(error);
 }
 
 //===----------------------------------------------------------------------===//

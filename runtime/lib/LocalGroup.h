@@ -74,10 +74,14 @@ public:
 private:
   using Lock = std::unique_lock<std::mutex>;
 
-  /// Waits for a room's next meeting. False if the group fails first, for which
-  /// the time limit is a reason.
-  bool awaitMeeting(Lock &lock, Room &room, uint64_t meeting,
-                    const Membership &members, const Contribution &mine);
+  /// Waits until all ranks of the room have come. False if the group fails
+  /// first, for which the time limit is a reason. After true nobody changes the
+  /// places until all have departed.
+  bool arrive(Room &room, const Membership &members, const Contribution &mine);
+  /// Waits until all ranks have what they need, also if one has found a fault:
+  /// others may still read what this rank brought. They only copy, so there is
+  /// no time limit.
+  void depart(Room &room, std::string fault);
   void fail(const Lock &lock, std::string message);
 
   const int32_t numRanks;

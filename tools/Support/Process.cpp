@@ -119,8 +119,9 @@ Outcome TemporaryFolder::create() {
   if (!path.empty())
     return {};
   const char *root = std::getenv("TMPDIR");
+  // mkdtemp replaces the six characters at the end.
   std::string pattern =
-      std::string(root && *root ? root : "/tmp") + "/moe-run-XXXXXX";
+      (root && *root ? root : "/tmp") + ("/moe-run-" + std::string(6, 'X'));
   if (!mkdtemp(pattern.data()))
     return Outcome::failed("cannot make a temporary folder '" + pattern +
                            "': " + std::strerror(errno));

@@ -183,14 +183,14 @@ bool moe::tools::isBitwiseEqual(const HostTensor &first,
   return false;
 }
 
-Outcome moe::tools::checkRepeats(Execution &execution, int64_t times) {
-  const HostTensor &output = execution.output();
+Outcome moe::tools::checkRepeats(const std::function<Outcome()> &run,
+                                 const HostTensor &output, int64_t times) {
   HostTensor first(output.name(), output.dtype(), output.shape());
   std::memcpy(first.data(), output.data(),
               static_cast<size_t>(output.numBytes()));
   Progress progress("running " + count(times, "more time"));
   for (int64_t i = 0; i < times; ++i) {
-    if (Outcome outcome = execution.run(); !outcome)
+    if (Outcome outcome = run(); !outcome)
       return outcome;
     std::string difference;
     if (!isBitwiseEqual(first, output, difference))

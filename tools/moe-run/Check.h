@@ -11,6 +11,8 @@
 
 #include "Execution.h"
 
+#include <functional>
+
 namespace moe::tools {
 
 /// Compares the output of a run with the reference in float64 and prints how
@@ -26,8 +28,10 @@ namespace moe::tools {
 Outcome checkOutput(const RunOptions &options, const LayerSpec &layer,
                     const Inputs &inputs, const HostTensor &output);
 
-/// Runs `times` more and requires the bits of the first output.
-Outcome checkRepeats(Execution &execution, int64_t times);
+/// Runs `times` more, each of which writes `output` anew, and requires the bits
+/// that are there now.
+Outcome checkRepeats(const std::function<Outcome()> &run,
+                     const HostTensor &output, int64_t times);
 
 /// Whether two outputs have the same bits; else where they differ and by how
 /// much, in words.

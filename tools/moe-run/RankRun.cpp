@@ -12,7 +12,6 @@
 #include "Files.h"
 #include "Ranks.h"
 #include "Support/Format.h"
-#include "Support/Progress.h"
 #include "Timeline.h"
 
 #include <cstdio>
@@ -228,27 +227,6 @@ static void printHeader(const Artefact &artefact, RankSet &set,
   std::fflush(stdout);
 }
 
-static Outcome repeat(RankRun &run, int64_t times) {
-  const HostTensor &output = run.output();
-  HostTensor first(output.name(), output.dtype(), output.shape());
-  std::memcpy(first.data(), output.data(), size_t(output.numBytes()));
-  Progress progress("running " + count(times, "more time"));
-  for (int64_t i = 0; i < times; ++i) {
-    if (Outcome outcome = run.run(); !outcome)
-      return outcome;
-    std::string difference;
-    if (!isBitwiseEqual(first, output, difference))
-      return Outcome::failed(format("run %lld differs from the first: expected "
-                                    "bitwise equal outputs but %s",
-                                    static_cast<long long>(i + 2),
-                                    difference.c_str()));
-  }
-  std::printf("%s", formatField("repeat", std::to_string(times + 1) +
-                                              " runs, bitwise equal outputs")
-                        .c_str());
-  return {};
-}
-
 static Outcome compareSchedules(const RunOptions &options, RankSet &set,
                                 const RankRun &first) {
   for (size_t i = 1; i < options.compareSchedules.size(); ++i) {
@@ -335,7 +313,9 @@ Outcome moe::tools::runRanks(const RunOptions &options,
         !outcome)
       return outcome;
   if (options.repeat > 1)
-    if (Outcome outcome = repeat(run, options.repeat - 1); !outcome)
+    if (Outcome outcome = checkRepeats([&] { return run.run(); }, run.output(),
+                                       options.repeat - 1);
+        !outcome)
       return outcome;
   if (Outcome outcome = compareSchedules(options, set, run); !outcome)
     return outcome;

@@ -164,7 +164,9 @@ static Outcome runArtefact(const RunOptions &options,
         !outcome)
       return outcome;
   if (options.repeat > 1)
-    if (Outcome outcome = checkRepeats(execution, options.repeat - 1); !outcome)
+    if (Outcome outcome = checkRepeats([&] { return execution.run(); },
+                                       execution.output(), options.repeat - 1);
+        !outcome)
       return outcome;
   if (!options.compareSchedules.empty())
     if (Outcome outcome = compareSchedules(options, context, deviceInputs,

@@ -9,6 +9,7 @@
 #include "Support.h"
 
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -69,9 +70,12 @@ public:
   ~Ranks() { moert_group_destroy(group); }
 
   /// Runs a call of `program(rank)` on all ranks at once; `body(call, rank)`
-  /// enqueues. Returns each rank's status.
+  /// enqueues, and `after(rank)` comes when the rank's work is done. Returns
+  /// each rank's status.
   template <typename Find, typename Body>
-  std::vector<moert_status> run(Find program, Body body) {
+  std::vector<moert_status> run(
+      Find program, Body body,
+      const std::function<void(int32_t)> &after = [](int32_t) {}) {
     std::vector<moert_status> statuses(contexts.size());
     std::vector<std::thread> threads;
     for (size_t rank = 0; rank < contexts.size(); ++rank)
@@ -89,6 +93,7 @@ public:
         statuses[rank] = moert_call_end(&call);
         if (statuses[rank] == MOERT_SUCCESS)
           statuses[rank] = moert_context_synchronize(context);
+        after(int32_t(rank));
       });
     for (std::thread &thread : threads)
       thread.join();
@@ -314,6 +319,31 @@ TEST(GroupTest, RefusesDifferentRows) {
                                 "0, 3 of rank 1"),
             std::string::npos)
       << ranks.error(0);
+}
+
+// Who finds a fault and goes must not take along what others still read.
+TEST(GroupTest, StaysUntilOthersHaveRead) {
+  constexpr size_t many = 1 << 20;
+  for (int i = 0; i < 5; ++i) {
+    Ranks ranks(3);
+    Program program({MOERT_ALL_GATHER}, f32, 1, 1, 3);
+    std::vector<std::vector<float>> send(3, std::vector<float>(many));
+    std::vector<std::vector<float>> receive(3, std::vector<float>(3 * many));
+    receive[2].resize(2);
+    std::vector<moert_status> statuses =
+        ranks.run([&](int32_t) -> const Program & { return program; },
+                  [&](const moert_call &call, int32_t rank) {
+                    enqueue(call, 0, send[rank], receive[rank]);
+                  },
+                  [&](int32_t rank) {
+                    std::vector<float>().swap(send[rank]);
+                    std::vector<float>().swap(receive[rank]);
+                  });
+    EXPECT_EQ(statuses, std::vector<moert_status>(3, MOERT_RANK_FAILED));
+    EXPECT_NE(ranks.error(0).find("rank 2 expected 1 rows of all ranks"),
+              std::string::npos)
+        << ranks.error(0);
+  }
 }
 
 TEST(GroupTest, RefusesWrongGroups) {

@@ -317,14 +317,13 @@ typedef enum moert_collective_kind {
   MOERT_ALL_TO_ALL = 3      /* a block of rows for each rank and from each */
 } moert_collective_kind;
 
+/* What `flags` of a MOERT_ALL_TO_ALL say: counts come with the call; `blocks`
+ * are what a rank sends. */
+#define MOERT_COLLECTIVE_COUNTS 1
+#define MOERT_COLLECTIVE_BLOCKS_BY_SOURCE 2
+
 /* What does not change from call to call. Sums are those of float32 in rank
  * order, rounded to the dtype, so that all ranks get the same bits. */
-/* What `flags` of a MOERT_ALL_TO_ALL say. */
-#define MOERT_COLLECTIVE_COUNTS 1 /* counts come with the call */
-#define MOERT_COLLECTIVE_BLOCKS_BY_SOURCE                                      \
-  2 /* `blocks` are what a rank sends                                          \
-     */
-
 typedef struct moert_collective {
   int32_t kind;           /* moert_collective_kind */
   int32_t communicator;   /* its number in `moert_exchange` */
