@@ -139,8 +139,11 @@ struct SendPlanOperands {
 /// [T, k]:
 ///   counts [N] i32: rows in use of each expert
 ///   rows [N * capacity] i32: the token of each row; -1 where it is not in use
-///   rowWeights [N * capacity, 1] f32: its weight
-///   positions [T, k] i32: the row of each choice, or -1
+///   rowWeights [N * capacity, 1] f32: its weight, or the sum of its weights
+///   if it chooses the expert several times
+///   positions [T, k] i32: the row of each choice, or -1; of an expert chosen
+///   several times, of the first
+/// T is at most `capacity`, so that nothing is left out.
 struct BatchedSendPlanOperands {
   mlir::Value ids, weights;
   mlir::Value counts, rows, rowWeights, positions;

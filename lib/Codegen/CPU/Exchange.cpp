@@ -218,15 +218,23 @@ static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
   });
   forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
     Value place = emitOwner(k, id, params).second;
-    Value used = k.loadIndex(counts, place);
-    // Tokens have distinct choices and there are at most `capacity` of
-    // them. Ids that are given may break that, but not the memory.
-    k.ifThen(k.compare(Predicate::ult, used, end), [&] {
-      Value row = k.add(k.mul(place, end), used);
+    Value used = k.loadIndex(counts, place), weight = k.load(weights, {t, j});
+    // A token that chooses an expert again, which given ids may, has the
+    // expert's last row and adds to its weight. So an expert gets no more rows
+    // than there are tokens, of which the call has at most `capacity`.
+    Value row = k.add(k.mul(place, end), used);
+    Value hasRows = k.compare(Predicate::sgt, used, zero);
+    Value last = k.select(hasRows, k.sub(row, k.index(1)), zero);
+    Value token = k.select(hasRows, k.loadIndex(rows, last), none);
+    k.ifThen(k.compare(Predicate::eq, token, t), [&] {
+      Value sum = k.addf(k.load(rowWeights, {last, zero}), weight);
+      k.store(sum, rowWeights, {last, zero});
+    });
+    k.ifThen(k.compare(Predicate::ne, token, t), [&] {
       k.storeIndex(k.add(used, k.index(1)), counts, place);
       k.storeIndex(t, rows, row);
       k.storeIndex(row, positions, {t, j});
-      k.store(k.load(weights, {t, j}), rowWeights, {row, zero});
+      k.store(weight, rowWeights, {row, zero});
     });
   });
 }
