@@ -10,6 +10,7 @@
 
 #include "Error.h"
 #include "TensorText.h"
+#include "Transfer.h"
 
 #include "moert/Float.h"
 
@@ -37,6 +38,8 @@ const char *moert::collectiveKindName(int32_t kind) {
 }
 
 std::string moert::describe(const Contribution &contribution) {
+  if (contribution.transfers)
+    return describe(*contribution.transfers);
   const moert_collective &collective = contribution.collective();
   return format("'%s' (%s, step %d of '%s') on communicator '%s'",
                 collective.label ? collective.label : "",
@@ -318,6 +321,8 @@ void Exchange::take() const {
 
 std::string moert::takeRows(const std::vector<const Contribution *> &all,
                             const std::vector<int32_t> &ranks, int32_t member) {
+  if (all[member]->transfers)
+    return takeTransfers(all, ranks, member);
   Exchange exchange(all, ranks, member);
   std::string fault = exchange.check();
   if (fault.empty())

@@ -17,8 +17,12 @@
 
 namespace moert {
 
+struct TransferList;
+
 /// What one rank brings to a collective, and where it takes the result.
 struct Contribution {
+  /// Of a round of transfers, for which the rest is of no meaning; or null.
+  const TransferList *transfers;
   const moert_exchange *exchange;
   const char *layer;
   int32_t step;

@@ -125,6 +125,12 @@ public:
                                          const CollectiveRequest &request,
                                          std::string &error);
 
+  /// Enqueues transfers that were checked with the other ranks. Devices without
+  /// refuse.
+  virtual moert_status enqueueTransfers(void *stream,
+                                        const moert_transfer *transfers,
+                                        int64_t count, std::string &error);
+
   /// Joins the ranks of this process, once. Devices that hand nothing over in
   /// memory of the process refuse.
   virtual moert_status join(std::shared_ptr<LocalGroup> group, int32_t rank,
