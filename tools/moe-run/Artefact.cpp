@@ -144,9 +144,14 @@ Outcome moe::tools::checkRunnable(const RunOptions &options,
                "together on target 'cpu' only",
                shownAs.c_str(), static_cast<long long>(descriptor.numRanks),
                descriptor.target.c_str()));
-  if (descriptor.numRanks == 1 && !options.tokensPerRank.empty())
-    return Outcome::badInput("--tokens-per-rank: expected an artefact for "
-                             "several ranks but '" +
-                             shownAs + "' is one for 1");
+  const std::pair<const char *, bool> ofRanks[] = {
+      {"--tokens-per-rank", !options.tokensPerRank.empty()},
+      {"--eplb-step-interval", options.eplbStepInterval.has_value()}};
+  for (auto [flag, isGiven] : ofRanks)
+    if (descriptor.numRanks == 1 && isGiven)
+      return Outcome::badInput(std::string(flag) +
+                               ": expected an artefact for several ranks but "
+                               "'" +
+                               shownAs + "' is one for 1");
   return {};
 }

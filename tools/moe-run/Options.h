@@ -50,6 +50,12 @@ struct RunOptions {
   /// Those that the artefact was compiled for.
   std::optional<int64_t> ranks;
   std::vector<int64_t> tokensPerRank;
+  /// How uneven random routing is.
+  std::optional<double> routingSkew;
+  /// Rebalance experts after so many steps each, if at all, by the loads of so
+  /// many.
+  std::optional<int64_t> eplbStepInterval;
+  int64_t eplbWindowSize = 1000;
   /// "", "text" or "json".
   std::string explain;
   std::string emit;

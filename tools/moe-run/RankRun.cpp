@@ -1,4 +1,4 @@
-//===- RankRun.cpp - Ranks as threads -------------------------------------===//
+//===- RankRun.cpp - What is asked of an artefact for several ranks -------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -10,179 +10,16 @@
 
 #include "Check.h"
 #include "Files.h"
-#include "Ranks.h"
+#include "LoadBalance.h"
+#include "RankSet.h"
 #include "Support/Format.h"
 #include "Timeline.h"
 
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <thread>
 
 using namespace moe;
 using namespace moe::tools;
-
-namespace {
-/// A rank's context and inputs, which serve one artefact after the other.
-struct Rank {
-  Context context;
-  Inputs inputs;
-  DeviceInputs deviceInputs;
-};
-
-/// The ranks of one run of the tool.
-class RankSet {
-public:
-  ~RankSet() {
-    ranks.clear();
-    moert_group_destroy(group);
-  }
-
-  Outcome create(const RunOptions &options, const Artefact &artefact);
-
-  const RankLayout &layout() const { return shares; }
-  const Inputs &whole() const { return inputs; }
-  const std::vector<int64_t> &tokens() const { return inputs.tokensPerRank; }
-  int64_t size() const { return int64_t(ranks.size()); }
-  Rank &operator[](int64_t rank) { return *ranks[rank]; }
-
-  /// Calls `body(rank)` on a thread for each rank; the first failure counts,
-  /// with the number of its rank.
-  template <typename Body> Outcome forEach(Body body);
-
-private:
-  RankLayout shares;
-  Inputs inputs;
-  moert_group *group = nullptr;
-  std::vector<std::unique_ptr<Rank>> ranks;
-};
-
-/// An artefact on all ranks.
-class RankRun {
-public:
-  RankRun(RankSet &set, const Artefact &artefact)
-      : set(set), artefact(artefact) {}
-
-  Outcome prepare();
-  void setPoison(bool enable) {
-    for (auto &execution : executions)
-      execution->setPoison(enable);
-  }
-  /// Runs all ranks once and collects their rows.
-  Outcome run();
-  const HostTensor &output() const { return result; }
-  int64_t workspaceBytes() const {
-    return executions.front()->workspaceBytes();
-  }
-  int64_t nanoseconds() const { return executions.front()->nanoseconds(); }
-
-private:
-  Outcome collect();
-
-  RankSet &set;
-  const Artefact &artefact;
-  std::vector<std::unique_ptr<Execution>> executions;
-  HostTensor result;
-};
-} // namespace
-
-template <typename Body> Outcome RankSet::forEach(Body body) {
-  std::vector<Outcome> outcomes(ranks.size());
-  std::vector<std::thread> threads;
-  for (int64_t rank = 0; rank < size(); ++rank)
-    threads.emplace_back([&, rank] {
-      try {
-        outcomes[rank] = body(rank);
-      } catch (const std::exception &error) {
-        outcomes[rank] = Outcome::failed(error.what());
-      }
-    });
-  for (std::thread &thread : threads)
-    thread.join();
-  for (int64_t rank = 0; rank < size(); ++rank)
-    if (!outcomes[rank])
-      return Outcome::failed("rank " + std::to_string(rank) + ": " +
-                             outcomes[rank].message());
-  return {};
-}
-
-Outcome RankSet::create(const RunOptions &options, const Artefact &artefact) {
-  const Descriptor &descriptor = artefact.descriptor();
-  if (Outcome outcome = readLayout(descriptor, shares); !outcome)
-    return outcome;
-  if (Outcome outcome = makeInputs(options, artefact, inputs, &shares);
-      !outcome)
-    return outcome;
-  const int64_t count = shares.numRanks();
-  if (moert_group_create_local(int32_t(count), 0, &group) != MOERT_SUCCESS)
-    return Outcome::failed(moert_last_error(nullptr));
-  // The cores are there once.
-  const int32_t cores =
-      int32_t(std::max(1u, std::thread::hardware_concurrency()));
-  const int32_t threads =
-      options.threads ? options.threads : std::max(1, cores / int32_t(count));
-  for (int64_t rank = 0; rank < count; ++rank) {
-    Rank &added = *ranks.emplace_back(std::make_unique<Rank>());
-    if (Outcome outcome = added.context.create(descriptor.target, threads,
-                                               int32_t(rank), int32_t(count));
-        !outcome)
-      return outcome;
-    if (Outcome outcome =
-            added.context.check(moert_context_join(added.context.get(), group));
-        !outcome)
-      return outcome;
-    added.inputs = takeRankInputs(inputs, descriptor.layer, shares,
-                                  inputs.tokensPerRank, rank);
-    if (Outcome outcome =
-            added.deviceInputs.create(added.context, added.inputs);
-        !outcome)
-      return outcome;
-  }
-  return {};
-}
-
-Outcome RankRun::prepare() {
-  const LayerSpec &layer = artefact.descriptor().layer;
-  result = HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    executions.push_back(std::make_unique<Execution>(
-        set[rank].context, artefact, set[rank].deviceInputs));
-    if (Outcome outcome = executions.back()->prepare(); !outcome)
-      return outcome;
-  }
-  return {};
-}
-
-Outcome RankRun::run() {
-  if (Outcome outcome =
-          set.forEach([&](int64_t rank) { return executions[rank]->run(); });
-      !outcome)
-    return outcome;
-  return collect();
-}
-
-/// Ranks that hold equal rows must agree on them to the bit.
-Outcome RankRun::collect() {
-  char *to = result.as<char>();
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    const HostTensor &rows = executions[rank]->output();
-    const int64_t holder = set.layout().rowsOf(rank);
-    std::string difference;
-    if (holder != rank) {
-      if (!isBitwiseEqual(executions[holder]->output(), rows, difference))
-        return Outcome::failed(
-            format("ranks %lld and %lld have the same tokens: expected bitwise "
-                   "equal outputs but ",
-                   static_cast<long long>(holder),
-                   static_cast<long long>(rank)) +
-            difference);
-      continue;
-    }
-    std::memcpy(to, rows.data(), size_t(rows.numBytes()));
-    to += rows.numBytes();
-  }
-  return {};
-}
 
 //===----------------------------------------------------------------------===//
 // What is asked of a run
@@ -297,6 +134,9 @@ Outcome moe::tools::runRanks(const RunOptions &options,
   RankSet set;
   if (Outcome outcome = set.create(options, artefact); !outcome)
     return outcome;
+  if (options.eplbStepInterval)
+    if (Outcome outcome = checkBalanceable(artefact, set.layout()); !outcome)
+      return outcome;
   RankRun run(set, artefact);
   if (Outcome outcome = run.prepare(); !outcome)
     return outcome;
@@ -304,19 +144,28 @@ Outcome moe::tools::runRanks(const RunOptions &options,
   if (Outcome outcome = run.run(); !outcome)
     return outcome;
   printHeader(artefact, set, run);
-  if (!options.output.empty())
-    if (Outcome outcome = writeOutput(options.output, run.output()); !outcome)
-      return outcome;
-  if (options.check)
-    if (Outcome outcome = checkOutput(options, artefact.descriptor().layer,
-                                      set.whole(), run.output());
+  if (!options.output.empty()) {
+    const std::optional<HostTensor> loads = run.expertLoads();
+    if (Outcome outcome = writeOutput(options.output, run.output(),
+                                      loads ? &*loads : nullptr);
         !outcome)
       return outcome;
-  if (options.repeat > 1)
-    if (Outcome outcome = checkRepeats([&] { return run.run(); }, run.output(),
-                                       options.repeat - 1);
-        !outcome)
+  }
+  if (options.eplbStepInterval) {
+    if (Outcome outcome = runBalanced(options, artefact, set, run); !outcome)
       return outcome;
+  } else {
+    if (options.check)
+      if (Outcome outcome = checkOutput(options, artefact.descriptor().layer,
+                                        set.whole(), run.output());
+          !outcome)
+        return outcome;
+    if (options.repeat > 1)
+      if (Outcome outcome = checkRepeats([&] { return run.run(); },
+                                         run.output(), options.repeat - 1);
+          !outcome)
+        return outcome;
+  }
   if (Outcome outcome = compareSchedules(options, set, run); !outcome)
     return outcome;
   run.setPoison(false);
