@@ -13,6 +13,7 @@
 #include "Ranks.h"
 
 #include <memory>
+#include <optional>
 #include <thread>
 
 namespace moe::tools {

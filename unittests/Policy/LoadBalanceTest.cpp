@@ -224,6 +224,36 @@ TEST(LoadBalance, GroupsStayOnNodes) {
   EXPECT_EQ(nodes.size(), 2u);
 }
 
+// What a rank had and has still is in the slots where it was, whatever else
+// comes to the rank; and experts come to the ranks that have them.
+TEST(LoadBalance, WhatStaysStaysInItsSlot) {
+  std::mt19937 random(7);
+  const auto sorted = [](const Placement &placement, int64_t rank) {
+    std::vector<int64_t> experts(placement.begin() + rank * 6,
+                                 placement.begin() + (rank + 1) * 6);
+    std::sort(experts.begin(), experts.end());
+    return experts;
+  };
+  Placement before = startAt(16, 24);
+  for (int i = 0; i < 30; ++i) {
+    const Placement after = balance({randomLoads(random, 16), before, 4, 1, 1});
+    for (int64_t rank = 0; rank < 4; ++rank) {
+      std::vector<int64_t> a = sorted(before, rank), b = sorted(after, rank),
+                           common;
+      std::set_intersection(a.begin(), a.end(), b.begin(), b.end(),
+                            std::back_inserter(common));
+      int64_t unchanged = 0;
+      for (int64_t slot = rank * 6; slot < (rank + 1) * 6; ++slot)
+        unchanged += before[slot] == after[slot];
+      ASSERT_EQ(unchanged, int64_t(common.size()));
+    }
+    before = after;
+  }
+  // The loads ask for pairs 0 5, 1 4 and 2 3, in any order of ranks.
+  EXPECT_EQ(balance({{6, 5, 4, 3, 2, 1}, {2, 3, 0, 1, 5, 4}, 3, 1, 1}),
+            (Placement{2, 3, 0, 5, 1, 4}));
+}
+
 // Equal loads with a replica for each expert: nothing is better than the start.
 TEST(LoadBalance, NothingMovesWithoutNeed) {
   const Placement start = startAt(8, 16);
