@@ -33,8 +33,8 @@ public:
         maxNumTokens(maxNumTokens),
         dtype(layer.getHiddenStates().getType().getElementType()) {}
 
-  /// The layer's result, or an error that has been emitted.
-  FailureOr<Value> expand();
+  /// The layer's results, or an error that has been emitted.
+  FailureOr<SmallVector<Value>> expand();
 
 private:
   /// Tokens, and what the router says of them: row i of each is one token.
@@ -102,6 +102,8 @@ private:
   ExchangeAttr exchange;
   OpFoldResult numTokens;
   OpFoldResult numLocalExperts;
+  /// Null unless the layer records it.
+  Value expertLoad;
 };
 } // namespace
 
@@ -284,12 +286,20 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   SmallVector<OpFoldResult> choices = {routedRows, constant(topK)};
   Value idsInit = alloc("ids", b.getI32Type(), choices);
   Value weightsInit = alloc("weights", b.getF32Type(), choices);
-  auto route = RouteOp::create(
-      b, loc, TypeRange{idsInit.getType(), weightsInit.getType()}, logits,
-      layer.getCorrectionBias(), layer.getLogicalToPhysical(),
-      layer.getReplicaCount(), idsInit, weightsInit, layer.getRouting());
+  SmallVector<Type> types = {idsInit.getType(), weightsInit.getType()};
+  Value loadInit;
+  if (Value load = layer.getExpertLoad()) {
+    loadInit = alloc("expert_load", b.getI32Type(), dim(load, 0));
+    types.push_back(loadInit.getType());
+  }
+  auto route =
+      RouteOp::create(b, loc, types, logits, layer.getCorrectionBias(),
+                      layer.getLogicalToPhysical(), layer.getReplicaCount(),
+                      idsInit, weightsInit, loadInit, layer.getRouting());
   routed.ids = route.getResult(0);
   routed.weights = route.getResult(1);
+  if (loadInit)
+    expertLoad = route.getResult(2);
   if (gathersOverPcp()) {
     if (layer.getRouting().getZeroExperts() > 0)
       return layer.emitOpError()
@@ -457,7 +467,7 @@ Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local) {
       .getResult(0);
 }
 
-FailureOr<Value> LayerExpansion::expand() {
+FailureOr<SmallVector<Value>> LayerExpansion::expand() {
   numTokens = dim(layer.getHiddenStates(), 0, "num_tokens");
   Tokens local, routed;
   if (failed(decideExchange()) || failed(chooseExperts(local, routed)))
@@ -467,11 +477,15 @@ FailureOr<Value> LayerExpansion::expand() {
   Value expertOut = runExperts(received);
   Value routedOut = combine(received, routed, expertOut);
   Value shared = runSharedExperts();
-  return merge(routedOut, shared, local);
+  SmallVector<Value> results = {merge(routedOut, shared, local)};
+  if (expertLoad)
+    results.push_back(expertLoad);
+  return results;
 }
 
-FailureOr<Value> moe::expandLayer(OpBuilder &builder, LayerOp layer,
-                                  const policy::ParallelProperties &parallel,
-                                  std::optional<int64_t> maxNumTokens) {
+FailureOr<SmallVector<Value>>
+moe::expandLayer(OpBuilder &builder, LayerOp layer,
+                 const policy::ParallelProperties &parallel,
+                 std::optional<int64_t> maxNumTokens) {
   return LayerExpansion(builder, layer, parallel, maxNumTokens).expand();
 }

@@ -144,6 +144,10 @@ void CompileFlags::addParallel(CLI::App &app) {
       ->group("Parallel configuration")
       ->capture_default_str()
       ->check(counts);
+  app.add_flag("--record-expert-load", recordExpertLoad,
+               "A second output 'expert_load' [physical experts] int32: how "
+               "often a call's router chose each, for load balancing")
+      ->group("Parallel configuration");
   app.add_option("--expert-placement-strategy", expertPlacement,
                  "linear or round_robin")
       ->group("Parallel configuration")
@@ -259,6 +263,7 @@ std::vector<std::string> CompileFlags::toArguments() const {
        defaults.parallel.all2allBackend);
   boolean("--enable-eplb", parallel.enableEplb);
   number("--num-redundant-experts", parallel.numRedundantExperts, 0);
+  boolean("--record-expert-load", recordExpertLoad);
   text("--expert-placement-strategy", expertPlacement,
        defaults.expertPlacement);
   text("--sequence-parallel", sequenceParallel, defaults.sequenceParallel);

@@ -39,6 +39,7 @@ struct CompileFlags {
   std::string cpu = "host";
   std::string schedule = "vllm";
   policy::ParallelConfig parallel;
+  bool recordExpertLoad = false;
   std::string expertPlacement = "linear";
   std::string sequenceParallel = "auto";
   int64_t threshold = 256;

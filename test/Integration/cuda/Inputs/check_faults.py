@@ -2,7 +2,8 @@
 
 Four processes run a layer again and again over NCCL. At a random time one of them is
 killed, or stopped, or was never started, or was told another number of ranks. All others
-have to end in time, with a message that names it. Ends with a line "N passed, N failed".
+have to end in time, with a message that names it; or, where they shrink, have to give the
+right rows for the experts that are left. Ends with a line "N passed, N failed".
 
 Usage: check_faults.py PACK [--artefact NAME] [--runs N] [--seed S] [--only KIND]
                        [--seconds S]
@@ -49,15 +50,15 @@ class Group:
     def signal(self, rank, number):
         self.processes[rank].send_signal(number)
 
-    def wait(self, ranks, seconds):
-        """"" if these ranks have failed in time, or what is wrong."""
+    def wait(self, ranks, seconds, codes=(1, 2)):
+        """"" if these ranks have ended so in time, or what is wrong."""
         deadline = time.time() + seconds
         for rank in ranks:
             try:
                 code = self.processes[rank].wait(max(0.1, deadline - time.time()))
             except subprocess.TimeoutExpired:
                 return f"rank {rank} still runs after {seconds} s"
-            if code not in (1, 2):
+            if code not in codes:
                 return f"rank {rank} ended with {code}: {self.read(rank)[-300:]}"
         return ""
 
@@ -92,6 +93,24 @@ def lose(arguments, scratch, victim, number, after):
         group.end()
 
 
+def shrink(arguments, scratch, victim, name, number):
+    artefact = arguments.artefact.with_name(f"{name}.moe.so")
+    group = Group(arguments.moe_run, artefact, scratch,
+                  flags=["--on-lost-rank", "shrink", "--check"])
+    try:
+        time.sleep(START)
+        group.signal(victim, number)
+        others = [rank for rank in range(RANKS) if rank != victim]
+        fault = group.wait(others, 3 * TIMEOUT + 30, codes=(0,))
+        said = group.read(others[0])
+        for expected in (f"{RANKS - 1} ranks, with", "check       passed"):
+            if not fault and expected not in said:
+                fault = f"expected '{expected}' in: {said[-500:]}"
+        return fault, said
+    finally:
+        group.end()
+
+
 def check_missing(arguments, scratch, victim):
     others = [rank for rank in range(RANKS) if rank != victim]
     group = Group(arguments.moe_run, arguments.artefact, scratch, ranks=others)
@@ -120,7 +139,7 @@ def main():
     parser.add_argument("--artefact", default="ranks-ht-dp4")
     parser.add_argument("--runs", type=int, default=50, help="runs in which a rank is killed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="kill, stop, missing or size")
+    parser.add_argument("--only", default="", help="kill, stop, shrink, missing or size")
     parser.add_argument("--seconds", type=float, default=3600, help="stop after so long")
     arguments = parser.parse_args()
     arguments.moe_run = str(arguments.pack / "bin" / "moe-run")
@@ -129,6 +148,13 @@ def main():
     chance = random.Random(arguments.seed)
     cases = [("missing", rank) for rank in (0, 2)] + [("size", rank) for rank in (0, 3)]
     cases += [("stop", rank) for rank in range(RANKS)]
+    cases += [("shrink", (name, rank, number))
+              for name, rank, number in (("ranks-ht-dp4", 1, signal.SIGKILL),
+                                         ("ranks-ht-dp4", 0, signal.SIGKILL),
+                                         ("ranks-ll-dp4", 3, signal.SIGKILL),
+                                         ("ranks-agrs-dp4", 2, signal.SIGKILL),
+                                         ("ranks-eplb-ht-dp4", 0, signal.SIGKILL),
+                                         ("ranks-eplb-ll-dp4", 2, signal.SIGSTOP))]
     cases += [("kill", chance.randrange(RANKS)) for _ in range(arguments.runs)]
     passed = failed = skipped = 0
     for kind, victim in cases:
@@ -142,6 +168,10 @@ def main():
         with tempfile.TemporaryDirectory() as scratch:
             if kind == "missing":
                 fault, said = check_missing(arguments, scratch, victim)
+            elif kind == "shrink":
+                name, victim, number = victim
+                fault, said = shrink(arguments, scratch, victim, name, number)
+                victim = f"{victim} of {name}"
             elif kind == "size":
                 fault, said = check_size(arguments, scratch, victim)
             else:
@@ -150,7 +180,8 @@ def main():
         passed += not fault
         failed += bool(fault)
         title = f"{kind} rank {victim}" + (f" after {after:.1f} s" if kind in "kill stop" else "")
-        said = [line for line in said.splitlines() if line.startswith("moe-run:")]
+        said = [line for line in said.splitlines()
+                if line.startswith(("moe-run:", "goes on", "  error"))]
         print(f"{'FAIL' if fault else 'ok  '} {title}, {time.time() - begin:.1f} s: "
               f"{fault or (said or ['says nothing'])[-1]}", flush=True)
     if skipped:
