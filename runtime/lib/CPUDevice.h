@@ -59,7 +59,7 @@ public:
                                  std::string &error) override;
   moert_status enqueueTransfers(void *stream, const moert_transfer *transfers,
                                 int64_t count, std::string &error) override;
-  moert_status join(std::shared_ptr<LocalGroup> group, int32_t rank,
+  moert_status join(const moert_group &group, int32_t rank,
                     std::string &error) override;
   void programsChanged() override { communicators.clear(); }
   moert_status synchronize(std::string &error) override;

@@ -9,6 +9,8 @@
 #ifndef MOERT_LIB_COLLECTIVE_H
 #define MOERT_LIB_COLLECTIVE_H
 
+#include "Exchange.h"
+
 #include "moert/moert.h"
 
 #include <cstdint>
@@ -35,10 +37,7 @@ struct Contribution {
   }
 };
 
-/// "all_gather" and so on.
-const char *collectiveKindName(int32_t kind);
-
-/// "'dispatch' (all_gather, step 0 of 'layer') on communicator 'ep'".
+/// Which collective it is, for messages.
 std::string describe(const Contribution &contribution);
 
 /// Takes the rows of `member` from the contributions of all of a communicator's

@@ -38,8 +38,8 @@ struct Report {
 class RankBalancer {
 public:
   RankBalancer(Rank &rank, const RankLayout &layout, const LayerSpec &layer,
-               int64_t number, int64_t windowSize)
-      : rank(rank), number(number), numRanks(layout.numRanks()),
+               int64_t windowSize)
+      : rank(rank), number(rank.number), numRanks(layout.numRanks()),
         numExperts(layer.numExperts), numGroups(layer.routing.nGroup),
         windowSize(windowSize),
         placement(
@@ -329,18 +329,18 @@ Outcome moe::tools::runBalanced(const RunOptions &options,
                                 RankRun &run) {
   const LayerSpec &layer = artefact.descriptor().layer;
   std::vector<std::unique_ptr<RankBalancer>> balancers;
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
+  for (int64_t index = 0; index < set.numHere(); ++index) {
     balancers.push_back(std::make_unique<RankBalancer>(
-        set[rank], set.layout(), layer, rank, options.eplbWindowSize));
+        set[index], set.layout(), layer, options.eplbWindowSize));
     if (Outcome outcome = balancers.back()->prepare(); !outcome)
       return outcome;
   }
   // All ranks report the same.
   std::vector<Report> reports;
   auto onAll = [&](Outcome (RankBalancer::*function)(Report &)) {
-    reports.assign(set.size(), Report());
-    return set.forEach([&](int64_t rank) {
-      return (balancers[rank].get()->*function)(reports[rank]);
+    reports.assign(set.numHere(), Report());
+    return set.forEach([&](int64_t index) {
+      return (balancers[index].get()->*function)(reports[index]);
     });
   };
   double worst = 0;
@@ -354,6 +354,7 @@ Outcome moe::tools::runBalanced(const RunOptions &options,
       if (Outcome outcome = run.run(); !outcome)
         return outcome;
     }
+    // Of several processes each checks, so that none waits for another.
     if (options.check) {
       double error = 0;
       if (Outcome outcome =
@@ -363,8 +364,8 @@ Outcome moe::tools::runBalanced(const RunOptions &options,
                                outcome.message());
       worst = std::max(worst, error);
     }
-    for (int64_t rank = 0; rank < set.size(); ++rank)
-      balancers[rank]->record(*run.expertLoad(rank));
+    for (int64_t index = 0; index < set.numHere(); ++index)
+      balancers[index]->record(*run.expertLoad(index));
     const bool isLast = step == options.repeat;
     const bool isDue = step % *options.eplbStepInterval == 0 && !isLast;
     if (!isDue && !isLast)

@@ -9,7 +9,7 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_LOADBALANCE_H
 #define MOE_MLIR_TOOLS_MOERUN_LOADBALANCE_H
 
-#include "RankSet.h"
+#include "RankRun.h"
 
 namespace moe::tools {
 

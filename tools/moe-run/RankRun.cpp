@@ -1,4 +1,5 @@
-//===- RankRun.cpp - What is asked of an artefact for several ranks -------===//
+//===- RankRun.cpp - Runs of several ranks
+//----------------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -11,15 +12,57 @@
 #include "Check.h"
 #include "Files.h"
 #include "LoadBalance.h"
-#include "RankSet.h"
 #include "Support/Format.h"
 #include "Timeline.h"
 
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 using namespace moe;
 using namespace moe::tools;
+
+Outcome RankRun::prepare() {
+  const LayerSpec &layer = artefact.descriptor().layer;
+  result = HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
+  for (int64_t index = 0; index < set.numHere(); ++index) {
+    executions.push_back(std::make_unique<Execution>(
+        set[index].context, artefact, set[index].deviceInputs));
+    if (Outcome outcome = executions.back()->prepare(); !outcome)
+      return outcome;
+  }
+  return {};
+}
+
+Outcome RankRun::run() {
+  if (Outcome outcome =
+          set.forEach([&](int64_t index) { return executions[index]->run(); });
+      !outcome)
+    return outcome;
+  std::vector<const HostTensor *> outputs;
+  for (auto &execution : executions)
+    outputs.push_back(&execution->output());
+  return set.collect(outputs, result);
+}
+
+Outcome RankRun::collectLoads(std::optional<HostTensor> &loads) {
+  const HostTensor *first = expertLoad(0);
+  if (!first)
+    return {};
+  const int64_t count = set.layout().numRanks();
+  loads.emplace(first->name(), first->dtype(),
+                std::vector<int64_t>{count, first->numElements()});
+  if (set.numHere() != count) {
+    Context &context = set[0].context;
+    return context.check(moert_context_all_gather(context.get(), first->data(),
+                                                  size_t(first->numBytes()),
+                                                  loads->data()));
+  }
+  for (int64_t index = 0; index < count; ++index)
+    std::memcpy(loads->as<char>() + index * first->numBytes(),
+                expertLoad(index)->data(), size_t(first->numBytes()));
+  return {};
+}
 
 //===----------------------------------------------------------------------===//
 // What is asked of a run
@@ -41,6 +84,7 @@ static void printHeader(const Artefact &artefact, RankSet &set,
   text += formatField(
       "ranks", ranks + (layout.usesExpertParallel ? ", expert parallel" : "") +
                    (layout.isSequenceParallel ? ", sequence parallel)" : ")"));
+  text += formatField("  place", set.place());
   std::string tokens;
   for (int64_t count : set.tokens())
     tokens += (tokens.empty() ? "" : ", ") + std::to_string(count);
@@ -50,8 +94,8 @@ static void printHeader(const Artefact &artefact, RankSet &set,
   for (const std::string &note : set.whole().notes)
     text += formatField("  note", note);
   std::string orders;
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    std::string order = artefact.orderAt(set.tokens()[rank]);
+  for (int64_t T : set.tokens()) {
+    std::string order = artefact.orderAt(T);
     if (orders.find(order) == std::string::npos)
       orders += (orders.empty() ? "" : ", ") + order;
   }
@@ -102,13 +146,14 @@ static Outcome trace(const RunOptions &options, RankSet &set, RankRun &run) {
   for (int i = 0; i < 3; ++i)
     if (Outcome outcome = run.run(); !outcome)
       return outcome;
-  for (int64_t rank = 0; rank < set.size(); ++rank)
-    if (Outcome outcome = set[rank].context.startTrace(); !outcome)
+  for (int64_t index = 0; index < set.numHere(); ++index)
+    if (Outcome outcome = set[index].context.startTrace(); !outcome)
       return outcome;
   if (Outcome outcome = run.run(); !outcome)
     return outcome;
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    Context &context = set[rank].context;
+  for (int64_t index = 0; index < set.numHere(); ++index) {
+    Context &context = set[index].context;
+    const int64_t rank = set[index].number;
     std::vector<Span> spans;
     if (Outcome outcome = context.takeTrace(spans); !outcome)
       return outcome;
@@ -124,19 +169,28 @@ static Outcome trace(const RunOptions &options, RankSet &set, RankRun &run) {
   return {};
 }
 
-Outcome moe::tools::runRanks(const RunOptions &options,
-                             const Artefact &artefact) {
+static Outcome check(const RunOptions &options, const Artefact &artefact,
+                     const RankSet &set, const HostTensor &output) {
+  return options.check ? checkOutput(options, artefact.descriptor().layer,
+                                     set.whole(), output)
+                       : Outcome();
+}
+
+static Outcome runAll(const RunOptions &options, const Artefact &artefact,
+                      RankSet &set, HostTensor &output) {
   if (options.bench || options.calibrate)
     return Outcome::failed(
         std::string(options.bench ? "--bench" : "--calibrate") +
         ": expected an artefact for one rank: ranks that share this machine's "
         "cores say nothing about ranks that have their own");
-  RankSet set;
   if (Outcome outcome = set.create(options, artefact); !outcome)
     return outcome;
   if (options.eplbStepInterval)
     if (Outcome outcome = checkBalanceable(artefact, set.layout()); !outcome)
       return outcome;
+  // One of the processes speaks.
+  if (!set.isLead() && !std::freopen("/dev/null", "w", stdout))
+    return Outcome::failed("cannot write to /dev/null");
   RankRun run(set, artefact);
   if (Outcome outcome = run.prepare(); !outcome)
     return outcome;
@@ -145,31 +199,52 @@ Outcome moe::tools::runRanks(const RunOptions &options,
     return outcome;
   printHeader(artefact, set, run);
   if (!options.output.empty()) {
-    const std::optional<HostTensor> loads = run.expertLoads();
-    if (Outcome outcome = writeOutput(options.output, run.output(),
-                                      loads ? &*loads : nullptr);
-        !outcome)
+    std::optional<HostTensor> loads;
+    if (Outcome outcome = run.collectLoads(loads); !outcome)
       return outcome;
+    if (set.isLead())
+      if (Outcome outcome = writeOutput(options.output, run.output(),
+                                        loads ? &*loads : nullptr);
+          !outcome)
+        return outcome;
   }
+  // Other processes would wait meanwhile: there it comes last.
+  if (!set.isProcess() && !options.eplbStepInterval)
+    if (Outcome outcome = check(options, artefact, set, run.output()); !outcome)
+      return outcome;
+  if (options.graph)
+    if (Outcome outcome = run.capture(); !outcome)
+      return outcome;
   if (options.eplbStepInterval) {
     if (Outcome outcome = runBalanced(options, artefact, set, run); !outcome)
       return outcome;
-  } else {
-    if (options.check)
-      if (Outcome outcome = checkOutput(options, artefact.descriptor().layer,
-                                        set.whole(), run.output());
-          !outcome)
-        return outcome;
-    if (options.repeat > 1)
-      if (Outcome outcome = checkRepeats([&] { return run.run(); },
-                                         run.output(), options.repeat - 1);
-          !outcome)
-        return outcome;
+  } else if (options.repeat > 1) {
+    if (Outcome outcome = checkRepeats([&] { return run.run(); }, run.output(),
+                                       options.repeat - 1);
+        !outcome)
+      return outcome;
   }
   if (Outcome outcome = compareSchedules(options, set, run); !outcome)
     return outcome;
   run.setPoison(false);
   if (!options.trace.empty() || options.timeline)
-    return trace(options, set, run);
+    if (Outcome outcome = trace(options, set, run); !outcome)
+      return outcome;
+  output = run.takeOutput();
   return {};
+}
+
+Outcome moe::tools::runRanks(const RunOptions &options,
+                             const Artefact &artefact) {
+  RankSet set;
+  // Of the last run, which has the bits of the first.
+  HostTensor output;
+  Outcome outcome = runAll(options, artefact, set, output);
+  if (outcome && set.isProcess() && !options.eplbStepInterval) {
+    const bool isLead = set.isLead();
+    set.leave();
+    if (isLead)
+      outcome = check(options, artefact, set, output);
+  }
+  return outcome.withPrefix(set.prefix());
 }

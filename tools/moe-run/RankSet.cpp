@@ -1,4 +1,4 @@
-//===- RankSet.cpp - Ranks as threads -------------------------------------===//
+//===- RankSet.cpp - The ranks of a run -----------------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -8,13 +8,48 @@
 
 #include "RankSet.h"
 
-#include "Check.h"
+#include "Launch.h"
+#include "Support/Device.h"
 #include "Support/Format.h"
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
+#include <utility>
 
 using namespace moe;
 using namespace moe::tools;
+
+void RankSet::leave() {
+  here.clear();
+  moert_group_destroy(std::exchange(group, nullptr));
+}
+
+Outcome RankSet::forEach(const std::function<Outcome(int64_t)> &body) {
+  std::vector<Outcome> outcomes(here.size());
+  std::vector<std::thread> threads;
+  for (int64_t index = 0; index < numHere(); ++index)
+    threads.emplace_back([&, index] {
+      try {
+        outcomes[index] = body(index);
+      } catch (const std::exception &error) {
+        outcomes[index] = Outcome::failed(error.what());
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  for (int64_t index = 0; index < numHere(); ++index)
+    if (!outcomes[index])
+      return numHere() == 1
+                 ? outcomes[index]
+                 : outcomes[index].withPrefix(
+                       "rank " + std::to_string(here[index]->number) + ": ");
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// Creating
+//===----------------------------------------------------------------------===//
 
 Outcome RankSet::create(const RunOptions &options, const Artefact &artefact) {
   const Descriptor &descriptor = artefact.descriptor();
@@ -23,46 +58,74 @@ Outcome RankSet::create(const RunOptions &options, const Artefact &artefact) {
   if (Outcome outcome = makeInputs(options, artefact, inputs, &shares);
       !outcome)
     return outcome;
-  const int64_t count = shares.numRanks();
-  if (moert_group_create_local(int32_t(count), 0, &group) != MOERT_SUCCESS)
+  return isForGPU(descriptor.target) ? createProcess(options, descriptor)
+                                     : createHere(options, descriptor);
+}
+
+Outcome RankSet::add(const RunOptions &options, const Descriptor &descriptor,
+                     int64_t number, int32_t threads, int32_t device) {
+  Rank &added = *here.emplace_back(std::make_unique<Rank>());
+  added.number = number;
+  if (Outcome outcome =
+          added.context.create(descriptor.target, threads, int32_t(number),
+                               int32_t(shares.numRanks()), device);
+      !outcome)
+    return outcome;
+  if (Outcome outcome =
+          added.context.check(moert_context_join(added.context.get(), group));
+      !outcome)
+    return outcome;
+  added.inputs = takeRankInputs(inputs, descriptor.layer, shares,
+                                inputs.tokensPerRank, number);
+  return added.deviceInputs.create(added.context, added.inputs);
+}
+
+Outcome RankSet::createHere(const RunOptions &options,
+                            const Descriptor &descriptor) {
+  where = "threads of this process";
+  const int32_t count = int32_t(shares.numRanks());
+  if (moert_group_create_local(count, options.timeoutMilliseconds(), &group) !=
+      MOERT_SUCCESS)
     return Outcome::failed(moert_last_error(nullptr));
   // The cores are there once.
   const int32_t cores =
       int32_t(std::max(1u, std::thread::hardware_concurrency()));
   const int32_t threads =
-      options.threads ? options.threads : std::max(1, cores / int32_t(count));
-  for (int64_t rank = 0; rank < count; ++rank) {
-    Rank &added = *ranks.emplace_back(std::make_unique<Rank>());
-    if (Outcome outcome = added.context.create(descriptor.target, threads,
-                                               int32_t(rank), int32_t(count));
+      options.threads ? options.threads : std::max(1, cores / count);
+  for (int32_t rank = 0; rank < count; ++rank)
+    if (Outcome outcome = add(options, descriptor, rank, threads, /*device=*/0);
         !outcome)
       return outcome;
-    if (Outcome outcome =
-            added.context.check(moert_context_join(added.context.get(), group));
-        !outcome)
-      return outcome;
-    added.inputs = takeRankInputs(inputs, descriptor.layer, shares,
-                                  inputs.tokensPerRank, rank);
-    if (Outcome outcome =
-            added.deviceInputs.create(added.context, added.inputs);
-        !outcome)
-      return outcome;
-  }
   return {};
+}
+
+Outcome RankSet::createProcess(const RunOptions &options,
+                               const Descriptor &descriptor) {
+  moert_process_options own;
+  if (Outcome outcome = readProcess(descriptor, own); !outcome)
+    return outcome;
+  process = own.rank;
+  own.timeout_ms = options.timeoutMilliseconds();
+  const int devices = std::max(1, countGPUs());
+  where = shareGPUs(own, devices);
+  if (moert_group_create_processes(&own, &group) != MOERT_SUCCESS)
+    return Outcome::failed(moert_last_error(nullptr));
+  return add(options, descriptor, own.rank, options.threads,
+             own.local_rank % devices);
 }
 
 Outcome RankSet::replaceRows(HostTensor rows) {
   const int64_t rowBytes = rows.shape()[1] * dtypeBytes(rows.dtype());
-  for (int64_t rank = 0; rank < size(); ++rank)
-    for (HostTensor &tensor : ranks[rank]->inputs.tensors) {
+  for (const std::unique_ptr<Rank> &rank : here)
+    for (HostTensor &tensor : rank->inputs.tensors) {
       if (tensor.name() != rows.name())
         continue;
       std::memcpy(tensor.data(),
                   rows.as<char>() +
-                      findFirstRow(shares, tokens(), rank) * rowBytes,
+                      findFirstRow(shares, tokens(), rank->number) * rowBytes,
                   size_t(tensor.numBytes()));
-      if (Outcome outcome = ranks[rank]->deviceInputs.update(
-              ranks[rank]->context, rows.name());
+      if (Outcome outcome =
+              rank->deviceInputs.update(rank->context, rows.name());
           !outcome)
         return outcome;
     }
@@ -72,57 +135,50 @@ Outcome RankSet::replaceRows(HostTensor rows) {
   return {};
 }
 
-Outcome RankRun::prepare() {
-  const LayerSpec &layer = artefact.descriptor().layer;
-  result = HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    executions.push_back(std::make_unique<Execution>(
-        set[rank].context, artefact, set[rank].deviceInputs));
-    if (Outcome outcome = executions.back()->prepare(); !outcome)
+//===----------------------------------------------------------------------===//
+// Outputs
+//===----------------------------------------------------------------------===//
+
+Outcome RankSet::collect(const std::vector<const HostTensor *> &outputs,
+                         HostTensor &all) {
+  const int64_t count = shares.numRanks();
+  const int64_t rowBytes = all.shape()[1] * dtypeBytes(all.dtype());
+  // What each rank has brought forth.
+  std::vector<const char *> rows(size_t(count), nullptr);
+  std::vector<char> gathered;
+  if (numHere() == count) {
+    for (int64_t rank = 0; rank < count; ++rank)
+      rows[size_t(rank)] = outputs[size_t(rank)]->as<char>();
+  } else {
+    const int64_t stride =
+        rowBytes * *std::max_element(tokens().begin(), tokens().end());
+    std::vector<char> mine(size_t(stride), 0);
+    gathered.resize(size_t(stride * count));
+    const HostTensor &output = *outputs.front();
+    std::copy_n(output.as<char>(), output.numBytes(), mine.begin());
+    Context &context = here.front()->context;
+    if (Outcome outcome = context.check(moert_context_all_gather(
+            context.get(), mine.data(), size_t(stride), gathered.data()));
+        !outcome)
       return outcome;
+    for (int64_t rank = 0; rank < count; ++rank)
+      rows[size_t(rank)] = gathered.data() + rank * stride;
   }
-  return {};
-}
-
-Outcome RankRun::run() {
-  if (Outcome outcome =
-          set.forEach([&](int64_t rank) { return executions[rank]->run(); });
-      !outcome)
-    return outcome;
-  return collect();
-}
-
-/// Ranks that hold equal rows must agree on them to the bit.
-Outcome RankRun::collect() {
-  char *to = result.as<char>();
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    const HostTensor &rows = executions[rank]->output();
-    const int64_t holder = set.layout().rowsOf(rank);
-    std::string difference;
+  char *to = all.as<char>();
+  for (int64_t rank = 0; rank < count; ++rank) {
+    const int64_t holder = shares.rowsOf(rank);
+    const int64_t bytes = tokens()[size_t(rank)] * rowBytes;
     if (holder != rank) {
-      if (!isBitwiseEqual(executions[holder]->output(), rows, difference))
-        return Outcome::failed(
-            format("ranks %lld and %lld have the same tokens: expected bitwise "
-                   "equal outputs but ",
-                   static_cast<long long>(holder),
-                   static_cast<long long>(rank)) +
-            difference);
+      if (std::memcmp(rows[size_t(holder)], rows[size_t(rank)],
+                      size_t(bytes)) != 0)
+        return Outcome::failed(format(
+            "ranks %lld and %lld have the same tokens: expected bitwise equal "
+            "outputs but they differ",
+            static_cast<long long>(holder), static_cast<long long>(rank)));
       continue;
     }
-    std::memcpy(to, rows.data(), size_t(rows.numBytes()));
-    to += rows.numBytes();
+    std::copy_n(rows[size_t(rank)], bytes, to);
+    to += bytes;
   }
   return {};
-}
-
-std::optional<HostTensor> RankRun::expertLoads() const {
-  const HostTensor *first = expertLoad(0);
-  if (!first)
-    return std::nullopt;
-  HostTensor loads(first->name(), first->dtype(),
-                   {set.size(), first->numElements()});
-  for (int64_t rank = 0; rank < set.size(); ++rank)
-    std::memcpy(loads.as<int32_t>() + rank * first->numElements(),
-                expertLoad(rank)->data(), size_t(first->numBytes()));
-  return loads;
 }

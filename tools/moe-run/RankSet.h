@@ -1,4 +1,4 @@
-//===- RankSet.h - Ranks as threads -----------------------------*- C++ -*-===//
+//===- RankSet.h - The ranks of a run ---------------------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -9,105 +9,82 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_RANKSET_H
 #define MOE_MLIR_TOOLS_MOERUN_RANKSET_H
 
+#include "Artefact.h"
 #include "Execution.h"
 #include "Ranks.h"
 
+#include <functional>
 #include <memory>
-#include <optional>
-#include <thread>
 
 namespace moe::tools {
 
 /// A rank's context and inputs, which serve one artefact after the other.
 struct Rank {
+  int64_t number;
   Context context;
   Inputs inputs;
   DeviceInputs deviceInputs;
 };
 
-/// The ranks of one run of the tool.
+/// The ranks of one run of the tool. For the CPU all of them are in this
+/// process, each with threads; for GPUs each is a process, and this one has
+/// one.
 class RankSet {
 public:
-  ~RankSet() {
-    ranks.clear();
-    moert_group_destroy(group);
-  }
+  RankSet() = default;
+  RankSet(const RankSet &) = delete;
+  ~RankSet() { leave(); }
 
   Outcome create(const RunOptions &options, const Artefact &artefact);
+  /// Gives up the ranks of this process.
+  void leave();
 
   const RankLayout &layout() const { return shares; }
+  /// Of the whole layer, with the rows of all ranks.
   const Inputs &whole() const { return inputs; }
   const std::vector<int64_t> &tokens() const { return inputs.tokensPerRank; }
-  int64_t size() const { return int64_t(ranks.size()); }
-  Rank &operator[](int64_t rank) { return *ranks[rank]; }
+  /// Whether this process is one of them.
+  bool isProcess() const { return process >= 0; }
+  /// "rank 2: " where each rank is a process.
+  std::string prefix() const {
+    return process < 0 ? "" : "rank " + std::to_string(process) + ": ";
+  }
+  /// Where the ranks are.
+  const std::string &place() const { return where; }
+  /// Whether rank 0 is here, which prints and checks for all.
+  bool isLead() const { return here.front()->number == 0; }
 
-  /// Gives the ranks other rows of an input that has a row for each token.
+  /// Those of this process.
+  int64_t numHere() const { return int64_t(here.size()); }
+  Rank &operator[](int64_t index) { return *here[index]; }
+
+  /// Gives the ranks other rows of an input that has a row for each token:
+  /// `rows` are those of all ranks.
   Outcome replaceRows(HostTensor rows);
 
-  /// Calls `body(rank)` on a thread for each rank; the first failure counts,
-  /// with the number of its rank.
-  template <typename Body> Outcome forEach(Body body);
+  /// Calls `body(index)` on a thread for each rank of this process; the first
+  /// failure counts, with the number of its rank.
+  Outcome forEach(const std::function<Outcome(int64_t index)> &body);
+
+  /// Puts together what the ranks have brought forth: `outputs` of those here,
+  /// `all` rows of all. Ranks that hold equal rows must agree to the bit.
+  Outcome collect(const std::vector<const HostTensor *> &outputs,
+                  HostTensor &all);
 
 private:
+  Outcome createHere(const RunOptions &options, const Descriptor &descriptor);
+  Outcome createProcess(const RunOptions &options,
+                        const Descriptor &descriptor);
+  Outcome add(const RunOptions &options, const Descriptor &descriptor,
+              int64_t number, int32_t threads, int32_t device);
+
   RankLayout shares;
   Inputs inputs;
+  std::string where;
+  int64_t process = -1; // The rank that this process is.
   moert_group *group = nullptr;
-  std::vector<std::unique_ptr<Rank>> ranks;
+  std::vector<std::unique_ptr<Rank>> here;
 };
-
-/// An artefact on all ranks.
-class RankRun {
-public:
-  RankRun(RankSet &set, const Artefact &artefact)
-      : set(set), artefact(artefact) {}
-
-  Outcome prepare();
-  void setPoison(bool enable) {
-    for (auto &execution : executions)
-      execution->setPoison(enable);
-  }
-  /// Runs all ranks once and collects their rows.
-  Outcome run();
-  const HostTensor &output() const { return result; }
-  /// Of the last run, if the artefact records it; else null.
-  const HostTensor *expertLoad(int64_t rank) const {
-    return executions[rank]->expertLoad();
-  }
-  /// Those of all ranks, [ranks, P].
-  std::optional<HostTensor> expertLoads() const;
-  int64_t workspaceBytes() const {
-    return executions.front()->workspaceBytes();
-  }
-  int64_t nanoseconds() const { return executions.front()->nanoseconds(); }
-
-private:
-  Outcome collect();
-
-  RankSet &set;
-  const Artefact &artefact;
-  std::vector<std::unique_ptr<Execution>> executions;
-  HostTensor result;
-};
-
-template <typename Body> Outcome RankSet::forEach(Body body) {
-  std::vector<Outcome> outcomes(ranks.size());
-  std::vector<std::thread> threads;
-  for (int64_t rank = 0; rank < size(); ++rank)
-    threads.emplace_back([&, rank] {
-      try {
-        outcomes[rank] = body(rank);
-      } catch (const std::exception &error) {
-        outcomes[rank] = Outcome::failed(error.what());
-      }
-    });
-  for (std::thread &thread : threads)
-    thread.join();
-  for (int64_t rank = 0; rank < size(); ++rank)
-    if (!outcomes[rank])
-      return Outcome::failed("rank " + std::to_string(rank) + ": " +
-                             outcomes[rank].message());
-  return {};
-}
 
 } // namespace moe::tools
 
