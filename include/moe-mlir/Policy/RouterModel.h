@@ -1,0 +1,115 @@
+//===- RouterModel.h - How tokens choose experts, on paper ------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A model of a router, and what follows from it for the ranks that own the
+// experts: how many of a token's choices a rank gets, and how likely it gets
+// the token at all. Nothing here is sampled.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOE_MLIR_POLICY_ROUTERMODEL_H
+#define MOE_MLIR_POLICY_ROUTERMODEL_H
+
+#include "moe-mlir/Policy/ParallelConfig.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace moe::policy {
+
+/// Tokens choose independently of each other. Each draws `topK` experts one
+/// after the other, without replacement, in proportion to their weights. With
+/// groups it first draws `topKGroups` of `numGroups` runs of consecutive
+/// experts in the same way, in proportion to the groups' weights, and then
+/// experts of these.
+struct RouterModel {
+  /// [E], not negative, not all zero; only their ratios matter.
+  std::vector<double> weights;
+  int64_t topK = 1;
+  int64_t numGroups = 1;
+  int64_t topKGroups = 1;
+};
+
+/// The most sets of groups that are told apart; a router with more is taken to
+/// have no groups.
+constexpr size_t maxGroupSets = 1024;
+
+std::vector<double> getUniformWeights(int64_t numExperts);
+
+/// The r-th most popular expert has weight r^-exponent. Which one that is was
+/// drawn once and for all: ids say nothing about popularity.
+std::vector<double> getZipfWeights(int64_t numExperts, double exponent);
+
+/// Weights with which the experts are chosen in proportion to `loads` (tokens
+/// per expert, as measured). Nothing, and `error`, if there are no such: an
+/// expert gets each token once at most, so none may have more than 1 / topK of
+/// all.
+std::optional<std::vector<double>> fitWeights(const std::vector<double> &loads,
+                                              const RouterModel &router,
+                                              std::string &error);
+
+/// Weights as a command line names them: "uniform", "zipf:S" with an exponent
+/// S, or a file with a JSON array of the tokens that each expert got. `router`
+/// says how many experts there are. Nothing, and `error`, if they cannot be.
+std::optional<std::vector<double>> parseWeights(const std::string &text,
+                                                const RouterModel &router,
+                                                std::string &error);
+
+/// For each of `numBins` bins, the probability that a token chooses an expert
+/// of it. `bins` [E] says in which bin an expert is; -1: in none.
+std::vector<double> getHitProbabilities(const RouterModel &router,
+                                        const std::vector<int64_t> &bins,
+                                        size_t numBins);
+
+/// [E]: the probability that a token chooses the expert. They sum up to topK.
+std::vector<double> getChoiceProbabilities(const RouterModel &router);
+
+/// Which experts the ranks own.
+struct ExpertPlacement {
+  /// [P]: the logical expert of each physical one, as in EPLB's maps.
+  std::vector<int64_t> physicalToLogical;
+  /// [P]: the rank that owns it, among the ranks that share out the experts.
+  std::vector<int64_t> owner;
+  size_t numRanks = 1;
+};
+
+/// The placement before any balancing.
+ExpertPlacement getInitialPlacement(const ParallelProperties &properties,
+                                    int64_t numLogicalExperts);
+
+/// What the ranks that share out the experts get of one token, on average.
+struct RankLoads {
+  /// [ranks]: the probability that one of the token's experts is there.
+  std::vector<double> rows;
+  /// [ranks]: the choices whose expert is there; the sum is topK.
+  std::vector<double> choices;
+  /// [ranks][experts of the rank]: the probability of each to be chosen.
+  std::vector<std::vector<double>> experts;
+
+  size_t getNumRanks() const { return rows.size(); }
+
+  /// Experts of a rank that one of `tokens` tokens chooses.
+  double getExpertsHit(size_t rank, double tokens) const;
+
+  /// The mean over the largest number of choices of a rank: 1 is balanced.
+  double getBalance() const;
+};
+
+/// Replicas of an expert are chosen as moe.route does, by the token's number:
+/// the experts of one token choose theirs by the same number.
+RankLoads getRankLoads(const RouterModel &router,
+                       const ExpertPlacement &placement);
+
+/// The loads if every rank that owns experts got as much as the others: the
+/// bound of what balancing can reach.
+RankLoads getEvenLoads(const RankLoads &loads);
+
+} // namespace moe::policy
+
+#endif // MOE_MLIR_POLICY_ROUTERMODEL_H

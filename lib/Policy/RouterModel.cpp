@@ -1,0 +1,433 @@
+//===- RouterModel.cpp - How tokens choose experts, on paper --------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moe-mlir/Policy/RouterModel.h"
+
+#include "MachineJson.h"
+#include "moe-mlir/Policy/ExpertPlacement.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+#include <random>
+
+using namespace moe::policy;
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+std::vector<double> moe::policy::getUniformWeights(int64_t numExperts) {
+  return std::vector<double>(numExperts, 1.0);
+}
+
+std::vector<double> moe::policy::getZipfWeights(int64_t numExperts,
+                                                double exponent) {
+  std::vector<double> weights(numExperts);
+  for (int64_t i = 0; i < numExperts; ++i)
+    weights[i] = std::pow(double(i + 1), -exponent);
+  // Of this generator the standard says every number; of std::shuffle it does
+  // not.
+  std::mt19937_64 random(1);
+  for (int64_t i = numExperts - 1; i > 0; --i)
+    std::swap(weights[i], weights[random() % uint64_t(i + 1)]);
+  return weights;
+}
+
+std::optional<std::vector<double>>
+moe::policy::fitWeights(const std::vector<double> &loads,
+                        const RouterModel &router, std::string &error) {
+  double total = 0;
+  for (double load : loads)
+    total += load;
+  std::vector<double> wanted(loads.size());
+  for (size_t e = 0; e < loads.size(); ++e) {
+    wanted[e] = double(router.topK) * loads[e] / total;
+    if (!(loads[e] >= 0) || !std::isfinite(wanted[e])) {
+      error = "expected loads that are not negative and not all zero but that "
+              "of expert " +
+              std::to_string(e) + " is " + std::to_string(loads[e]);
+      return std::nullopt;
+    }
+    if (wanted[e] > 1) {
+      error = "expected loads of at most 1 / " + std::to_string(router.topK) +
+              " of their sum, as a token chooses " +
+              std::to_string(router.topK) + " different experts, but that of " +
+              "expert " + std::to_string(e) + " is " +
+              std::to_string(loads[e]) + " of " + std::to_string(total);
+      return std::nullopt;
+    }
+  }
+  // Drawing in proportion to -log(1 - p) comes near p; repeated correction
+  // does the rest.
+  constexpr double almostSure = 1 - 1e-9;
+  RouterModel fitted = router;
+  fitted.weights.resize(loads.size());
+  for (size_t e = 0; e < loads.size(); ++e)
+    fitted.weights[e] = -std::log1p(-std::min(wanted[e], almostSure));
+  for (int round = 0; round < 30; ++round) {
+    std::vector<double> found = getChoiceProbabilities(fitted);
+    double worst = 0;
+    for (size_t e = 0; e < loads.size(); ++e) {
+      worst = std::max(worst, std::abs(found[e] - wanted[e]));
+      if (found[e] > 0)
+        fitted.weights[e] *= std::log1p(-std::min(wanted[e], almostSure)) /
+                             std::log1p(-std::min(found[e], almostSure));
+    }
+    if (worst < 1e-6)
+      break;
+  }
+  return fitted.weights;
+}
+
+static std::optional<std::vector<double>>
+readLoads(const std::string &path, size_t numExperts, std::string &error) {
+  std::optional<std::string> text = readFile(path, error);
+  if (!text) {
+    error = "expected 'uniform', 'zipf:S' or a file with a JSON array of loads "
+            "but got '" +
+            path + "', which cannot be read";
+    return std::nullopt;
+  }
+  auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_array() || json.size() != numExperts) {
+    error = path + ": expected a JSON array of " + std::to_string(numExperts) +
+            " loads, one for each expert, but got " +
+            (json.is_discarded() ? "malformed JSON"
+             : json.is_array()   ? std::to_string(json.size())
+                                 : json.type_name());
+    return std::nullopt;
+  }
+  std::vector<double> loads;
+  for (const nlohmann::json &load : json) {
+    if (!load.is_number()) {
+      error = path + ": expected loads that are numbers but got " + load.dump();
+      return std::nullopt;
+    }
+    loads.push_back(load.get<double>());
+  }
+  return loads;
+}
+
+std::optional<std::vector<double>>
+moe::policy::parseWeights(const std::string &text, const RouterModel &router,
+                          std::string &error) {
+  const size_t numExperts = router.weights.size();
+  if (text == "uniform")
+    return getUniformWeights(int64_t(numExperts));
+  const std::string prefix = "zipf:";
+  if (text.compare(0, prefix.size(), prefix) == 0) {
+    const char *number = text.c_str() + prefix.size();
+    char *end = nullptr;
+    double exponent = std::strtod(number, &end);
+    // Past this the least popular experts would weigh nothing.
+    constexpr double largest = 10;
+    if (end != number && *end == 0 && exponent >= 0 && exponent <= largest)
+      return getZipfWeights(int64_t(numExperts), exponent);
+    error = "expected an exponent from 0 to 10 behind 'zipf:' but got '" +
+            std::string(number) + "'";
+    return std::nullopt;
+  }
+  std::optional<std::vector<double>> loads = readLoads(text, numExperts, error);
+  if (!loads)
+    return std::nullopt;
+  std::optional<std::vector<double>> weights =
+      fitWeights(*loads, router, error);
+  if (!weights)
+    error = text + ": " + error;
+  return weights;
+}
+
+//===----------------------------------------------------------------------===//
+// Choices
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// A set of groups that may be chosen, and how likely it is.
+struct GroupSet {
+  uint64_t groups;
+  double probability;
+};
+} // namespace
+
+/// The sets of groups that a token may choose; nothing without groups.
+static std::vector<GroupSet> getGroupSets(const RouterModel &router) {
+  const int64_t n = router.numGroups;
+  const size_t numExperts = router.weights.size();
+  if (n <= 1 || n > 20 || router.topKGroups >= n || numExperts % n != 0)
+    return {};
+  std::vector<double> weight(n);
+  for (size_t e = 0; e < numExperts; ++e)
+    weight[e / (numExperts / n)] += router.weights[e];
+  double total = std::accumulate(weight.begin(), weight.end(), 0.0);
+  // Grown by a group at a time: a set is reached by every order of its groups.
+  std::vector<double> probability(size_t(1) << n);
+  probability[0] = 1;
+  std::vector<GroupSet> sets;
+  for (uint64_t set = 0; set < probability.size(); ++set) {
+    if (probability[set] == 0)
+      continue;
+    if (__builtin_popcountll(set) == router.topKGroups) {
+      sets.push_back({set, probability[set]});
+      if (sets.size() > maxGroupSets)
+        return {};
+      continue;
+    }
+    double left = total;
+    for (int64_t g = 0; g < n; ++g)
+      if (set >> g & 1)
+        left -= weight[g];
+    for (int64_t g = 0; g < n; ++g)
+      if (!(set >> g & 1) && weight[g] > 0)
+        probability[set | uint64_t(1) << g] +=
+            probability[set] * weight[g] / left;
+  }
+  return sets;
+}
+
+namespace {
+/// Drawing in proportion to weights is a race: expert e arrives at a time that
+/// is exponential with rate w[e], and the first topK to arrive are chosen. A
+/// bin is hit if the first of its experts arrives before topK others have:
+///
+///     integral over t of W e^(-W t) P(fewer than topK others arrived by t),
+///
+/// with W the weight of the bin. In log t the integrand is analytic and falls
+/// off at both ends, where the trapezoidal rule converges fastest of all.
+class Race {
+public:
+  Race(const std::vector<double> &weights, int64_t topK,
+       const std::vector<int64_t> &bins, size_t numBins)
+      : topK(size_t(topK)), members(numBins + 1), weightOf(numBins) {
+    // What is in no bin runs, too: in the last one, which nobody asks about.
+    for (size_t e = 0; e < weights.size(); ++e) {
+      if (weights[e] <= 0)
+        continue;
+      size_t bin = bins[e] < 0 ? numBins : size_t(bins[e]);
+      members[bin].push_back(weights[e]);
+      if (bin < numBins)
+        weightOf[bin] += weights[e];
+      total += weights[e];
+      ++numRunners;
+    }
+  }
+
+  /// Adds the probabilities of the bins, times `scale`, to `hit`.
+  void addHits(double scale, std::vector<double> &hit) {
+    if (numRunners <= topK) {
+      for (size_t bin = 0; bin < weightOf.size(); ++bin)
+        hit[bin] += weightOf[bin] > 0 ? scale : 0;
+      return;
+    }
+    constexpr double step = 0.4;
+    // The mean arrives at 1 / total * numRunners, the k-th not before 1 /
+    // total.
+    const double first = -std::log(total) - 23;
+    const double typical = std::log(double(numRunners) / total);
+    for (double x = first;; x += step)
+      if (!addPoint(std::exp(x), step * scale, hit) && x > typical)
+        return;
+  }
+
+private:
+  using Counts = std::vector<double>; ///< P(exactly i arrived), i < topK.
+
+  /// Adds what the integrand has at `time`; false if it is nothing.
+  bool addPoint(double time, double scale, std::vector<double> &hit) {
+    // before[b] counts the arrivals of the bins below b; those above b are
+    // counted while going down.
+    before.assign(members.size(), Counts());
+    Counts counts(topK, 0.0);
+    counts[0] = 1;
+    for (size_t bin = 0; bin < members.size(); ++bin) {
+      before[bin] = counts;
+      addArrivals(members[bin], time, counts);
+    }
+    bool some = false;
+    counts.assign(topK, 0.0);
+    counts[0] = 1;
+    for (size_t bin = members.size(); bin-- > 0;) {
+      if (bin < weightOf.size() && weightOf[bin] > 0) {
+        double wt = weightOf[bin] * time;
+        double value = wt * std::exp(-wt) * getFewer(before[bin], counts);
+        hit[bin] += scale * value;
+        some |= value > 1e-13;
+      }
+      addArrivals(members[bin], time, counts);
+    }
+    return some;
+  }
+
+  void addArrivals(const std::vector<double> &runners, double time,
+                   Counts &counts) const {
+    for (double weight : runners) {
+      double arrived = -std::expm1(-weight * time);
+      for (size_t i = topK; i-- > 0;)
+        counts[i] =
+            counts[i] * (1 - arrived) + (i > 0 ? counts[i - 1] * arrived : 0.0);
+    }
+  }
+
+  /// P(fewer than topK in the two together).
+  double getFewer(const Counts &a, const Counts &b) const {
+    double sum = 0, upTo = 0;
+    for (size_t i = 0; i < topK; ++i) {
+      upTo += b[i];
+      sum += a[topK - 1 - i] * upTo;
+    }
+    return sum;
+  }
+
+  size_t topK;
+  std::vector<std::vector<double>> members; ///< Weights of each bin.
+  std::vector<double> weightOf;
+  std::vector<Counts> before;
+  double total = 0;
+  size_t numRunners = 0;
+};
+} // namespace
+
+std::vector<double>
+moe::policy::getHitProbabilities(const RouterModel &router,
+                                 const std::vector<int64_t> &bins,
+                                 size_t numBins) {
+  std::vector<double> hit(numBins, 0.0);
+  std::vector<GroupSet> sets = getGroupSets(router);
+  if (sets.empty()) {
+    Race(router.weights, router.topK, bins, numBins).addHits(1, hit);
+    return hit;
+  }
+  const size_t perGroup = router.weights.size() / router.numGroups;
+  for (const GroupSet &set : sets) {
+    // Bins without an expert of the set are left out: many, with many ranks.
+    std::vector<double> weights;
+    std::vector<int64_t> dense, denseOf(numBins, -1), binOf;
+    for (size_t e = 0; e < router.weights.size(); ++e) {
+      if (!(set.groups >> (e / perGroup) & 1))
+        continue;
+      int64_t bin = bins[e];
+      if (bin >= 0 && denseOf[bin] < 0) {
+        denseOf[bin] = int64_t(binOf.size());
+        binOf.push_back(bin);
+      }
+      weights.push_back(router.weights[e]);
+      dense.push_back(bin < 0 ? -1 : denseOf[bin]);
+    }
+    std::vector<double> part(binOf.size(), 0.0);
+    Race(weights, router.topK, dense, binOf.size())
+        .addHits(set.probability, part);
+    for (size_t i = 0; i < binOf.size(); ++i)
+      hit[binOf[i]] += part[i];
+  }
+  return hit;
+}
+
+std::vector<double>
+moe::policy::getChoiceProbabilities(const RouterModel &router) {
+  std::vector<int64_t> bins(router.weights.size());
+  std::iota(bins.begin(), bins.end(), 0);
+  return getHitProbabilities(router, bins, bins.size());
+}
+
+//===----------------------------------------------------------------------===//
+// Ranks
+//===----------------------------------------------------------------------===//
+
+ExpertPlacement
+moe::policy::getInitialPlacement(const ParallelProperties &properties,
+                                 int64_t numLogicalExperts) {
+  ExpertPlacement placement;
+  placement.numRanks = size_t(properties.ep.size);
+  placement.physicalToLogical =
+      getInitialEplbMaps(numLogicalExperts, properties.numRedundantExperts)
+          .physicalToLogical;
+  int64_t numPhysical = int64_t(placement.physicalToLogical.size());
+  for (int64_t physical = 0; physical < numPhysical; ++physical)
+    placement.owner.push_back(getExpertOwner(properties.expertPlacement,
+                                             numPhysical, properties.ep.size,
+                                             physical)
+                                  .rank);
+  return placement;
+}
+
+double RankLoads::getExpertsHit(size_t rank, double tokens) const {
+  double hit = 0;
+  for (double probability : experts[rank])
+    hit += -std::expm1(tokens * std::log1p(-std::min(probability, 1.0)));
+  return tokens > 0 ? hit : 0;
+}
+
+double RankLoads::getBalance() const {
+  double largest = *std::max_element(choices.begin(), choices.end());
+  double sum = std::accumulate(choices.begin(), choices.end(), 0.0);
+  return largest > 0 ? sum / double(choices.size()) / largest : 1;
+}
+
+RankLoads moe::policy::getRankLoads(const RouterModel &router,
+                                    const ExpertPlacement &placement) {
+  const size_t numExperts = router.weights.size();
+  std::vector<std::vector<int64_t>> owners(numExperts);
+  for (size_t p = 0; p < placement.owner.size(); ++p)
+    owners[placement.physicalToLogical[p]].push_back(placement.owner[p]);
+
+  RankLoads loads;
+  loads.rows.assign(placement.numRanks, 0.0);
+  loads.choices.assign(placement.numRanks, 0.0);
+  loads.experts.resize(placement.numRanks);
+  std::vector<double> chosen = getChoiceProbabilities(router);
+  for (size_t p = 0; p < placement.owner.size(); ++p) {
+    int64_t logical = placement.physicalToLogical[p];
+    double share = chosen[logical] / double(owners[logical].size());
+    loads.choices[placement.owner[p]] += share;
+    loads.experts[placement.owner[p]].push_back(share);
+  }
+
+  // Replica number h mod count, with h the same for all experts of a token: the
+  // residues of h repeat after the least common multiple of the counts. Past a
+  // few of them, a few tokens' numbers stand for all.
+  constexpr uint64_t maxClasses = 16;
+  uint64_t numClasses = 1;
+  for (const std::vector<int64_t> &replicas : owners)
+    if (!replicas.empty() && numClasses <= maxClasses)
+      numClasses = std::lcm(numClasses, uint64_t(replicas.size()));
+  const bool isExact = numClasses <= maxClasses;
+  numClasses = std::min(numClasses, maxClasses);
+  for (uint64_t i = 0; i < numClasses; ++i) {
+    uint64_t h = isExact ? i : (i * 2654435769u) & 0xffffffffu;
+    std::vector<int64_t> bins(numExperts, -1);
+    for (size_t e = 0; e < numExperts; ++e)
+      if (!owners[e].empty())
+        bins[e] = owners[e][h % owners[e].size()];
+    std::vector<double> hit =
+        getHitProbabilities(router, bins, placement.numRanks);
+    for (size_t r = 0; r < hit.size(); ++r)
+      loads.rows[r] += hit[r] / double(numClasses);
+  }
+  return loads;
+}
+
+RankLoads moe::policy::getEvenLoads(const RankLoads &loads) {
+  double rows = 0, choices = 0, owners = 0;
+  for (size_t r = 0; r < loads.getNumRanks(); ++r) {
+    rows += loads.rows[r];
+    choices += loads.choices[r];
+    owners += !loads.experts[r].empty();
+  }
+  RankLoads even = loads;
+  for (size_t r = 0; r < loads.getNumRanks(); ++r) {
+    std::vector<double> &experts = even.experts[r];
+    if (experts.empty())
+      continue;
+    even.rows[r] = rows / owners;
+    even.choices[r] = choices / owners;
+    std::fill(experts.begin(), experts.end(),
+              std::min(1.0, even.choices[r] / double(experts.size())));
+  }
+  return even;
+}
