@@ -158,13 +158,25 @@ std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
   const double t = double(tokens), k = double(shape.topK),
                e = double(std::max<int64_t>(shape.experts, 1));
   const double linkRows = getExchangedRows(shape, p, t);
-  // Tokens whose experts may be here: those of all ranks that hold other ones.
-  const double tokensAll = t * double(p.dp.size * p.pcp.size * p.spSize);
+  // Tokens whose experts may be here: those of all ranks that hold other ones,
+  // and of those that hold the same where all take part.
+  const bool packs = p.transport == Transport::CountedSendReceive ||
+                     p.transport == Transport::FixedCapacityAllToAll;
+  const double tokensAll =
+      t * double(packs ? p.ep.size : p.dp.size * p.pcp.size * p.spSize);
   RankLoad load;
   load.tokens = t;
-  load.sentRows = linkRows;
   load.rows = tokensAll;
   load.pairs = tokensAll * k * double(shape.expertsLocal) / e;
+  if (p.transport == Transport::CountedSendReceive) {
+    // A rank's own rows are packed like the others.
+    double hit = getHitProbability(shape, double(p.ep.size));
+    load.rows = tokensAll * hit;
+    load.sentRows = t * double(p.ep.size) * hit;
+  } else if (p.transport == Transport::FixedCapacityAllToAll) {
+    load.rows = load.pairs;
+    load.sentRows = t * k;
+  }
   load.expertsHit =
       double(shape.expertsLocal) * (1 - std::pow(1 - k / e, tokensAll));
   std::vector<PhaseCost> costs;

@@ -14,6 +14,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <random>
 
@@ -65,13 +67,14 @@ moe::policy::fitWeights(const std::vector<double> &loads,
     }
   }
   // Drawing in proportion to -log(1 - p) comes near p; repeated correction
-  // does the rest.
+  // does the rest. What is sampled can be met no better than it is known.
+  const int rounds = router.hasGroups() ? 6 : 30;
   constexpr double almostSure = 1 - 1e-9;
   RouterModel fitted = router;
   fitted.weights.resize(loads.size());
   for (size_t e = 0; e < loads.size(); ++e)
     fitted.weights[e] = -std::log1p(-std::min(wanted[e], almostSure));
-  for (int round = 0; round < 30; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     std::vector<double> found = getChoiceProbabilities(fitted);
     double worst = 0;
     for (size_t e = 0; e < loads.size(); ++e) {
@@ -148,47 +151,109 @@ moe::policy::parseWeights(const std::string &text, const RouterModel &router,
 // Choices
 //===----------------------------------------------------------------------===//
 
+/// The experts of tokens that choose by groups, one token after the other.
 namespace {
-/// A set of groups that may be chosen, and how likely it is.
-struct GroupSet {
-  uint64_t groups;
-  double probability;
+class TokenSampler {
+public:
+  explicit TokenSampler(const RouterModel &router)
+      : router(router), scores(router.weights.size()), random(2) {}
+
+  /// The next token's experts: topK, or all that have a weight.
+  const std::vector<size_t> &next() {
+    for (size_t e = 0; e < scores.size(); ++e) {
+      // In (0, 1], by the upper bits: standard distributions are not the same
+      // everywhere.
+      double uniform = double((random() >> 11) + 1) * 0x1p-53;
+      double weight = router.weights[e];
+      scores[e] = weight / (weight - std::log(uniform));
+    }
+    chooseGroups();
+    experts.clear();
+    const size_t perGroup = scores.size() / size_t(router.numGroups);
+    for (size_t i = 0; i < size_t(router.topKGroups); ++i)
+      for (size_t e = groups[i].second * perGroup, end = e + perGroup; e < end;
+           ++e)
+        if (router.weights[e] > 0)
+          experts.push_back(e);
+    size_t count = std::min(experts.size(), size_t(router.topK));
+    std::partial_sort(
+        experts.begin(), experts.begin() + count, experts.end(),
+        [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+    experts.resize(count);
+    return experts;
+  }
+
+private:
+  void chooseGroups() {
+    groups.clear();
+    const size_t perGroup = scores.size() / size_t(router.numGroups);
+    for (size_t g = 0; g < size_t(router.numGroups); ++g) {
+      double best = 0, second = 0;
+      for (size_t e = g * perGroup; e < (g + 1) * perGroup; ++e) {
+        second = std::max(second, std::min(best, scores[e]));
+        best = std::max(best, scores[e]);
+      }
+      bool sums = router.groupScore == RouterModel::GroupScore::Top2Sum;
+      groups.push_back({best + (sums ? second : 0), g});
+    }
+    std::partial_sort(groups.begin(), groups.begin() + router.topKGroups,
+                      groups.end(), std::greater<>());
+  }
+
+  const RouterModel &router;
+  std::vector<double> scores;
+  std::vector<std::pair<double, size_t>> groups;
+  std::vector<size_t> experts;
+  std::mt19937_64 random;
 };
 } // namespace
 
-/// The sets of groups that a token may choose; nothing without groups.
-static std::vector<GroupSet> getGroupSets(const RouterModel &router) {
-  const int64_t n = router.numGroups;
-  const size_t numExperts = router.weights.size();
-  if (n <= 1 || n > 20 || router.topKGroups >= n || numExperts % n != 0)
-    return {};
-  std::vector<double> weight(n);
-  for (size_t e = 0; e < numExperts; ++e)
-    weight[e / (numExperts / n)] += router.weights[e];
-  double total = std::accumulate(weight.begin(), weight.end(), 0.0);
-  // Grown by a group at a time: a set is reached by every order of its groups.
-  std::vector<double> probability(size_t(1) << n);
-  probability[0] = 1;
-  std::vector<GroupSet> sets;
-  for (uint64_t set = 0; set < probability.size(); ++set) {
-    if (probability[set] == 0)
-      continue;
-    if (__builtin_popcountll(set) == router.topKGroups) {
-      sets.push_back({set, probability[set]});
-      if (sets.size() > maxGroupSets)
-        return {};
-      continue;
-    }
-    double left = total;
-    for (int64_t g = 0; g < n; ++g)
-      if (set >> g & 1)
-        left -= weight[g];
-    for (int64_t g = 0; g < n; ++g)
-      if (!(set >> g & 1) && weight[g] > 0)
-        probability[set | uint64_t(1) << g] +=
-            probability[set] * weight[g] / left;
+/// Bins that differ only in which of equal groups and of equal experts they
+/// have are hit alike.
+static void averageAlike(const RouterModel &router,
+                         const std::vector<int64_t> &bins,
+                         std::vector<double> &hit) {
+  const std::vector<double> &weights = router.weights;
+  if (std::adjacent_find(weights.begin(), weights.end(),
+                         std::not_equal_to<>()) != weights.end())
+    return;
+  const size_t perGroup = weights.size() / size_t(router.numGroups);
+  std::vector<std::vector<int64_t>> perBin(
+      hit.size(), std::vector<int64_t>(router.numGroups, 0));
+  for (size_t e = 0; e < bins.size(); ++e)
+    if (bins[e] >= 0)
+      ++perBin[bins[e]][e / perGroup];
+  std::map<std::vector<int64_t>, std::vector<size_t>> alike;
+  for (size_t bin = 0; bin < hit.size(); ++bin) {
+    std::sort(perBin[bin].begin(), perBin[bin].end());
+    alike[perBin[bin]].push_back(bin);
   }
-  return sets;
+  for (const auto &[counts, members] : alike) {
+    double sum = 0;
+    for (size_t bin : members)
+      sum += hit[bin];
+    for (size_t bin : members)
+      hit[bin] = sum / double(members.size());
+  }
+}
+
+/// How often a token has an expert in each bin; `binOf` says in which one an
+/// expert is for a token, or -1.
+static std::vector<double>
+sampleHits(const RouterModel &router, size_t numBins,
+           const std::function<int64_t(size_t, uint64_t)> &binOf) {
+  std::vector<double> hit(numBins, 0.0);
+  std::vector<int64_t> last(numBins, -1);
+  TokenSampler sampler(router);
+  for (int64_t token = 0; token < numSampledTokens; ++token)
+    for (size_t e : sampler.next()) {
+      int64_t bin = binOf(e, uint64_t(token));
+      if (bin < 0 || last[bin] == token)
+        continue;
+      last[bin] = token;
+      hit[bin] += 1.0 / double(numSampledTokens);
+    }
+  return hit;
 }
 
 namespace {
@@ -218,20 +283,20 @@ public:
     }
   }
 
-  /// Adds the probabilities of the bins, times `scale`, to `hit`.
-  void addHits(double scale, std::vector<double> &hit) {
+  /// Adds the probabilities of the bins to `hit`.
+  void addHits(std::vector<double> &hit) {
     if (numRunners <= topK) {
       for (size_t bin = 0; bin < weightOf.size(); ++bin)
-        hit[bin] += weightOf[bin] > 0 ? scale : 0;
+        hit[bin] += weightOf[bin] > 0 ? 1 : 0;
       return;
     }
-    constexpr double step = 0.4;
+    constexpr double step = 0.25;
     // The mean arrives at 1 / total * numRunners, the k-th not before 1 /
     // total.
     const double first = -std::log(total) - 23;
     const double typical = std::log(double(numRunners) / total);
     for (double x = first;; x += step)
-      if (!addPoint(std::exp(x), step * scale, hit) && x > typical)
+      if (!addPoint(std::exp(x), step, hit) && x > typical)
         return;
   }
 
@@ -297,34 +362,14 @@ std::vector<double>
 moe::policy::getHitProbabilities(const RouterModel &router,
                                  const std::vector<int64_t> &bins,
                                  size_t numBins) {
-  std::vector<double> hit(numBins, 0.0);
-  std::vector<GroupSet> sets = getGroupSets(router);
-  if (sets.empty()) {
-    Race(router.weights, router.topK, bins, numBins).addHits(1, hit);
+  if (router.hasGroups()) {
+    std::vector<double> hit = sampleHits(
+        router, numBins, [&](size_t e, uint64_t) { return bins[e]; });
+    averageAlike(router, bins, hit);
     return hit;
   }
-  const size_t perGroup = router.weights.size() / router.numGroups;
-  for (const GroupSet &set : sets) {
-    // Bins without an expert of the set are left out: many, with many ranks.
-    std::vector<double> weights;
-    std::vector<int64_t> dense, denseOf(numBins, -1), binOf;
-    for (size_t e = 0; e < router.weights.size(); ++e) {
-      if (!(set.groups >> (e / perGroup) & 1))
-        continue;
-      int64_t bin = bins[e];
-      if (bin >= 0 && denseOf[bin] < 0) {
-        denseOf[bin] = int64_t(binOf.size());
-        binOf.push_back(bin);
-      }
-      weights.push_back(router.weights[e]);
-      dense.push_back(bin < 0 ? -1 : denseOf[bin]);
-    }
-    std::vector<double> part(binOf.size(), 0.0);
-    Race(weights, router.topK, dense, binOf.size())
-        .addHits(set.probability, part);
-    for (size_t i = 0; i < binOf.size(); ++i)
-      hit[binOf[i]] += part[i];
-  }
+  std::vector<double> hit(numBins, 0.0);
+  Race(router.weights, router.topK, bins, numBins).addHits(hit);
   return hit;
 }
 
@@ -369,6 +414,17 @@ double RankLoads::getBalance() const {
   return largest > 0 ? sum / double(choices.size()) / largest : 1;
 }
 
+/// The rows of getRankLoads with replicas and groups: token by token.
+static std::vector<double>
+sampleRows(const RouterModel &router,
+           const std::vector<std::vector<int64_t>> &owners, size_t numRanks) {
+  return sampleHits(router, numRanks, [&](size_t e, uint64_t token) -> int64_t {
+    // The constant of moe.route.
+    uint64_t h = (token * 2654435769u) & 0xffffffffu;
+    return owners[e].empty() ? -1 : owners[e][h % owners[e].size()];
+  });
+}
+
 RankLoads moe::policy::getRankLoads(const RouterModel &router,
                                     const ExpertPlacement &placement) {
   const size_t numExperts = router.weights.size();
@@ -389,17 +445,19 @@ RankLoads moe::policy::getRankLoads(const RouterModel &router,
   }
 
   // Replica number h mod count, with h the same for all experts of a token: the
-  // residues of h repeat after the least common multiple of the counts. Past a
-  // few of them, a few tokens' numbers stand for all.
-  constexpr uint64_t maxClasses = 16;
+  // residues of h repeat after the least common multiple of the counts. Past
+  // `maxClasses`, which most counts divide, these stand for all.
+  constexpr uint64_t maxClasses = 60;
   uint64_t numClasses = 1;
   for (const std::vector<int64_t> &replicas : owners)
-    if (!replicas.empty() && numClasses <= maxClasses)
+    if (!replicas.empty() && numClasses < maxClasses)
       numClasses = std::lcm(numClasses, uint64_t(replicas.size()));
-  const bool isExact = numClasses <= maxClasses;
   numClasses = std::min(numClasses, maxClasses);
-  for (uint64_t i = 0; i < numClasses; ++i) {
-    uint64_t h = isExact ? i : (i * 2654435769u) & 0xffffffffu;
+  if (router.hasGroups() && numClasses > 1) {
+    loads.rows = sampleRows(router, owners, placement.numRanks);
+    return loads;
+  }
+  for (uint64_t h = 0; h < numClasses; ++h) {
     std::vector<int64_t> bins(numExperts, -1);
     for (size_t e = 0; e < numExperts; ++e)
       if (!owners[e].empty())

@@ -89,6 +89,10 @@ private:
   void findCriticalPath();
   bool findUnfinished(std::string &error) const;
 
+  bool isRunning(const PartTimes &part) const {
+    return arrived[part.meeting] ==
+           timeline.meetings[part.meeting].collective.ranks.size();
+  }
   const Part &getPart(size_t number, const StreamState &stream) const {
     return program.tasks[number][stream.task].parts[stream.part];
   }
@@ -174,6 +178,9 @@ void Engine::arrive(RankState &rank, size_t number, StreamState &stream) {
   meeting.lastTask = stream.task;
   meeting.lastPart = stream.part;
   events.push({meeting.end, none, 0, index});
+  // Work beside it goes on at another speed from now on.
+  for (int64_t other : meeting.collective.ranks)
+    events.push({rank.now, size_t(other), ranks[other].version, none});
 }
 
 void Engine::endMeeting(size_t index) {
@@ -264,7 +271,7 @@ void Engine::setRates(RankState &rank, size_t number) {
   const policy::MachineModel &gpu = cluster.gpu;
   std::vector<StreamState *> local;
   StreamState *waiting = nullptr;
-  bool waitsForRanks = false;
+  bool waitsForLinks = false;
   double memory = 0, flops = 0;
   for (StreamState &stream : rank.streams) {
     stream.rate = 0;
@@ -272,7 +279,8 @@ void Engine::setRates(RankState &rank, size_t number) {
       continue;
     const Part &part = getPart(number, stream);
     if (part.kind == Part::Kind::Collective) {
-      waitsForRanks = true;
+      // Before the last rank has come, nothing of it runs.
+      waitsForLinks |= isRunning(rank.tasks[stream.task].parts[stream.part]);
       continue;
     }
     local.push_back(&stream);
@@ -281,7 +289,7 @@ void Engine::setRates(RankState &rank, size_t number) {
     memory += part.memoryShare;
     flops += part.flopsShare;
   }
-  if (waitsForRanks)
+  if (waitsForLinks)
     waiting = nullptr;
   else if (!waiting) {
     // What memory-bound work gains beside compute-bound work, and what two

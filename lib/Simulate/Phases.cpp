@@ -331,7 +331,7 @@ LogicalResult PhaseParts::append(Operation *op, std::vector<Part> &parts) {
         shape.hidden = getType(merge.getInit()).getDimSize(1);
         shape.sharedInter = merge.getShared() ? 1 : 0;
         shape.dtypeBytes = getElementBytes(merge.getInit());
-        return withRows(merge.getRouted(), [&](double rows) {
+        return withRows(merge.getInit(), [&](double rows) {
           appendPhase(Phase::Merge, shape, rows, parts);
           if (!merge.getCommunicator())
             return success();

@@ -61,6 +61,8 @@ FailureOr<Routing> simulate::getRouting(FunctionOpInterface function) {
     numChoices = cast<ShapedType>(route.getLogits().getType()).getDimSize(1);
     routing.router.numGroups = attr.getNGroup();
     routing.router.topKGroups = attr.getTopkGroup();
+    if (attr.getGroupScore() == GroupScore::top2_sum)
+      routing.router.groupScore = policy::RouterModel::GroupScore::Top2Sum;
   }
   routing.router.weights = policy::getUniformWeights(numChoices);
   routing.placement = policy::getInitialPlacement(*properties, numLogical);

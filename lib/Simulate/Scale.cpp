@@ -8,6 +8,8 @@
 
 #include "moe-mlir/Simulate/Scale.h"
 
+#include "Sizes.h"
+
 using namespace mlir;
 using namespace moe;
 using namespace moe::simulate;
@@ -131,19 +133,6 @@ simulate::reportRouting(StringRef name, ArrayRef<ScheduledLayer> layers,
   return report;
 }
 
-/// Hidden states, what has a row for each of them, and the output, which is
-/// like them.
-static bool holdsTokens(FunctionOpInterface function, BlockArgument argument) {
-  auto isMarked = [&](BlockArgument other) {
-    return static_cast<bool>(
-        function.getArgAttr(other.getArgNumber(), "schedule.tokens"));
-  };
-  return isMarked(argument) ||
-         llvm::any_of(function.getArguments(), [&](BlockArgument other) {
-           return isMarked(other) && other.getType() == argument.getType();
-         });
-}
-
 FailureOr<MemoryReport> simulate::reportMemory(FunctionOpInterface function,
                                                int64_t tokens,
                                                int64_t localExperts) {
@@ -152,7 +141,7 @@ FailureOr<MemoryReport> simulate::reportMemory(FunctionOpInterface function,
     auto type = dyn_cast<MemRefType>(argument.getType());
     if (!type)
       continue;
-    const bool isInput = holdsTokens(function, argument);
+    const bool isInput = hasRowPerToken(function, argument);
     double bytes = type.getElementType().getIntOrFloatBitWidth() / 8.0;
     for (auto [dim, size] : llvm::enumerate(type.getShape())) {
       if (ShapedType::isDynamic(size) && dim != 0)

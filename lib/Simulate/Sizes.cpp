@@ -19,21 +19,23 @@ using namespace moe::simulate;
 Sizes::Sizes(FunctionOpInterface function, int64_t tokens, int64_t totalTokens)
     : function(function), tokens(tokens), totalTokens(totalTokens) {}
 
-/// The rows of an argument with `schedule.tokens`, or of the first that has
-/// dynamically many.
-bool Sizes::isTokens(BlockArgument argument, int64_t dim) {
-  if (dim != 0 || argument.getOwner() != &function.getFunctionBody().front())
-    return false;
-  if (function.getArgAttr(argument.getArgNumber(), "schedule.tokens"))
-    return true;
-  for (BlockArgument other : argument.getOwner()->getArguments()) {
-    if (function.getArgAttr(other.getArgNumber(), "schedule.tokens"))
-      return false;
-    auto type = dyn_cast<MemRefType>(other.getType());
-    if (type && type.getRank() > 0 && type.isDynamicDim(0))
-      return other == argument;
+BlockArgument moe::simulate::findTokens(FunctionOpInterface function) {
+  BlockArgument first;
+  for (BlockArgument argument : function.getArguments()) {
+    if (function.getArgAttr(argument.getArgNumber(), "schedule.tokens"))
+      return argument;
+    auto type = dyn_cast<MemRefType>(argument.getType());
+    if (!first && type && type.getRank() > 0 && type.isDynamicDim(0))
+      first = argument;
   }
-  return false;
+  return first;
+}
+
+bool moe::simulate::hasRowPerToken(FunctionOpInterface function,
+                                   BlockArgument argument) {
+  BlockArgument tokens = findTokens(function);
+  return function.getArgAttr(argument.getArgNumber(), "schedule.tokens") ||
+         (tokens && tokens.getType() == argument.getType());
 }
 
 std::optional<int64_t> Sizes::getDim(Value buffer, int64_t dim) {
@@ -42,8 +44,12 @@ std::optional<int64_t> Sizes::getDim(Value buffer, int64_t dim) {
     return std::nullopt;
   if (!type.isDynamicDim(dim))
     return type.getDimSize(dim);
-  if (auto argument = dyn_cast<BlockArgument>(buffer))
-    return isTokens(argument, dim) ? std::optional(tokens) : std::nullopt;
+  if (auto argument = dyn_cast<BlockArgument>(buffer)) {
+    bool isEntry = argument.getOwner() == &function.getFunctionBody().front();
+    if (dim == 0 && isEntry && hasRowPerToken(function, argument))
+      return tokens;
+    return std::nullopt;
+  }
   Operation *op = buffer.getDefiningOp();
   if (auto alloc = dyn_cast<memref::AllocOp>(op))
     return get(alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)]);

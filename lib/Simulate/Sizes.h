@@ -14,6 +14,15 @@
 
 namespace moe::simulate {
 
+/// The argument whose rows are the tokens: the one with `schedule.tokens`, or
+/// else the first that has dynamically many. Null without one.
+mlir::BlockArgument findTokens(mlir::FunctionOpInterface function);
+
+/// True for that argument, for what has a row for each of its rows
+/// (`schedule.tokens`, too), and for the output, which is like it.
+bool hasRowPerToken(mlir::FunctionOpInterface function,
+                    mlir::BlockArgument argument);
+
 /// The index values of a scheduled function on a rank with a given number of
 /// tokens.
 class Sizes {
@@ -27,7 +36,6 @@ public:
 
 private:
   std::optional<int64_t> compute(mlir::Operation *op, unsigned result);
-  bool isTokens(mlir::BlockArgument argument, int64_t dim);
 
   mlir::FunctionOpInterface function;
   int64_t tokens, totalTokens;

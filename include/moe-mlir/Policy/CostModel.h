@@ -118,7 +118,7 @@ struct PhaseCost {
 struct RankLoad {
   /// Rows of its own.
   double tokens = 0;
-  /// Rows that it sends to other ranks, or packs to be sent.
+  /// Rows that it packs to be sent, those to itself too.
   double sentRows = 0;
   /// Rows whose choices it looks at: those that it got, or its own.
   double rows = 0;

@@ -8,7 +8,7 @@
 //
 // A model of a router, and what follows from it for the ranks that own the
 // experts: how many of a token's choices a rank gets, and how likely it gets
-// the token at all. Nothing here is sampled.
+// the token at all. Equal input gives equal numbers on every machine.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,21 +24,29 @@
 namespace moe::policy {
 
 /// Tokens choose independently of each other. Each draws `topK` experts one
-/// after the other, without replacement, in proportion to their weights. With
-/// groups it first draws `topKGroups` of `numGroups` runs of consecutive
-/// experts in the same way, in proportion to the groups' weights, and then
-/// experts of these.
+/// after the other, without replacement, in proportion to their weights; what
+/// follows is computed, not sampled.
+///
+/// With groups, runs of consecutive experts of which a token's choices come
+/// from `topKGroups`, an expert's score is w / (w + x), x exponential with mean
+/// 1: in the order of scores, experts are drawn as above. Groups and then
+/// experts are chosen by it as moe.route does. This is sampled, with
+/// `numSampledTokens` tokens that are always the same; where all weights are
+/// equal, bins that are alike get their mean.
 struct RouterModel {
+  enum class GroupScore { Max, Top2Sum };
+
   /// [E], not negative, not all zero; only their ratios matter.
   std::vector<double> weights;
   int64_t topK = 1;
   int64_t numGroups = 1;
   int64_t topKGroups = 1;
+  GroupScore groupScore = GroupScore::Max;
+
+  bool hasGroups() const { return numGroups > 1 && topKGroups < numGroups; }
 };
 
-/// The most sets of groups that are told apart; a router with more is taken to
-/// have no groups.
-constexpr size_t maxGroupSets = 1024;
+constexpr int64_t numSampledTokens = 32768;
 
 std::vector<double> getUniformWeights(int64_t numExperts);
 

@@ -11,8 +11,9 @@
 //
 // What a rank's streams cost each other is what the cost model says (its
 // numbers are those of MachineModel): while one stream waits, for a launch, a
-// first read or other ranks, the others together work at `streamOverlap` of
-// their speed; where none waits, they share the machine.
+// first read or links, the others together work at `streamOverlap` of their
+// speed; where none waits, they share the machine. A collective that waits for
+// ranks leaves the machine to the others.
 //
 //===----------------------------------------------------------------------===//
 
