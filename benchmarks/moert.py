@@ -9,7 +9,7 @@ import pathlib
 
 import torch
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 DL_CUDA = 2
 # DLPack's (code, bits) of a dtype.
 DTYPES = {
