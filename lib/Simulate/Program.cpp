@@ -65,7 +65,7 @@ FailureOr<Routing> simulate::getRouting(FunctionOpInterface function) {
       routing.router.groupScore = policy::RouterModel::GroupScore::Top2Sum;
   }
   routing.router.weights = policy::getUniformWeights(numChoices);
-  routing.placement = policy::getInitialPlacement(*properties, numLogical);
+  routing.slots = policy::getInitialSlots(*properties, numLogical);
   return routing;
 }
 

@@ -105,15 +105,15 @@ static std::vector<PhaseReport> reportPhases(const Program &program,
 
 FailureOr<RoutingReport>
 simulate::reportRouting(StringRef name, ArrayRef<ScheduledLayer> layers,
-                        const Call &call) {
+                        const Call &call, const policy::RankLoads &balanced) {
   RoutingReport report;
   report.name = name.str();
   report.balance = call.loads.getBalance();
-  Call balanced = call;
-  balanced.loads = policy::getEvenLoads(call.loads);
+  Call balancedCall = call;
+  balancedCall.loads = balanced;
   for (const ScheduledLayer &layer : layers) {
     FailureOr<Program> program = buildProgram(layer.function, call);
-    FailureOr<Program> even = buildProgram(layer.function, balanced);
+    FailureOr<Program> even = buildProgram(layer.function, balancedCall);
     if (failed(program) || failed(even))
       return failure();
     FailureOr<Timeline> timeline =

@@ -85,9 +85,9 @@ static Outcome predictRoutings(const std::vector<ScheduledModule> &schedules,
     if (!weights)
       return Outcome::badInput("--routing: " + error);
     router.weights = *weights;
-    call.loads = policy::getRankLoads(router, routing->placement);
-    mlir::FailureOr<simulate::RoutingReport> report =
-        simulate::reportRouting(name, layers, call);
+    call.loads = policy::getExpectedLoads(router, routing->slots);
+    mlir::FailureOr<simulate::RoutingReport> report = simulate::reportRouting(
+        name, layers, call, policy::getEvenLoads(call.loads));
     if (mlir::failed(report))
       return Outcome::failed("");
     scale.routings.push_back(std::move(*report));
@@ -213,9 +213,9 @@ std::string moe::tools::printScale(const Scale &scale) {
   for (const simulate::RoutingReport &routing : scale.routings) {
     text += "\nrouting " + routing.name + ": " +
             format("balance %.2f", routing.balance) + "\n";
-    for (const std::string &table :
-         {printCollectives(routing), printPhases(routing), printSteps(routing)})
-      text += table.empty() ? "" : table + "\n";
+    const std::string collectives = printCollectives(routing);
+    text += collectives + (collectives.empty() ? "" : "\n") +
+            printPhases(routing) + "\n" + printSteps(routing);
   }
   return text;
 }

@@ -6,8 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Policy/RouterModel.h"
-#include "moe-mlir/Policy/ExpertPlacement.h"
+#include "moe-mlir/Policy/RankLoads.h"
 
 #include <cmath>
 #include <cstdio>
@@ -230,17 +229,17 @@ TEST(RouterModel, WeightsByName) {
 // many tokens, each with all that it may draw.
 TEST(RouterModel, ReplicasAreChosenByTheTokensNumber) {
   RouterModel router = makeRouter({4, 2, 1, 1}, 2);
-  ExpertPlacement placement;
+  ExpertSlots slots;
   // Counts 3, 2, 1 and 1, on four ranks.
-  placement.physicalToLogical = {0, 1, 2, 3, 0, 0, 1, 1};
-  placement.physicalToLogical.pop_back();
-  placement.owner = {0, 0, 1, 1, 2, 3, 3};
-  placement.numRanks = 4;
+  slots.physicalToLogical = {0, 1, 2, 3, 0, 0, 1, 1};
+  slots.physicalToLogical.pop_back();
+  slots.owner = {0, 0, 1, 1, 2, 3, 3};
+  slots.numRanks = 4;
   constexpr int64_t numTokens = 6000;
   std::vector<double> rows(4, 0.0), choices(4, 0.0);
   std::vector<std::vector<int64_t>> replicas(4);
-  for (size_t p = 0; p < placement.owner.size(); ++p)
-    replicas[placement.physicalToLogical[p]].push_back(placement.owner[p]);
+  for (size_t p = 0; p < slots.owner.size(); ++p)
+    replicas[slots.physicalToLogical[p]].push_back(slots.owner[p]);
   for (int64_t token = 0; token < numTokens; ++token)
     forEachChoice(router, [&](const std::vector<size_t> &chosen, double p) {
       std::vector<bool> hit(4);
@@ -253,7 +252,7 @@ TEST(RouterModel, ReplicasAreChosenByTheTokensNumber) {
       for (size_t r = 0; r < 4; ++r)
         rows[r] += hit[r] ? p / numTokens : 0;
     });
-  RankLoads loads = getRankLoads(router, placement);
+  RankLoads loads = getExpectedLoads(router, slots);
   for (size_t r = 0; r < 4; ++r) {
     EXPECT_NEAR(loads.rows[r], rows[r], 2e-3) << "rank " << r;
     EXPECT_NEAR(loads.choices[r], choices[r], 2e-3) << "rank " << r;
@@ -264,7 +263,7 @@ TEST(RouterModel, ReplicasAreChosenByTheTokensNumber) {
   // change nothing, but that it is sampled.
   router.numGroups = 4;
   router.topKGroups = 2;
-  RankLoads sampled = getRankLoads(router, placement);
+  RankLoads sampled = getExpectedLoads(router, slots);
   for (size_t r = 0; r < 4; ++r)
     EXPECT_NEAR(sampled.rows[r], rows[r], 0.011) << "rank " << r;
 }
@@ -273,7 +272,7 @@ TEST(RouterModel, LoadsOfRanks) {
   ParallelProperties properties;
   properties.ep.size = 8;
   RouterModel router = makeRouter(getZipfWeights(64, 1), 6);
-  RankLoads loads = getRankLoads(router, getInitialPlacement(properties, 64));
+  RankLoads loads = getExpectedLoads(router, getInitialSlots(properties, 64));
   ASSERT_EQ(loads.getNumRanks(), 8u);
   double sum = 0;
   for (size_t r = 0; r < 8; ++r) {
@@ -300,7 +299,7 @@ TEST(RouterModel, LoadsOfRanks) {
   for (double exponent : {0.0, 0.5, 1.0, 2.0}) {
     router.weights = getZipfWeights(64, exponent);
     double balance =
-        getRankLoads(router, getInitialPlacement(properties, 64)).getBalance();
+        getExpectedLoads(router, getInitialSlots(properties, 64)).getBalance();
     EXPECT_LE(balance, last);
     last = balance;
   }
@@ -311,7 +310,7 @@ TEST(RouterModel, RanksWithoutExperts) {
   ParallelProperties properties;
   properties.ep.size = 6;
   RouterModel router = makeRouter(getUniformWeights(4), 2);
-  RankLoads loads = getRankLoads(router, getInitialPlacement(properties, 4));
+  RankLoads loads = getExpectedLoads(router, getInitialSlots(properties, 4));
   EXPECT_NEAR(loads.rows[0], 0.5, 1e-7);
   EXPECT_EQ(loads.rows[5], 0);
   EXPECT_EQ(loads.choices[5], 0);

@@ -202,8 +202,8 @@ TEST(Traffic, ExchangesMoveWhatIsCounted) {
   RouterModel router;
   router.weights = getUniformWeights(CountedExchange::numExperts);
   router.topK = CountedExchange::topK;
-  RankLoads loads = getRankLoads(
-      router, getInitialPlacement(properties, CountedExchange::numExperts));
+  RankLoads loads = getExpectedLoads(
+      router, getInitialSlots(properties, CountedExchange::numExperts));
   RowSizes sizes{CountedExchange::hidden, CountedExchange::topK};
   for (Transport transport :
        {Transport::AllGatherReduceScatter, Transport::CountedSendReceive,

@@ -86,13 +86,14 @@ protected:
     Routing routing = *getRouting(function);
     EXPECT_EQ(routing.router.topK, topK);
     routing.router.weights = policy::getZipfWeights(numExperts, exponent);
-    call.loads = policy::getRankLoads(routing.router, routing.placement);
+    call.loads = policy::getExpectedLoads(routing.router, routing.slots);
     return call;
   }
 
   RoutingReport report(FunctionOpInterface function, const Call &call) {
     ScheduledLayer layer = {"", policy::Order::None, function};
-    FailureOr<RoutingReport> result = reportRouting("test", layer, call);
+    FailureOr<RoutingReport> result =
+        reportRouting("test", layer, call, policy::getEvenLoads(call.loads));
     EXPECT_TRUE(succeeded(result));
     return succeeded(result) ? std::move(*result) : RoutingReport();
   }

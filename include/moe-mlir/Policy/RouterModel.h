@@ -6,18 +6,18 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A model of a router, and what follows from it for the ranks that own the
-// experts: how many of a token's choices a rank gets, and how likely it gets
-// the token at all. Equal input gives equal numbers on every machine.
+// A model of a router: how likely each expert, and each set of experts, gets a
+// token. Equal input gives equal numbers on every machine.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef MOE_MLIR_POLICY_ROUTERMODEL_H
 #define MOE_MLIR_POLICY_ROUTERMODEL_H
 
-#include "moe-mlir/Policy/ParallelConfig.h"
-
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,45 +78,11 @@ std::vector<double> getHitProbabilities(const RouterModel &router,
 /// [E]: the probability that a token chooses the expert. They sum up to topK.
 std::vector<double> getChoiceProbabilities(const RouterModel &router);
 
-/// Which experts the ranks own.
-struct ExpertPlacement {
-  /// [P]: the logical expert of each physical one, as in EPLB's maps.
-  std::vector<int64_t> physicalToLogical;
-  /// [P]: the rank that owns it, among the ranks that share out the experts.
-  std::vector<int64_t> owner;
-  size_t numRanks = 1;
-};
-
-/// The placement before any balancing.
-ExpertPlacement getInitialPlacement(const ParallelProperties &properties,
-                                    int64_t numLogicalExperts);
-
-/// What the ranks that share out the experts get of one token, on average.
-struct RankLoads {
-  /// [ranks]: the probability that one of the token's experts is there.
-  std::vector<double> rows;
-  /// [ranks]: the choices whose expert is there; the sum is topK.
-  std::vector<double> choices;
-  /// [ranks][experts of the rank]: the probability of each to be chosen.
-  std::vector<std::vector<double>> experts;
-
-  size_t getNumRanks() const { return rows.size(); }
-
-  /// Experts of a rank that one of `tokens` tokens chooses.
-  double getExpertsHit(size_t rank, double tokens) const;
-
-  /// The mean over the largest number of choices of a rank: 1 is balanced.
-  double getBalance() const;
-};
-
-/// Replicas of an expert are chosen as moe.route does, by the token's number:
-/// the experts of one token choose theirs by the same number.
-RankLoads getRankLoads(const RouterModel &router,
-                       const ExpertPlacement &placement);
-
-/// The loads if every rank that owns experts got as much as the others: the
-/// bound of what balancing can reach.
-RankLoads getEvenLoads(const RankLoads &loads);
+/// The same for a router with groups, by its sampled tokens: `binOf` says in
+/// which bin an expert is for a token, by its number.
+std::vector<double>
+sampleHits(const RouterModel &router, size_t numBins,
+           const std::function<int64_t(size_t, uint64_t)> &binOf);
 
 } // namespace moe::policy
 

@@ -15,7 +15,7 @@
 #define MOE_MLIR_POLICY_TRAFFIC_H
 
 #include "moe-mlir/Policy/Cluster.h"
-#include "moe-mlir/Policy/RouterModel.h"
+#include "moe-mlir/Policy/RankLoads.h"
 
 namespace moe::policy {
 

@@ -50,7 +50,7 @@ struct StepReport {
   policy::Order order = policy::Order::None;
   double seconds = 0;
   double idleShare = 0;
-  /// If every rank that owns experts had as much to do as the others.
+  /// With the balanced loads.
   double balancedSeconds = 0;
 };
 
@@ -74,11 +74,11 @@ struct MemoryReport {
   double inputsAndOutput = 0;
 };
 
-/// What `call` does. `layers` are the schedules to compare, the chosen one
-/// last; they are of one layer.
+/// What `call` does, and what it would take with `balanced` loads. `layers` are
+/// the schedules to compare, the chosen one last; they are of one layer.
 mlir::FailureOr<RoutingReport>
 reportRouting(llvm::StringRef name, llvm::ArrayRef<ScheduledLayer> layers,
-              const Call &call);
+              const Call &call, const policy::RankLoads &balanced);
 
 /// The function's arguments on a rank with `tokens` rows and `localExperts`
 /// experts; what has a row for each token is input or output, the rest are

@@ -39,7 +39,7 @@ getProperties(mlir::FunctionOpInterface function);
 /// placement of its experts before any balancing.
 struct Routing {
   policy::RouterModel router;
-  policy::ExpertPlacement placement;
+  policy::ExpertSlots slots;
 };
 mlir::FailureOr<Routing> getRouting(mlir::FunctionOpInterface function);
 
