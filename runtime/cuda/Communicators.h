@@ -94,7 +94,7 @@ private:
   moert_status clearLost(const Work &work, std::string &error) const;
 
   /// Waits until a communicator is ready for more, or for all on a stream.
-  moert_status settle(ncclComm_t handle, ncclResult_t result,
+  moert_status settle(const ncclComm_t &handle, ncclResult_t result,
                       const std::string &what, std::string &error);
   moert_status wait(CUstream stream, const std::string &what,
                     std::string &error);
