@@ -97,13 +97,9 @@ static Outcome predictRoutings(const std::vector<ScheduledModule> &schedules,
 
 Outcome moe::tools::predictScale(mlir::ModuleOp module,
                                  const CompileFlags &flags,
-                                 const CompileOptions &options,
-                                 std::optional<int64_t> tokens, Scale &scale) {
-  if (!tokens)
-    tokens = options.staticTokens;
-  if (!tokens)
-    return Outcome::badInput("--machine: expected --num-tokens with --explain");
-  scale.tokens = *tokens;
+                                 const CompileOptions &options, int64_t tokens,
+                                 Scale &scale) {
+  scale.tokens = tokens;
   std::string error;
   std::optional<policy::ClusterModel> cluster =
       policy::loadCluster(flags.machine, error);
@@ -118,7 +114,7 @@ Outcome moe::tools::predictScale(mlir::ModuleOp module,
   names.push_back(flags.schedule);
   for (const std::string &name : names) {
     mlir::FailureOr<ScheduledModule> schedule =
-        scheduleBy(name, module, options, *tokens);
+        scheduleBy(name, module, options, tokens);
     if (mlir::failed(schedule))
       return Outcome::failed("");
     schedules.push_back(std::move(*schedule));
@@ -129,7 +125,7 @@ Outcome moe::tools::predictScale(mlir::ModuleOp module,
   if (mlir::failed(properties))
     return Outcome::failed("");
   mlir::FailureOr<simulate::MemoryReport> memory =
-      simulate::reportMemory(function, *tokens, properties->numLocalExperts);
+      simulate::reportMemory(function, tokens, properties->numLocalExperts);
   if (mlir::failed(memory))
     return Outcome::failed("");
   scale.memory = *memory;

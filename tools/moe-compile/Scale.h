@@ -30,8 +30,8 @@ struct Scale {
 
 /// Predicts what all ranks do with `tokens` rows each. `module` is at level 1.
 Outcome predictScale(mlir::ModuleOp module, const CompileFlags &flags,
-                     const CompileOptions &options,
-                     std::optional<int64_t> tokens, Scale &scale);
+                     const CompileOptions &options, int64_t tokens,
+                     Scale &scale);
 
 std::string printScale(const Scale &scale);
 

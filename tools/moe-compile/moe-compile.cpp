@@ -169,8 +169,12 @@ getExplanation(mlir::ModuleOp module, const CompileOptions &compile,
 /// that an exchange needs, the workspace is not known.
 static int explain(mlir::ModuleOp module, const Options &options,
                    const CompileOptions &compile, bool lacksCapacity) {
+  std::optional<int64_t> tokens = options.numTokens;
+  if (!tokens && !options.flags.machine.empty())
+    tokens = compile.staticTokens ? compile.staticTokens
+                                  : getStaticTokens(*findLayerFunction(module));
   mlir::FailureOr<policy::Explanation> explanation =
-      getExplanation(module, compile, options.numTokens);
+      getExplanation(module, compile, tokens);
   if (mlir::failed(explanation))
     return Failed;
   if (lacksCapacity)
@@ -184,8 +188,10 @@ static int explain(mlir::ModuleOp module, const Options &options,
                   "backend exchanges has a fixed capacity",
                   BadUsage);
     Scale scale;
-    if (Outcome outcome = predictScale(module, options.flags, compile,
-                                       options.numTokens, scale);
+    if (!tokens)
+      return fail("--machine: expected --num-tokens with --explain", BadUsage);
+    if (Outcome outcome =
+            predictScale(module, options.flags, compile, *tokens, scale);
         !outcome)
       return outcome.message().empty()
                  ? outcome.exitCode()
