@@ -149,7 +149,7 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
                                {route.getLogits(), route.getCorrectionBias(),
                                 route.getIdsInit(), route.getWeightsInit(),
                                 route.getLogicalToPhysical(),
-                                route.getReplicaCount()},
+                                route.getReplicaCount(), route.getFirstRow()},
                                getRoutingParams(route.getRouting()));
       })
       .Case([&](DispatchOp dispatch) {

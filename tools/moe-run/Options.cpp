@@ -165,6 +165,10 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
       ->group(group)
       ->delimiter(',')
       ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+  app.add_flag("--decodes", options.decodes,
+               "Say that every token is a decode: --dbo-decode-token-threshold "
+               "counts")
+      ->group(group);
   app.add_flag("--explain{text}", options.explain,
                "Print when the shared experts run and why, as =text or =json, "
                "and end")

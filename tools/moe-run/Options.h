@@ -50,6 +50,7 @@ struct RunOptions {
   /// Those that the artefact was compiled for.
   std::optional<int64_t> ranks;
   std::vector<int64_t> tokensPerRank;
+  bool decodes = false;
   /// "", "text" or "json".
   std::string explain;
   std::string emit;

@@ -276,6 +276,7 @@ Inputs moe::tools::takeRankInputs(const Inputs &whole, const LayerSpec &layer,
   Inputs inputs;
   inputs.T = tokens[rank];
   inputs.tokensPerRank = tokens;
+  inputs.decodes = whole.decodes;
   int64_t firstRow = 0;
   for (int64_t other = 0; other < layout.rowsOf(rank); ++other)
     firstRow += layout.rowsOf(other) == other ? tokens[other] : 0;

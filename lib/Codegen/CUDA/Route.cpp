@@ -312,6 +312,10 @@ LogicalResult moe::codegen::cuda::emitRoute(const Emission &emission,
                                             const RoutingParams &params) {
   if (failed(check(emission.loc, operands, params)))
     return failure();
+  if (operands.firstRow)
+    return emitError(emission.loc)
+           << "expected rows that are counted from 0 but got 'first_row': EPLB "
+              "with two-batch overlap has no kernel on a GPU";
   int64_t numSlots = getMemRefType(operands.ids).getDimSize(1);
   if (numSlots > kWarpSize)
     return emitError(emission.loc) << "expected at most " << kWarpSize

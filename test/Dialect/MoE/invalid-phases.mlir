@@ -65,6 +65,15 @@ func.func @route(%l: memref<?x8xf32>, %m: memref<9x2xi32>, %c: memref<8xi32>, %i
 
 // -----
 
+// moe.route C3: rows count for replicas alone.
+func.func @route(%l: memref<?x8xf32>, %first: index, %i: memref<?x2xi32>, %w: memref<?x2xf32>) {
+  // expected-error @+1 {{expected 'first_row' only with 'replica_count' but got it alone}}
+  moe.route ins(%l : memref<?x8xf32>) first_row(%first) outs(%i, %w : memref<?x2xi32>, memref<?x2xf32>) routing(<top_k = 2>)
+  return
+}
+
+// -----
+
 // moe.dispatch C1: without an exchange, rows are tokens.
 func.func @dispatch(%i: memref<4x2xi32>, %o: memref<9xi32>, %s: memref<8xi32>, %p: memref<5x2xi32>) {
   // expected-error @+1 {{expected 'pair_rows' of shape [4, 2] but got [5, 2]}}
