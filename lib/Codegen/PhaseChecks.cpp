@@ -179,17 +179,111 @@ LogicalResult moe::codegen::check(Location loc,
                               Elements::I32, {0})));
 }
 
+//===----------------------------------------------------------------------===//
+// Several ranks
+//===----------------------------------------------------------------------===//
+
+static LogicalResult checkAtLeastOne(Location loc, int64_t number,
+                                     StringRef what) {
+  if (number >= 1)
+    return success();
+  return emitError(loc) << "expected at least 1 " << what << " but got "
+                        << number;
+}
+
+/// A vector of `size` i32.
+static LogicalResult checkVector(Location loc, Value value, StringRef name,
+                                 int64_t size) {
+  if (failed(checkOperand(loc, value, name, 1, Elements::I32, {})))
+    return failure();
+  return checkColumns(loc, value, name, size);
+}
+
+/// A matrix of i32 with a number for each choice in `ids`.
+static LogicalResult checkPositions(Location loc, Value positions, Value ids) {
+  if (failed(checkOperand(loc, ids, "ids", 2, Elements::I32, {0})) ||
+      failed(checkOperand(loc, positions, "positions", 2, Elements::I32, {0})))
+    return failure();
+  return checkColumns(loc, positions, "positions", getColumns(ids));
+}
+
 LogicalResult moe::codegen::check(Location loc,
                                   const ExpertMapOperands &operands,
                                   const PlacementParams &params) {
-  if (params.ranks < 1)
-    return emitError(loc) << "expected at least 1 rank but got "
-                          << params.ranks;
-  if (failed(
-          checkOperand(loc, operands.map, "expert_map", 1, Elements::I32, {})))
+  if (failed(checkAtLeastOne(loc, params.ranks, "rank")))
     return failure();
-  return checkColumns(loc, operands.map, "expert_map", params.numExperts);
+  return checkVector(loc, operands.map, "expert_map", params.numExperts);
 }
+
+LogicalResult moe::codegen::check(Location loc,
+                                  const SendPlanOperands &operands,
+                                  const PlacementParams &params) {
+  if (failed(checkAtLeastOne(loc, params.ranks, "rank")) ||
+      failed(checkPositions(loc, operands.positions, operands.ids)) ||
+      failed(checkVector(loc, operands.counts, "counts", params.ranks)))
+    return failure();
+  return checkOperand(loc, operands.rows, "rows", 1, Elements::I32, {0});
+}
+
+LogicalResult moe::codegen::check(Location loc,
+                                  const BatchedSendPlanOperands &operands,
+                                  const PlacementParams &params,
+                                  int64_t capacity) {
+  int64_t rows = params.numExperts * capacity;
+  if (failed(checkAtLeastOne(loc, params.ranks, "rank")) ||
+      failed(checkAtLeastOne(loc, capacity, "row of capacity")) ||
+      failed(checkPositions(loc, operands.positions, operands.ids)) ||
+      failed(checkOperand(loc, operands.weights, "weights", 2, Elements::F32,
+                          {0})) ||
+      failed(checkColumns(loc, operands.weights, "weights",
+                          getColumns(operands.ids))) ||
+      failed(checkVector(loc, operands.counts, "counts", params.numExperts)) ||
+      failed(checkVector(loc, operands.rows, "rows", rows)) ||
+      failed(checkOperand(loc, operands.rowWeights, "row_weights", 2,
+                          Elements::F32, {})))
+    return failure();
+  return checkColumns(loc, operands.rowWeights, "row_weights", 1);
+}
+
+LogicalResult moe::codegen::check(Location loc,
+                                  const BatchedPlanOperands &operands,
+                                  int64_t ranks, int64_t capacity) {
+  if (failed(checkAtLeastOne(loc, ranks, "rank")) ||
+      failed(checkAtLeastOne(loc, capacity, "row of capacity")) ||
+      failed(checkOperand(loc, operands.counts, "counts", 1, Elements::I32,
+                          {0})) ||
+      failed(checkOperand(loc, operands.expertOffsets, "expert_offsets", 1,
+                          Elements::I32, {0})) ||
+      failed(checkOperand(loc, operands.sourceRows, "source_rows", 1,
+                          Elements::I32, {0})) ||
+      failed(checkOperand(loc, operands.pairRows, "pair_rows", 2, Elements::I32,
+                          {0})))
+    return failure();
+  return checkColumns(loc, operands.pairRows, "pair_rows", 1);
+}
+
+LogicalResult moe::codegen::check(Location loc,
+                                  const GatherRowsOperands &operands) {
+  auto type = operands.from ? dyn_cast<MemRefType>(operands.from.getType())
+                            : MemRefType();
+  // Hidden states, or ids.
+  Elements elements = type && type.getElementType().isInteger()
+                          ? Elements::I32
+                          : Elements::Model;
+  if (failed(checkOperand(loc, operands.from, "from", 2, elements, {0})) ||
+      failed(checkOperand(loc, operands.to, "to", 2, elements, {0})) ||
+      failed(checkOperand(loc, operands.rows, "rows", 1, Elements::I32, {0})))
+    return failure();
+  if (getMemRefType(operands.to).getElementType() != type.getElementType())
+    return emitError(loc) << "expected 'to' of elements "
+                          << type.getElementType() << " but got "
+                          << operands.to.getType();
+  return checkColumns(loc, operands.to, "to", type.getDimSize(1));
+}
+
+//===----------------------------------------------------------------------===//
+// Routed experts
+//===----------------------------------------------------------------------===//
 
 static LogicalResult checkActivation(Location loc,
                                      const ActivationParams &params) {

@@ -28,6 +28,16 @@ llvm::LogicalResult check(mlir::Location loc,
                           const DispatchPlanOperands &operands);
 llvm::LogicalResult check(mlir::Location loc, const ExpertMapOperands &operands,
                           const PlacementParams &params);
+llvm::LogicalResult check(mlir::Location loc, const SendPlanOperands &operands,
+                          const PlacementParams &params);
+llvm::LogicalResult check(mlir::Location loc,
+                          const BatchedSendPlanOperands &operands,
+                          const PlacementParams &params, int64_t capacity);
+llvm::LogicalResult check(mlir::Location loc,
+                          const BatchedPlanOperands &operands, int64_t ranks,
+                          int64_t capacity);
+llvm::LogicalResult check(mlir::Location loc,
+                          const GatherRowsOperands &operands);
 llvm::LogicalResult check(mlir::Location loc, const ExpertsOperands &operands,
                           const ActivationParams &params);
 llvm::LogicalResult check(mlir::Location loc, const CombineOperands &operands);

@@ -20,8 +20,6 @@ public:
   CPUGenerator(ModuleOp module, cpu::Target target)
       : module(module), target(std::move(target)) {}
 
-  bool hasCollectives() const override { return true; }
-
   LogicalResult gate(const Place &place,
                      const codegen::GateOperands &operands) override {
     return launch(place, cpu::lowerGate(at(place), operands));

@@ -33,6 +33,34 @@ public:
                const codegen::DispatchPlanOperands &operands) override {
     return cuda::emitDispatchPlan(at(place), operands);
   }
+  LogicalResult expertMap(const Place &place,
+                          const codegen::ExpertMapOperands &operands,
+                          const codegen::PlacementParams &params) override {
+    return cuda::emitExpertMap(at(place), operands, params);
+  }
+  LogicalResult sendPlan(const Place &place,
+                         const codegen::SendPlanOperands &operands,
+                         const codegen::PlacementParams &params) override {
+    return cuda::emitSendPlan(at(place), operands, params);
+  }
+  LogicalResult batchedSendPlan(
+      const Place &place, const codegen::BatchedSendPlanOperands &operands,
+      const codegen::PlacementParams &params, int64_t capacity) override {
+    return cuda::emitBatchedSendPlan(at(place), operands, params, capacity);
+  }
+  LogicalResult batchedPlan(const Place &place,
+                            const codegen::BatchedPlanOperands &operands,
+                            int64_t ranks, int64_t capacity) override {
+    return cuda::emitBatchedPlan(at(place), operands, ranks, capacity);
+  }
+  LogicalResult
+  gatherRows(const Place &place,
+             const codegen::GatherRowsOperands &operands) override {
+    return cuda::emitGatherRows(at(place), operands);
+  }
+  LogicalResult clearIds(const Place &place, Value ids) override {
+    return cuda::emitClearIds(at(place), ids);
+  }
   LogicalResult experts(const Place &place,
                         const codegen::ExpertsOperands &operands,
                         const codegen::ActivationParams &params) override {

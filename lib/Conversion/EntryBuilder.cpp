@@ -158,6 +158,11 @@ void EntryBuilder::convertGPULaunch(LaunchOp launch, Value stream,
     } else if (auto size = dyn_cast<SizeAttr>(parameter)) {
       parameters.push_back(
           storeArray(b.getI64Type(), sizeOf(size.getOperand(), size.getDim())));
+    } else if (auto scalar = dyn_cast<ScalarAttr>(parameter)) {
+      Value value = launch.getScalars()[scalar.getOperand()];
+      if (isa<IndexType>(value.getType()))
+        value = arith::IndexCastOp::create(b, loc, b.getI64Type(), value);
+      parameters.push_back(storeArray(value.getType(), value));
     } else {
       auto map = cast<TensorMapAttr>(parameter);
       auto type = cast<MemRefType>(types[map.getOperand()]);

@@ -200,7 +200,7 @@ LogicalResult ExchangeLowering::sendByCounts(const Place &place,
   int64_t choices = cast<MemRefType>(op.getIds().getType()).getDimSize(1);
   Sent &state = sent[getKey(op.getPairRowsInit(), op)];
   state.rows = multiply(place, tokens, std::min(choices, communicator.ranks));
-  state.positions = allocate(place, i32, {tokens, ranks});
+  state.positions = allocate(place, i32, {tokens, b.getIndexAttr(choices)});
   state.sendCounts = allocate(place, i32, ranks);
   state.receiveCounts = allocate(place, i32, ranks);
   Value rows = allocate(place, i32, state.rows);

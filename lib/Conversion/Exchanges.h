@@ -37,7 +37,7 @@ public:
 private:
   /// What a combine must know of its dispatch, beside the plan.
   struct Sent {
-    /// The rows that came back, and where a token's are among them: [T, c].
+    /// The rows that came back, and where a token's are among them: [T, k].
     mlir::OpFoldResult rows;
     mlir::Value positions;
     /// With counts: rows to and from each rank.

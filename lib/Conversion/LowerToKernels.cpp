@@ -105,13 +105,6 @@ getActivationParams(ActivationAttr activation) {
 // Phases as calls of the generator
 //===----------------------------------------------------------------------===//
 
-static LogicalResult needsRanks(Operation *op, StringRef communicator,
-                                StringRef target) {
-  return op->emitOpError("needs ranks that communicate: communicator '")
-         << communicator << "' has no transport on target '" << target
-         << "', which runs one rank";
-}
-
 static codegen::CombineOperands getOperands(CombineOp combine) {
   return {combine.getExpertOut(), combine.getPairRows(), combine.getWeights(),
           combine.getInit()};
@@ -153,8 +146,6 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
                                getRoutingParams(route.getRouting()));
       })
       .Case([&](DispatchOp dispatch) {
-        if (dispatch.getExchange() && !generator.hasCollectives())
-          return needsRanks(dispatch, dispatch.getCommunicatorName(), target);
         return exchanges.dispatch(place, dispatch);
       })
       .Case([&](ExpertsOp experts) -> LogicalResult {
@@ -169,8 +160,6 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
             getActivationParams(experts.getActivation()));
       })
       .Case([&](CombineOp combine) {
-        if (combine.getExchange() && !generator.hasCollectives())
-          return needsRanks(combine, combine.getCommunicatorName(), target);
         if (combine.getExchange())
           return exchanges.combine(place, combine);
         return generator.combine(place, getOperands(combine),
@@ -188,16 +177,12 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
             place, {project.getX(), project.getWeight(), project.getInit()});
       })
       .Case([&](MergeOp merge) {
-        if (merge.getCommunicator() && !generator.hasCollectives())
-          return needsRanks(merge, merge.getCommunicatorName(), target);
         codegen::MergeOperands operands = getOperands(merge, fused);
         return merge.getCommunicator() ? exchanges.merge(place, merge, operands)
                                        : generator.merge(place, operands);
       })
       .Case<AllReduceOp, AllGatherOp, ReduceScatterOp>([&](auto collective) {
-        if (generator.hasCollectives())
-          return exchanges.collective(place, collective);
-        return needsRanks(collective, collective.getCommunicatorName(), target);
+        return exchanges.collective(place, collective);
       })
       .Default([&](Operation *other) {
         return other->emitOpError("has no kernel on target '") << target << "'";

@@ -33,10 +33,6 @@ public:
 
   virtual ~PhaseGenerator() = default;
 
-  /// Whether the target has collectives, and the kernels around them that are
-  /// not pure here: a target without runs one rank.
-  virtual bool hasCollectives() const { return false; }
-
   virtual llvm::LogicalResult gate(const Place &place,
                                    const codegen::GateOperands &operands) = 0;
   virtual llvm::LogicalResult route(const Place &place,
@@ -47,33 +43,22 @@ public:
                const codegen::DispatchPlanOperands &operands) = 0;
   virtual llvm::LogicalResult
   expertMap(const Place &place, const codegen::ExpertMapOperands &operands,
-            const codegen::PlacementParams &params) {
-    return refuseRanks(place);
-  }
+            const codegen::PlacementParams &params) = 0;
   virtual llvm::LogicalResult
   sendPlan(const Place &place, const codegen::SendPlanOperands &operands,
-           const codegen::PlacementParams &params) {
-    return refuseRanks(place);
-  }
+           const codegen::PlacementParams &params) = 0;
   virtual llvm::LogicalResult
   batchedSendPlan(const Place &place,
                   const codegen::BatchedSendPlanOperands &operands,
-                  const codegen::PlacementParams &params, int64_t capacity) {
-    return refuseRanks(place);
-  }
+                  const codegen::PlacementParams &params, int64_t capacity) = 0;
   virtual llvm::LogicalResult
   batchedPlan(const Place &place, const codegen::BatchedPlanOperands &operands,
-              int64_t ranks, int64_t capacity) {
-    return refuseRanks(place);
-  }
+              int64_t ranks, int64_t capacity) = 0;
   virtual llvm::LogicalResult
-  gatherRows(const Place &place, const codegen::GatherRowsOperands &operands) {
-    return refuseRanks(place);
-  }
+  gatherRows(const Place &place,
+             const codegen::GatherRowsOperands &operands) = 0;
   /// Ids [R, k] that are of no expert.
-  virtual llvm::LogicalResult clearIds(const Place &place, mlir::Value ids) {
-    return refuseRanks(place);
-  }
+  virtual llvm::LogicalResult clearIds(const Place &place, mlir::Value ids) = 0;
   virtual llvm::LogicalResult
   experts(const Place &place, const codegen::ExpertsOperands &operands,
           const codegen::ActivationParams &params) = 0;
@@ -91,12 +76,6 @@ public:
 
   /// True if `merge` takes a combine in place of its sums.
   virtual bool canFuseCombine() const { return false; }
-
-private:
-  static llvm::LogicalResult refuseRanks(const Place &place) {
-    return mlir::emitError(place.loc)
-           << "needs kernels of several ranks, which the target has not";
-  }
 };
 
 /// Kernels for LLVM's instruction set `cpu` ("host" or a name).

@@ -68,6 +68,16 @@ struct MoEHoistBuffers : moe::impl::MoEHoistBuffersBase<MoEHoistBuffers> {
     getOperation().walk([&](memref::SubViewOp view) { views.push_back(view); });
     for (memref::SubViewOp view : views)
       replaceRows(view);
+    // All rows are the buffer itself.
+    getOperation().walk([](memref::CastOp cast) {
+      auto from = dyn_cast<MemRefType>(cast.getSource().getType());
+      auto to = dyn_cast<MemRefType>(cast.getType());
+      if (!from || !to || from.getShape() != to.getShape() ||
+          !from.getLayout().isIdentity() || to.getLayout().isIdentity())
+        return;
+      cast.replaceAllUsesWith(cast.getSource());
+      cast.erase();
+    });
     hoist(entry);
     nameArguments();
   }

@@ -9,6 +9,7 @@
 #include "CUDADevice.h"
 
 #include "../lib/Error.h"
+#include "Transport.h"
 
 using namespace moert;
 
@@ -74,7 +75,14 @@ CUDADevice::~CUDADevice() {
   driver.cuDevicePrimaryCtxRelease(handle);
 }
 
+Transport::~Transport() = default;
+
+CUDADevice::State::State(const Driver &driver, std::string deviceText)
+    : driver(driver), events(driver), modules(driver, deviceText),
+      tensorMaps(driver), trace(driver) {}
+
 CUDADevice::State::~State() {
+  transport.reset();
   for (CUevent event : marks)
     if (event)
       driver.cuEventDestroy(event);
@@ -92,6 +100,8 @@ moert_status CUDADevice::beginCall(const moert_call &call, const char *layer,
   current.emplace(driver, context);
   compute = static_cast<CUstream>(call.stream);
   state->tensorMaps.beginCall();
+  if (state->transport)
+    state->transport->beginCall();
   ranges.push(layer);
   return MOERT_SUCCESS;
 }
@@ -177,7 +187,11 @@ bool CUDADevice::isCaptured(CUstream stream) const {
          status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-void CUDADevice::programsChanged() { state->modules.doubtAddresses(); }
+void CUDADevice::programsChanged() {
+  state->modules.doubtAddresses();
+  if (state->transport)
+    state->transport->programsChanged();
+}
 
 moert_status CUDADevice::findKernel(const moert_call &,
                                     const moert_gpu_module &module,
@@ -212,6 +226,9 @@ moert_status CUDADevice::synchronize(std::string &error) {
   std::string launch =
       latestLabel.empty() ? "" : " at or before launch '" + latestLabel + "'";
   latestLabel.clear();
+  // What was aborted is complete, too.
+  if (state->transport && state->transport->processes()->hasFailed(error))
+    return MOERT_RANK_FAILED;
   if (result != CUDA_SUCCESS)
     return driver.report(result, "the work on " + name() + " failed" + launch,
                          error);

@@ -23,6 +23,9 @@
 
 namespace moert {
 
+class ProcessGroup;
+class Transport;
+
 /// A GPU as a context's device. The compute stream is the caller's, which may
 /// be one that is being captured; aux and communicators have streams of their
 /// own. Once everything was used, a call allocates nothing and waits for
@@ -53,6 +56,16 @@ public:
   moert_status findTensorMap(const moert_call &call,
                              const TensorMapRequest &request, const void *&map,
                              std::string &error) override;
+  moert_status enqueueCollective(const moert_call &call, int32_t stream,
+                                 const CollectiveRequest &request,
+                                 std::string &error) override;
+  moert_status join(const moert_group &group, int32_t rank,
+                    std::string &error) override;
+  moert_status broadcast(void *comm, int32_t rank, int32_t numRanks,
+                         std::string &text, std::string &error) override;
+  moert_status shrink(std::vector<bool> &isMember, std::string &error) override;
+  moert_status allGather(std::string mine, std::vector<std::string> &all,
+                         std::string &error) override;
   void programsChanged() override;
   moert_status synchronize(std::string &error) override;
 
@@ -90,9 +103,7 @@ private:
 
   /// What exists in the context only, so that it goes before it.
   struct State {
-    State(const Driver &driver, std::string deviceText)
-        : driver(driver), events(driver), modules(driver, deviceText),
-          tensorMaps(driver), trace(driver) {}
+    State(const Driver &driver, std::string deviceText);
     ~State();
 
     const Driver &driver;
@@ -103,12 +114,14 @@ private:
     TensorMapCache tensorMaps;
     LaunchTrace trace;
     std::vector<CUevent> marks;
+    std::unique_ptr<Transport> transport; // Null: one rank.
   };
 
   /// The stream of that number in this call; the device's own are created when
   /// they are used for the first time.
   moert_status findStream(const moert_call &call, int32_t number,
                           CUstream &stream, std::string &error);
+  moert_status connect(std::shared_ptr<ProcessGroup> group, std::string &error);
   moert_status enqueue(CUstream stream, int32_t number, const GPULaunch &launch,
                        LoadedKernel &kernel, std::string &error);
   /// Lets launches of the kernel ask for that much.

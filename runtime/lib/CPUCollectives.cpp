@@ -9,6 +9,7 @@
 #include "CPUDevice.h"
 
 #include "Error.h"
+#include "Group.h"
 
 #include <new>
 
@@ -39,11 +40,15 @@ moert_status CPUDevice::takeFailure(std::string &error) {
   return failure.status;
 }
 
-moert_status CPUDevice::join(std::shared_ptr<LocalGroup> given, int32_t number,
+moert_status CPUDevice::join(const moert_group &given, int32_t number,
                              std::string &error) {
-  if (moert_status status = given->join(number, error))
+  if (!given.local)
+    return fail(error, MOERT_UNSUPPORTED,
+                "this context runs on the cpu, expected a GPU: a group of "
+                "processes hands rows over by NCCL");
+  if (moert_status status = given.local->join(number, error))
     return status;
-  group = std::move(given);
+  group = given.local;
   rank = number;
   return MOERT_SUCCESS;
 }
@@ -55,27 +60,15 @@ CPUDevice::findCommunicators(const moert_signature &signature,
   for (const auto &[known, found] : communicators)
     if (known == &exchange)
       return &found;
-  if (exchange.tp_size * exchange.pcp_size * exchange.dp_size !=
-      group->size()) {
-    error = format("%s: has tp %lld, pcp %lld and dp %lld, expected the %d "
-                   "ranks of the group",
-                   signature.name, static_cast<long long>(exchange.tp_size),
-                   static_cast<long long>(exchange.pcp_size),
-                   static_cast<long long>(exchange.dp_size), group->size());
+  std::vector<Membership> memberships;
+  error = findMemberships(signature, rank, group->size(), memberships);
+  if (!error.empty())
     return nullptr;
-  }
   std::vector<Communicator> found;
-  for (int64_t i = 0; i < exchange.num_communicators; ++i) {
-    const char *name = exchange.communicators[i];
-    Membership members;
-    if (!findMembership(exchange, name, rank, members)) {
-      error = format("%s: there is no communicator '%s', expected 'tp', 'pcp', "
-                     "'dp' or 'ep'",
-                     signature.name, name);
-      return nullptr;
-    }
-    found.push_back({&group->findRoom(name, members), members});
-  }
+  for (size_t i = 0; i < memberships.size(); ++i)
+    found.push_back(
+        {&group->findRoom(exchange.communicators[i], memberships[i]),
+         memberships[i]});
   communicators.emplace_back(&exchange, std::move(found));
   return &communicators.back().second;
 }

@@ -56,7 +56,7 @@ public:
   moert_status enqueueCollective(const moert_call &call, int32_t stream,
                                  const CollectiveRequest &request,
                                  std::string &error) override;
-  moert_status join(std::shared_ptr<LocalGroup> group, int32_t rank,
+  moert_status join(const moert_group &group, int32_t rank,
                     std::string &error) override;
   void programsChanged() override { communicators.clear(); }
   moert_status synchronize(std::string &error) override;

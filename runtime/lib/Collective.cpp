@@ -9,7 +9,6 @@
 #include "Collective.h"
 
 #include "Error.h"
-#include "TensorText.h"
 
 #include "moert/Float.h"
 
@@ -17,81 +16,6 @@
 #include <cstring>
 
 using namespace moert;
-
-//===----------------------------------------------------------------------===//
-// Messages
-//===----------------------------------------------------------------------===//
-
-const char *moert::collectiveKindName(int32_t kind) {
-  switch (kind) {
-  case MOERT_ALL_GATHER:
-    return "all_gather";
-  case MOERT_REDUCE_SCATTER:
-    return "reduce_scatter";
-  case MOERT_ALL_REDUCE:
-    return "all_reduce";
-  case MOERT_ALL_TO_ALL:
-    return "all_to_all";
-  }
-  return "unknown collective";
-}
-
-std::string moert::describe(const Contribution &contribution) {
-  const moert_collective &collective = contribution.collective();
-  return format("'%s' (%s, step %d of '%s') on communicator '%s'",
-                collective.label ? collective.label : "",
-                collectiveKindName(collective.kind), contribution.step,
-                contribution.layer,
-                contribution.exchange->communicators[collective.communicator]);
-}
-
-static bool hasCounts(const moert_collective &collective) {
-  return collective.flags & MOERT_COLLECTIVE_COUNTS;
-}
-
-/// A step of a program, as far as it must be alike on all ranks.
-static std::string stepText(const moert_exchange &exchange, int64_t step) {
-  if (step >= exchange.num_collectives)
-    return "no more collective";
-  const moert_collective &collective = exchange.collectives[step];
-  std::string text = collectiveKindName(collective.kind);
-  for (int32_t i = 0; i < collective.num_buffers; ++i)
-    text += format(
-        "%s rows of %lld %s", i ? "," : " of",
-        static_cast<long long>(collective.columns[i]),
-        dtypeName(collective.dtypes[i] >> 8, collective.dtypes[i] & 0xff, 1)
-            .c_str());
-  if (hasCounts(collective))
-    text += " by counts";
-  return text + " on '" + exchange.communicators[collective.communicator] + "'";
-}
-
-static std::string differenceText(const moert_exchange &here, int32_t rankHere,
-                                  const moert_exchange &there,
-                                  int32_t rankThere) {
-  std::string text = format(
-      "rank %d runs another program than rank %d (their collectives hash to "
-      "%016llx and %016llx)",
-      rankThere, rankHere, static_cast<unsigned long long>(there.hash),
-      static_cast<unsigned long long>(here.hash));
-  auto sizes = [](const moert_exchange &exchange) {
-    return format("tp %lld, pcp %lld, dp %lld",
-                  static_cast<long long>(exchange.tp_size),
-                  static_cast<long long>(exchange.pcp_size),
-                  static_cast<long long>(exchange.dp_size));
-  };
-  if (sizes(here) != sizes(there))
-    return text + ": " + sizes(there) + ", expected " + sizes(here);
-  for (int64_t step = 0;
-       step < std::max(here.num_collectives, there.num_collectives); ++step) {
-    std::string mine = stepText(here, step), other = stepText(there, step);
-    if (mine != other)
-      return text +
-             format(": its step %lld is ", static_cast<long long>(step)) +
-             other + ", expected " + mine;
-  }
-  return text;
-}
 
 //===----------------------------------------------------------------------===//
 // Checks
@@ -136,8 +60,8 @@ std::string Exchange::check() const {
   for (int32_t i = 0; i < size; ++i) {
     const Contribution &other = *all[i];
     if (other.exchange->hash != mine.exchange->hash)
-      return differenceText(*mine.exchange, ranks[member], *other.exchange,
-                            ranks[i]);
+      return explainDifference(ProgramText(*mine.exchange), ranks[member],
+                               ProgramText(*other.exchange), ranks[i]);
     if (other.step != mine.step)
       return format("rank %d is at step %d, expected %d, as rank %d", ranks[i],
                     other.step, mine.step, ranks[member]);

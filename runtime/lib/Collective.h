@@ -9,6 +9,8 @@
 #ifndef MOERT_LIB_COLLECTIVE_H
 #define MOERT_LIB_COLLECTIVE_H
 
+#include "Exchange.h"
+
 #include "moert/moert.h"
 
 #include <cstdint>
@@ -31,11 +33,11 @@ struct Contribution {
   }
 };
 
-/// "all_gather" and so on.
-const char *collectiveKindName(int32_t kind);
-
-/// "'dispatch' (all_gather, step 0 of 'layer') on communicator 'ep'".
-std::string describe(const Contribution &contribution);
+/// Which collective it is, for messages.
+inline std::string describe(const Contribution &contribution) {
+  return describe(*contribution.exchange, contribution.layer,
+                  contribution.step);
+}
 
 /// Takes the rows of `member` from the contributions of all of a communicator's
 /// ranks, which lie in memory of this process, after checking that these fit

@@ -27,12 +27,29 @@ moert_status Device::enqueueCollective(const moert_call &, int32_t,
                      request.collective().label, name().c_str()));
 }
 
-moert_status Device::join(std::shared_ptr<LocalGroup>, int32_t,
-                          std::string &error) {
+moert_status Device::join(const moert_group &, int32_t, std::string &error) {
+  return fail(
+      error, MOERT_UNSUPPORTED,
+      format("this context runs on %s, which joins no ranks", name().c_str()));
+}
+
+moert_status Device::broadcast(void *, int32_t, int32_t, std::string &,
+                               std::string &error) {
   return fail(error, MOERT_UNSUPPORTED,
-              format("this context runs on %s, expected the cpu: a local group "
-                     "hands rows over in memory of the process",
+              format("this context runs on %s, expected a GPU: a communicator "
+                     "of NCCL has no other ranks",
                      name().c_str()));
+}
+
+moert_status Device::shrink(std::vector<bool> &, std::string &error) {
+  return fail(error, MOERT_UNSUPPORTED,
+              "only a group of processes can go on without a rank");
+}
+
+moert_status Device::allGather(std::string, std::vector<std::string> &,
+                               std::string &error) {
+  return fail(error, MOERT_UNSUPPORTED,
+              "the context has joined no group of processes");
 }
 
 std::string moert::streamName(int32_t number) {

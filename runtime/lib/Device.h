@@ -17,8 +17,6 @@
 
 namespace moert {
 
-class LocalGroup;
-
 /// The most streams of a context: compute, aux and communicators.
 constexpr int32_t maxStreams = 64;
 
@@ -125,10 +123,25 @@ public:
                                          const CollectiveRequest &request,
                                          std::string &error);
 
-  /// Joins the ranks of this process, once. Devices that hand nothing over in
-  /// memory of the process refuse.
-  virtual moert_status join(std::shared_ptr<LocalGroup> group, int32_t rank,
+  /// Joins a group of ranks, once. Devices refuse groups whose ranks they
+  /// cannot reach.
+  virtual moert_status join(const moert_group &group, int32_t rank,
                             std::string &error);
+
+  /// Gives all ranks of the caller's communicator the text of rank 0, of at
+  /// most 255 characters.
+  virtual moert_status broadcast(void *comm, int32_t rank, int32_t numRanks,
+                                 std::string &text, std::string &error);
+
+  /// Goes on without the ranks that the group has lost. `isMember[rank]` says
+  /// who is left.
+  virtual moert_status shrink(std::vector<bool> &isMember, std::string &error);
+
+  /// Hands the bytes of each rank to all, in the order of ranks; "" for lost
+  /// ones. Waits for all ranks.
+  virtual moert_status allGather(std::string mine,
+                                 std::vector<std::string> &all,
+                                 std::string &error);
 
   /// Programs were loaded: an address may name something else than before.
   virtual void programsChanged() = 0;

@@ -8,11 +8,9 @@
 
 #include "LocalGroup.h"
 
-#include "Context.h"
 #include "Error.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
 using namespace moert;
@@ -50,26 +48,6 @@ void LocalGroup::leave(int32_t rank) {
                      [](const Contribution *place) { return place; });
     fail(lock, "collective " + describe(**waiting) + hasLeft(rank));
   }
-}
-
-bool moert::findMembership(const moert_exchange &exchange, const char *name,
-                           int32_t rank, Membership &members) {
-  int32_t tp = int32_t(exchange.tp_size), pcp = int32_t(exchange.pcp_size),
-          dp = int32_t(exchange.dp_size);
-  auto along = [&](int32_t stride, int32_t size) {
-    int32_t member = rank / stride % size;
-    members = {rank - member * stride, stride, size, member};
-    return true;
-  };
-  if (std::strcmp(name, "ep") == 0)
-    return along(1, tp * pcp * dp);
-  if (std::strcmp(name, "tp") == 0)
-    return along(1, tp);
-  if (std::strcmp(name, "pcp") == 0)
-    return along(tp, pcp);
-  if (std::strcmp(name, "dp") == 0)
-    return along(tp * pcp, dp);
-  return false;
 }
 
 LocalGroup::Room &LocalGroup::findRoom(const char *name,
@@ -174,57 +152,4 @@ bool LocalGroup::run(Room &room, const Membership &members,
     depart(room, std::move(fault));
   }
   return !hasFailed(error);
-}
-
-//===----------------------------------------------------------------------===//
-// The C ABI
-//===----------------------------------------------------------------------===//
-
-moert_status moert_group_create_local(int32_t num_ranks, int64_t timeout_ms,
-                                      moert_group **group) {
-  std::string &error = threadError();
-  return guarded(error, [&] {
-    if (!group)
-      return fail(error, MOERT_INVALID_ARGUMENT,
-                  "the place for the group is null");
-    *group = nullptr;
-    constexpr int32_t maxRanks = 1 << 16;
-    if (num_ranks < 1 || num_ranks > maxRanks)
-      return fail(
-          error, MOERT_INVALID_ARGUMENT,
-          format("num_ranks is %d, expected 1 to %d", num_ranks, maxRanks));
-    // Three hundred years overflow no clock.
-    constexpr int64_t maxTimeout = int64_t(1) << 43;
-    if (timeout_ms < 0 || timeout_ms > maxTimeout)
-      return fail(error, MOERT_INVALID_ARGUMENT,
-                  format("timeout_ms is %lld, expected 0 to %lld",
-                         static_cast<long long>(timeout_ms),
-                         static_cast<long long>(maxTimeout)));
-    if (timeout_ms == 0)
-      timeout_ms = MOERT_DEFAULT_TIMEOUT_MS;
-    *group = new moert_group{std::make_shared<LocalGroup>(
-        num_ranks, std::chrono::milliseconds(timeout_ms))};
-    return MOERT_SUCCESS;
-  });
-}
-
-void moert_group_destroy(moert_group *group) { delete group; }
-
-moert_status moert_context_join(moert_context *context, moert_group *group) {
-  return withContext(context, [&] {
-    std::string &error = context->lastError;
-    if (!group)
-      return fail(error, MOERT_INVALID_ARGUMENT, "the group is null");
-    if (context->hasJoined)
-      return fail(error, MOERT_INVALID_ARGUMENT,
-                  "the context has joined a group already");
-    if (context->numRanks != group->local->size())
-      return fail(error, MOERT_INVALID_ARGUMENT,
-                  format("the group has %d ranks, expected %d, as the context",
-                         group->local->size(), context->numRanks));
-    moert_status status =
-        context->device->join(group->local, context->rank, error);
-    context->hasJoined = status == MOERT_SUCCESS;
-    return status;
-  });
 }

@@ -23,16 +23,6 @@
 
 namespace moert {
 
-/// The ranks of a communicator in a group: first, first + stride, ...
-struct Membership {
-  int32_t first = 0;
-  int32_t stride = 1;
-  int32_t size = 1;
-  int32_t member = 0; // This rank's place among them.
-
-  int32_t rankOf(int32_t other) const { return first + other * stride; }
-};
-
 /// Contexts of one process that exchange rows. A communicator's ranks meet in a
 /// room: each leaves what it brings, takes what it needs from the others'
 /// memory once all are there, and goes when all are done. One lock serves all
@@ -96,16 +86,6 @@ private:
   std::atomic<bool> failed{false};
 };
 
-/// The place of `rank` in the communicator of that name; false if there is no
-/// such communicator.
-bool findMembership(const moert_exchange &exchange, const char *name,
-                    int32_t rank, Membership &members);
-
 } // namespace moert
-
-/// The handle of the C ABI: contexts share the group itself.
-struct moert_group {
-  std::shared_ptr<moert::LocalGroup> local;
-};
 
 #endif // MOERT_LIB_LOCALGROUP_H

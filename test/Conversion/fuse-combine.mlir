@@ -268,3 +268,40 @@ func.func @in_place(%rows: memref<?x64xf32> {schedule.inout}, %pairs: memref<?x2
   }
   return
 }
+
+// What comes back from other ranks is summed after it came, and what goes to them
+// before.
+// CHECK-LABEL: func.func @exchange(
+// CHECK:         label("combine")
+// CHECK:         schedule.collective reduce_scatter
+// CHECK:         label("merge")
+func.func @exchange(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %x: memref<?x64xf32>, %y: memref<?x64xf32> {bufferize.result}) {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %x, %c0 : memref<?x64xf32>
+  %routed = memref.alloc(%t) : memref<?x64xf32>
+  schedule.run on(compute) label("combine") {
+    moe.combine ins(%rows, %pairs : memref<?x64xf32>, memref<?x2xi32>) outs(%routed : memref<?x64xf32>) scale(1.0)
+      exchange(<all_gather, "ep", 2>)
+  }
+  schedule.run on(compute) label("merge") {
+    moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
+  }
+  return
+}
+
+// CHECK-LABEL: func.func @sum_over(
+// CHECK:         label("combine")
+// CHECK:         label("merge")
+// CHECK:         schedule.collective all_reduce
+func.func @sum_over(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}) {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %pairs, %c0 : memref<?x2xi32>
+  %routed = memref.alloc(%t) : memref<?x64xf32>
+  schedule.run on(compute) label("combine") {
+    moe.combine ins(%rows, %pairs : memref<?x64xf32>, memref<?x2xi32>) outs(%routed : memref<?x64xf32>) scale(1.0)
+  }
+  schedule.run on(compute) label("merge") {
+    moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over("tp", 2)
+  }
+  return
+}

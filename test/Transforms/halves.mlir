@@ -4,6 +4,7 @@
 // RUN: moe-opt %s --moe-schedule-pipeline="max-num-tokens=7 rule-set=overlap" --mlir-use-nameloc-as-prefix | FileCheck %s --check-prefixes=SCHEDULE,OVERLAP
 // RUN: moe-opt %s --moe-schedule-pipeline="max-num-tokens=7 rule-set=serial" | FileCheck %s --check-prefix=SERIAL
 // RUN: moe-opt %s --moe-compile-pipeline="max-num-tokens=7 rule-set=overlap" -o /dev/null
+// RUN: moe-opt %s --moe-compile-pipeline="max-num-tokens=7 rule-set=overlap target=cuda" -o /dev/null
 
 // Where two batches are asked for, and rows move between ranks, a layer is expanded
 // twice: for the halves of the tokens where the rank with most of them has enough,

@@ -218,7 +218,7 @@ std::string CompileFlags::getArtefactFolder() const {
 
 std::string CompileFlags::getTarget() const {
   if (target.empty())
-    return hasGPU() ? "cuda" : "cpu";
+    return countGPUs() ? "cuda" : "cpu";
   return target.substr(0, target.find(':'));
 }
 

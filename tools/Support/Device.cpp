@@ -10,14 +10,16 @@
 
 #include <dlfcn.h>
 
-bool moe::tools::hasGPU() {
+int moe::tools::countGPUs() {
   // The driver is asked by its C interface, so that tools need no toolkit.
   void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (!driver)
-    return false;
+    return 0;
   auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
   auto count =
       reinterpret_cast<int (*)(int *)>(dlsym(driver, "cuDeviceGetCount"));
   int devices = 0;
-  return init && count && init(0) == 0 && count(&devices) == 0 && devices > 0;
+  if (!init || !count || init(0) != 0 || count(&devices) != 0)
+    return 0;
+  return devices;
 }

@@ -11,8 +11,8 @@
 
 namespace moe::tools {
 
-/// True if an NVIDIA driver is installed and answers with at least one GPU.
-bool hasGPU();
+/// How many GPUs an NVIDIA driver answers with; 0 if none is installed.
+int countGPUs();
 
 } // namespace moe::tools
 

@@ -30,6 +30,11 @@ public:
   /// Ends with another program's exit code, which has said why.
   static Outcome passedOn(int exitCode) { return {exitCode, ""}; }
 
+  /// The same, said of something.
+  Outcome withPrefix(const std::string &prefix) const {
+    return {code, text.empty() ? text : prefix + text};
+  }
+
   explicit operator bool() const { return code == Done; }
   int exitCode() const { return code; }
   const std::string &message() const { return text; }

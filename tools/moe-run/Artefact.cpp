@@ -138,12 +138,11 @@ Outcome moe::tools::checkRunnable(const RunOptions &options,
                "%lld",
                static_cast<long long>(descriptor.numRanks), shownAs.c_str(),
                static_cast<long long>(*options.ranks)));
-  if (descriptor.numRanks > 1 && isForGPU(descriptor.target))
-    return Outcome::failed(
-        format("'%s' was compiled for %lld ranks of target '%s': ranks run "
-               "together on target 'cpu' only",
-               shownAs.c_str(), static_cast<long long>(descriptor.numRanks),
-               descriptor.target.c_str()));
+  if (options.graph && !isForGPU(descriptor.target))
+    return Outcome::badInput("--graph: expected an artefact for target 'cuda' "
+                             "but '" +
+                             shownAs + "' is one for '" + descriptor.target +
+                             "'");
   if (descriptor.numRanks == 1 && !options.tokensPerRank.empty())
     return Outcome::badInput("--tokens-per-rank: expected an artefact for "
                              "several ranks but '" +

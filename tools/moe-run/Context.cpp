@@ -30,7 +30,7 @@ Context::~Context() {
 }
 
 Outcome Context::create(const std::string &target, int32_t threads,
-                        int32_t rank, int32_t numRanks) {
+                        int32_t rank, int32_t numRanks, int32_t device) {
   moert_context_options options;
   moert_context_options_init(&options);
   options.num_threads = threads;
@@ -38,9 +38,10 @@ Outcome Context::create(const std::string &target, int32_t threads,
   options.num_ranks = numRanks;
   if (isForGPU(target))
     options.device_type = kDLCUDA;
+  options.device_id = device;
   if (moert_context_create(&options, &handle) != MOERT_SUCCESS)
     return Outcome::failed(moert_last_error(nullptr));
-  where.device_type = DLDeviceType(options.device_type);
+  where = {DLDeviceType(options.device_type), device};
   return check(moert_stream_create(handle, &compute));
 }
 

@@ -42,7 +42,7 @@ public:
 
   /// For artefacts of `target`, with so many threads on a CPU.
   Outcome create(const std::string &target, int32_t threads, int32_t rank = 0,
-                 int32_t numRanks = 1);
+                 int32_t numRanks = 1, int32_t device = 0);
 
   moert_context *get() const { return handle; }
   DLDevice device() const { return where; }

@@ -108,6 +108,15 @@ Outcome Execution::enqueue() {
   return context.check(moert_program_run(artefact.program(), &call));
 }
 
+Outcome Execution::capture() {
+  if (Outcome outcome = graph.begin(context); !outcome)
+    return outcome;
+  Outcome enqueued = enqueue();
+  Outcome ended = graph.end(context);
+  hasGraph = enqueued && ended;
+  return enqueued ? ended : enqueued;
+}
+
 Outcome Execution::run() {
   void *output = tensors.back().data;
   if (poison) {
@@ -122,7 +131,7 @@ Outcome Execution::run() {
       return outcome;
   }
   const auto begin = std::chrono::steady_clock::now();
-  if (Outcome outcome = enqueue(); !outcome)
+  if (Outcome outcome = hasGraph ? graph.launch(context) : enqueue(); !outcome)
     return outcome;
   if (Outcome outcome = context.synchronize(); !outcome)
     return outcome;

@@ -46,6 +46,9 @@ public:
   /// each of the next runs.
   void setPoison(bool enable) { poison = enable; }
 
+  /// From now on `run` replays a graph that one more call is captured in.
+  Outcome capture();
+
   /// Runs the layer to its end.
   Outcome run();
   /// Of the last run, from the call until all its work is complete.
@@ -74,6 +77,8 @@ private:
   std::vector<DLTensor> tensors;
   std::vector<const DLTensor *> inputPointers;
   std::vector<DLTensor *> outputPointers;
+  Graph graph;
+  bool hasGraph = false;
   bool poison = false;
   int64_t duration = 0;
 };

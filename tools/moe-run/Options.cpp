@@ -121,6 +121,10 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                  "Run N times and require bitwise equal outputs")
       ->group(group)
       ->check(counts);
+  app.add_flag("--graph", options.graph,
+               "With --repeat: capture the call in a CUDA graph and repeat "
+               "that")
+      ->group(group);
   app.add_option("--compare-schedules", compareSchedules,
                  "Compile with each of these rule sets (a,b,...) and require "
                  "bitwise equal outputs")
@@ -155,8 +159,10 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
       ->group(group)
       ->check(CLI::Range(1, 4096));
   app.add_option("--ranks", options.ranks,
-                 "Ranks that run together, as threads (default, and only "
-                 "choice: those that the layer is compiled for)")
+                 "Ranks that run together: threads on the CPU, processes on "
+                 "GPUs, which this program starts unless torchrun, mpirun or "
+                 "srun has (default, and only choice: those that the layer is "
+                 "compiled for)")
       ->group(group)
       ->check(CLI::Range(int64_t(1), policy::maxParallelSize));
   app.add_option("--tokens-per-rank", options.tokensPerRank,
@@ -169,6 +175,11 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                "Say that every token is a decode: --dbo-decode-token-threshold "
                "counts")
       ->group(group);
+  app.add_option("--timeout", options.timeout,
+                 "Seconds that ranks wait for each other")
+      ->group(group)
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 1e6));
   app.add_flag("--explain{text}", options.explain,
                "Print when the shared experts run and why, as =text or =json, "
                "and end")
@@ -193,6 +204,8 @@ static Outcome checkCombination(const CLI::App &app, const RunOptions &options,
     return outcome;
   if (Outcome outcome = needs("--check-rows", "--check"); !outcome)
     return outcome;
+  if (given("--graph") && options.repeat < 2)
+    return Outcome::badInput("--graph: expected --repeat with 2 or more too");
   if (given("--tokens-per-rank") && given("--num-tokens"))
     return Outcome::badInput(
         "expected --num-tokens or --tokens-per-rank but got both");

@@ -34,6 +34,8 @@ struct RunOptions {
   bool check = false;
   std::optional<int64_t> checkRows;
   int64_t repeat = 1;
+  /// Repeat from a graph.
+  bool graph = false;
   /// Fill outputs and workspace with NaNs before a run.
   bool poison = false;
 
@@ -51,9 +53,13 @@ struct RunOptions {
   std::optional<int64_t> ranks;
   std::vector<int64_t> tokensPerRank;
   bool decodes = false;
+  /// How long ranks wait for each other, in seconds.
+  double timeout = 60;
   /// "", "text" or "json".
   std::string explain;
   std::string emit;
+
+  int64_t timeoutMilliseconds() const { return int64_t(timeout * 1000); }
 };
 
 /// Parses and checks the command line. An exit code ends the program at once.

@@ -1,4 +1,5 @@
-//===- RankRun.cpp - Ranks as threads -------------------------------------===//
+//===- RankRun.cpp - Runs of several ranks
+//----------------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -10,53 +11,17 @@
 
 #include "Check.h"
 #include "Files.h"
-#include "Ranks.h"
+#include "RankSet.h"
 #include "Support/Format.h"
 #include "Timeline.h"
 
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <thread>
 
 using namespace moe;
 using namespace moe::tools;
 
 namespace {
-/// A rank's context and inputs, which serve one artefact after the other.
-struct Rank {
-  Context context;
-  Inputs inputs;
-  DeviceInputs deviceInputs;
-};
-
-/// The ranks of one run of the tool.
-class RankSet {
-public:
-  ~RankSet() {
-    ranks.clear();
-    moert_group_destroy(group);
-  }
-
-  Outcome create(const RunOptions &options, const Artefact &artefact);
-
-  const RankLayout &layout() const { return shares; }
-  const Inputs &whole() const { return inputs; }
-  const std::vector<int64_t> &tokens() const { return inputs.tokensPerRank; }
-  int64_t size() const { return int64_t(ranks.size()); }
-  Rank &operator[](int64_t rank) { return *ranks[rank]; }
-
-  /// Calls `body(rank)` on a thread for each rank; the first failure counts,
-  /// with the number of its rank.
-  template <typename Body> Outcome forEach(Body body);
-
-private:
-  RankLayout shares;
-  Inputs inputs;
-  moert_group *group = nullptr;
-  std::vector<std::unique_ptr<Rank>> ranks;
-};
-
 /// An artefact on all ranks.
 class RankRun {
 public:
@@ -68,17 +33,21 @@ public:
     for (auto &execution : executions)
       execution->setPoison(enable);
   }
+  /// From now on, runs the graph that one more call is captured in.
+  Outcome capture() {
+    return set.forEach(
+        [&](int64_t index) { return executions[index]->capture(); });
+  }
   /// Runs all ranks once and collects their rows.
   Outcome run();
   const HostTensor &output() const { return result; }
+  HostTensor takeOutput() { return std::move(result); }
   int64_t workspaceBytes() const {
     return executions.front()->workspaceBytes();
   }
   int64_t nanoseconds() const { return executions.front()->nanoseconds(); }
 
 private:
-  Outcome collect();
-
   RankSet &set;
   const Artefact &artefact;
   std::vector<std::unique_ptr<Execution>> executions;
@@ -86,67 +55,12 @@ private:
 };
 } // namespace
 
-template <typename Body> Outcome RankSet::forEach(Body body) {
-  std::vector<Outcome> outcomes(ranks.size());
-  std::vector<std::thread> threads;
-  for (int64_t rank = 0; rank < size(); ++rank)
-    threads.emplace_back([&, rank] {
-      try {
-        outcomes[rank] = body(rank);
-      } catch (const std::exception &error) {
-        outcomes[rank] = Outcome::failed(error.what());
-      }
-    });
-  for (std::thread &thread : threads)
-    thread.join();
-  for (int64_t rank = 0; rank < size(); ++rank)
-    if (!outcomes[rank])
-      return Outcome::failed("rank " + std::to_string(rank) + ": " +
-                             outcomes[rank].message());
-  return {};
-}
-
-Outcome RankSet::create(const RunOptions &options, const Artefact &artefact) {
-  const Descriptor &descriptor = artefact.descriptor();
-  if (Outcome outcome = readLayout(descriptor, shares); !outcome)
-    return outcome;
-  if (Outcome outcome = makeInputs(options, artefact, inputs, &shares);
-      !outcome)
-    return outcome;
-  const int64_t count = shares.numRanks();
-  if (moert_group_create_local(int32_t(count), 0, &group) != MOERT_SUCCESS)
-    return Outcome::failed(moert_last_error(nullptr));
-  // The cores are there once.
-  const int32_t cores =
-      int32_t(std::max(1u, std::thread::hardware_concurrency()));
-  const int32_t threads =
-      options.threads ? options.threads : std::max(1, cores / int32_t(count));
-  for (int64_t rank = 0; rank < count; ++rank) {
-    Rank &added = *ranks.emplace_back(std::make_unique<Rank>());
-    if (Outcome outcome = added.context.create(descriptor.target, threads,
-                                               int32_t(rank), int32_t(count));
-        !outcome)
-      return outcome;
-    if (Outcome outcome =
-            added.context.check(moert_context_join(added.context.get(), group));
-        !outcome)
-      return outcome;
-    added.inputs = takeRankInputs(inputs, descriptor.layer, shares,
-                                  inputs.tokensPerRank, rank);
-    if (Outcome outcome =
-            added.deviceInputs.create(added.context, added.inputs);
-        !outcome)
-      return outcome;
-  }
-  return {};
-}
-
 Outcome RankRun::prepare() {
   const LayerSpec &layer = artefact.descriptor().layer;
   result = HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
+  for (int64_t index = 0; index < set.numHere(); ++index) {
     executions.push_back(std::make_unique<Execution>(
-        set[rank].context, artefact, set[rank].deviceInputs));
+        set[index].context, artefact, set[index].deviceInputs));
     if (Outcome outcome = executions.back()->prepare(); !outcome)
       return outcome;
   }
@@ -155,33 +69,13 @@ Outcome RankRun::prepare() {
 
 Outcome RankRun::run() {
   if (Outcome outcome =
-          set.forEach([&](int64_t rank) { return executions[rank]->run(); });
+          set.forEach([&](int64_t index) { return executions[index]->run(); });
       !outcome)
     return outcome;
-  return collect();
-}
-
-/// Ranks that hold equal rows must agree on them to the bit.
-Outcome RankRun::collect() {
-  char *to = result.as<char>();
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    const HostTensor &rows = executions[rank]->output();
-    const int64_t holder = set.layout().rowsOf(rank);
-    std::string difference;
-    if (holder != rank) {
-      if (!isBitwiseEqual(executions[holder]->output(), rows, difference))
-        return Outcome::failed(
-            format("ranks %lld and %lld have the same tokens: expected bitwise "
-                   "equal outputs but ",
-                   static_cast<long long>(holder),
-                   static_cast<long long>(rank)) +
-            difference);
-      continue;
-    }
-    std::memcpy(to, rows.data(), size_t(rows.numBytes()));
-    to += rows.numBytes();
-  }
-  return {};
+  std::vector<const HostTensor *> outputs;
+  for (auto &execution : executions)
+    outputs.push_back(&execution->output());
+  return set.collect(outputs, result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -204,6 +98,7 @@ static void printHeader(const Artefact &artefact, RankSet &set,
   text += formatField(
       "ranks", ranks + (layout.usesExpertParallel ? ", expert parallel" : "") +
                    (layout.isSequenceParallel ? ", sequence parallel)" : ")"));
+  text += formatField("  place", set.place());
   std::string tokens;
   for (int64_t count : set.tokens())
     tokens += (tokens.empty() ? "" : ", ") + std::to_string(count);
@@ -213,8 +108,8 @@ static void printHeader(const Artefact &artefact, RankSet &set,
   for (const std::string &note : set.whole().notes)
     text += formatField("  note", note);
   std::string orders;
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    std::string order = artefact.orderAt(set.tokens()[rank]);
+  for (int64_t T : set.tokens()) {
+    std::string order = artefact.orderAt(T);
     if (orders.find(order) == std::string::npos)
       orders += (orders.empty() ? "" : ", ") + order;
   }
@@ -265,13 +160,14 @@ static Outcome trace(const RunOptions &options, RankSet &set, RankRun &run) {
   for (int i = 0; i < 3; ++i)
     if (Outcome outcome = run.run(); !outcome)
       return outcome;
-  for (int64_t rank = 0; rank < set.size(); ++rank)
-    if (Outcome outcome = set[rank].context.startTrace(); !outcome)
+  for (int64_t index = 0; index < set.numHere(); ++index)
+    if (Outcome outcome = set[index].context.startTrace(); !outcome)
       return outcome;
   if (Outcome outcome = run.run(); !outcome)
     return outcome;
-  for (int64_t rank = 0; rank < set.size(); ++rank) {
-    Context &context = set[rank].context;
+  for (int64_t index = 0; index < set.numHere(); ++index) {
+    Context &context = set[index].context;
+    const int64_t rank = set[index].number;
     std::vector<Span> spans;
     if (Outcome outcome = context.takeTrace(spans); !outcome)
       return outcome;
@@ -287,16 +183,25 @@ static Outcome trace(const RunOptions &options, RankSet &set, RankRun &run) {
   return {};
 }
 
-Outcome moe::tools::runRanks(const RunOptions &options,
-                             const Artefact &artefact) {
+static Outcome check(const RunOptions &options, const Artefact &artefact,
+                     const RankSet &set, const HostTensor &output) {
+  return options.check ? checkOutput(options, artefact.descriptor().layer,
+                                     set.whole(), output)
+                       : Outcome();
+}
+
+static Outcome runAll(const RunOptions &options, const Artefact &artefact,
+                      RankSet &set, HostTensor &output) {
   if (options.bench || options.calibrate)
     return Outcome::failed(
         std::string(options.bench ? "--bench" : "--calibrate") +
         ": expected an artefact for one rank: ranks that share this machine's "
         "cores say nothing about ranks that have their own");
-  RankSet set;
   if (Outcome outcome = set.create(options, artefact); !outcome)
     return outcome;
+  // One of the processes speaks.
+  if (!set.isLead() && !std::freopen("/dev/null", "w", stdout))
+    return Outcome::failed("cannot write to /dev/null");
   RankRun run(set, artefact);
   if (Outcome outcome = run.prepare(); !outcome)
     return outcome;
@@ -304,13 +209,15 @@ Outcome moe::tools::runRanks(const RunOptions &options,
   if (Outcome outcome = run.run(); !outcome)
     return outcome;
   printHeader(artefact, set, run);
-  if (!options.output.empty())
+  if (!options.output.empty() && set.isLead())
     if (Outcome outcome = writeOutput(options.output, run.output()); !outcome)
       return outcome;
-  if (options.check)
-    if (Outcome outcome = checkOutput(options, artefact.descriptor().layer,
-                                      set.whole(), run.output());
-        !outcome)
+  // Other processes would wait meanwhile: there it comes last.
+  if (!set.isProcess())
+    if (Outcome outcome = check(options, artefact, set, run.output()); !outcome)
+      return outcome;
+  if (options.graph)
+    if (Outcome outcome = run.capture(); !outcome)
       return outcome;
   if (options.repeat > 1)
     if (Outcome outcome = checkRepeats([&] { return run.run(); }, run.output(),
@@ -321,6 +228,23 @@ Outcome moe::tools::runRanks(const RunOptions &options,
     return outcome;
   run.setPoison(false);
   if (!options.trace.empty() || options.timeline)
-    return trace(options, set, run);
+    if (Outcome outcome = trace(options, set, run); !outcome)
+      return outcome;
+  output = run.takeOutput();
   return {};
+}
+
+Outcome moe::tools::runRanks(const RunOptions &options,
+                             const Artefact &artefact) {
+  RankSet set;
+  // Of the last run, which has the bits of the first.
+  HostTensor output;
+  Outcome outcome = runAll(options, artefact, set, output);
+  if (outcome && set.isProcess()) {
+    const bool isLead = set.isLead();
+    set.leave();
+    if (isLead)
+      outcome = check(options, artefact, set, output);
+  }
+  return outcome.withPrefix(set.prefix());
 }

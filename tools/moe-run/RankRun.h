@@ -1,4 +1,5 @@
-//===- RankRun.h - Ranks as threads -----------------------------*- C++ -*-===//
+//===- RankRun.h - Runs of several ranks --------------------------*- C++
+//-*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -14,8 +15,9 @@
 
 namespace moe::tools {
 
-/// All that is asked of an artefact for several ranks: they run as threads of
-/// this process, each with a context and its share of tokens and weights.
+/// All that is asked of an artefact for several ranks, each with a context and
+/// its share of tokens and weights: on the CPU they are threads of this
+/// process, on GPUs this process is one of them.
 Outcome runRanks(const RunOptions &options, const Artefact &artefact);
 
 } // namespace moe::tools

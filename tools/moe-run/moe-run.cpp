@@ -10,7 +10,9 @@
 #include "Calibrate.h"
 #include "Check.h"
 #include "Files.h"
+#include "Launch.h"
 #include "RankRun.h"
+#include "Support/Device.h"
 #include "Support/Format.h"
 #include "Timeline.h"
 
@@ -163,6 +165,9 @@ static Outcome runArtefact(const RunOptions &options,
                                       inputs, execution.output());
         !outcome)
       return outcome;
+  if (options.graph)
+    if (Outcome outcome = execution.capture(); !outcome)
+      return outcome;
   if (options.repeat > 1)
     if (Outcome outcome = checkRepeats([&] { return execution.run(); },
                                        execution.output(), options.repeat - 1);
@@ -187,7 +192,21 @@ static Outcome runArtefact(const RunOptions &options,
   return {};
 }
 
-static Outcome run(const RunOptions &options) {
+/// On GPUs every rank is a process: this one, if a launcher has started it, or
+/// one of those that are started here.
+static Outcome runAllRanks(const RunOptions &options, const Artefact &artefact,
+                           char **arguments) {
+  const Descriptor &descriptor = artefact.descriptor();
+  if (!isForGPU(descriptor.target) || isRankProcess())
+    return runRanks(options, artefact);
+  // That there is none, one process says best.
+  if (countGPUs() == 0)
+    return Context().create(descriptor.target, options.threads);
+  return launchRanks(arguments, descriptor.numRanks,
+                     options.timeoutMilliseconds());
+}
+
+static Outcome run(const RunOptions &options, char **arguments) {
   const bool compiles = options.kind != SourceKind::Artefact;
   if (compiles && (!options.explain.empty() || !options.emit.empty()))
     return passThrough(options);
@@ -209,8 +228,9 @@ static Outcome run(const RunOptions &options) {
     return loaded;
   if (Outcome outcome = checkRunnable(options, artefact.descriptor()); !outcome)
     return outcome;
-  return artefact.descriptor().numRanks > 1 ? runRanks(options, artefact)
-                                            : runArtefact(options, artefact);
+  return artefact.descriptor().numRanks > 1
+             ? runAllRanks(options, artefact, arguments)
+             : runArtefact(options, artefact);
 }
 
 int main(int argc, char **argv) {
@@ -218,7 +238,7 @@ int main(int argc, char **argv) {
   if (std::optional<int> code = parseOptions(argc, argv, options))
     return *code;
   try {
-    Outcome outcome = run(options);
+    Outcome outcome = run(options, argv);
     std::fflush(stdout);
     return report(outcome);
   } catch (const std::bad_alloc &) {

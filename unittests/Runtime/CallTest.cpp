@@ -146,7 +146,7 @@ TEST_F(CallTest, RefusesCallsWithoutAContext) {
   EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
             MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr),
-               "the call has ABI version 7, expected 3");
+               "the call has ABI version 7, expected 5");
 }
 
 TEST_F(CallTest, RefusesSignatures) {
@@ -154,7 +154,7 @@ TEST_F(CallTest, RefusesSignatures) {
   EXPECT_EQ(moert_call_begin(&call, nullptr), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(call.context), "the signature is null");
   arguments.signature.abi = 1;
-  expectRefusal("the signature has ABI version 1, expected 3");
+  expectRefusal("the signature has ABI version 1, expected 5");
 }
 
 TEST_F(CallTest, RefusesProgramsOfOtherDevices) {

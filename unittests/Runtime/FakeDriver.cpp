@@ -209,6 +209,22 @@ CUresult cuStreamSynchronize(CUstream stream) {
   return entered.result;
 }
 
+CUresult cuStreamQuery(CUstream stream) {
+  ENTER("cuStreamQuery");
+  entered.check(stream);
+  entered.refuseCaptured(stream);
+  return entered.result;
+}
+
+CUresult cuStreamWriteValue32(CUstream stream, CUdeviceptr address,
+                              cuuint32_t value, unsigned) {
+  ENTER("cuStreamWriteValue32");
+  entered.check(stream);
+  if (entered.result == CUDA_SUCCESS && world().streamOf(stream).capture == 0)
+    *reinterpret_cast<volatile uint32_t *>(address) = value;
+  return entered.result;
+}
+
 CUresult cuEventCreate(CUevent *event, unsigned flags) {
   ENTER("cuEventCreate");
   entered.refuseInCaptures();

@@ -168,6 +168,22 @@ CUresult cuMemAlloc(CUdeviceptr *memory, size_t bytes) {
   return CUDA_SUCCESS;
 }
 
+CUresult cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+  ENTER("cuMemHostAlloc");
+  entered.refuseInCaptures();
+  RETURN_IF_REFUSED();
+  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  ++world().driver.numLive;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuMemFreeHost(void *memory) {
+  ENTER("cuMemFreeHost");
+  std::free(memory);
+  --world().driver.numLive;
+  return CUDA_SUCCESS;
+}
+
 CUresult cuMemFree(CUdeviceptr memory) {
   ENTER("cuMemFree");
   std::free(reinterpret_cast<void *>(memory));

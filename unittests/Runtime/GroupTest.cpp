@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Support.h"
+#include "GroupFixture.h"
 
 #include <deque>
 #include <functional>
@@ -17,47 +17,10 @@ using namespace moert::test;
 
 namespace {
 
-constexpr int32_t f32 = kDLFloat << 8 | 32, bf16 = kDLBfloat << 8 | 16,
-                  i32 = kDLInt << 8 | 32;
-
-/// A program of collectives with two columns of one dtype.
-struct Program {
-  Program(std::vector<int32_t> kinds, int32_t dtype, int64_t tp, int64_t pcp,
-          int64_t dp, const char *communicator = "ep", uint64_t hash = 1)
-      : dtype(dtype), name(communicator) {
-    for (int32_t kind : kinds) {
-      moert_collective collective = {};
-      collective.kind = kind;
-      collective.label = "step";
-      collective.num_buffers = 1;
-      collective.dtypes = &this->dtype;
-      collective.columns = &columns;
-      collective.rows_per_token = 1;
-      collectives.push_back(collective);
-    }
-    exchange = {
-        tp, pcp, dp, 1, &name, int64_t(kinds.size()), collectives.data(), hash};
-    signature.abi = MOERT_ABI_VERSION;
-    signature.device_type = kDLCPU;
-    signature.name = "layer";
-    signature.max_tokens = -1;
-    signature.num_ranks = tp * pcp * dp;
-    signature.exchange = &exchange;
-  }
-  Program(const Program &) = delete;
-
-  int32_t dtype;
-  int64_t columns = 2;
-  const char *name;
-  std::vector<moert_collective> collectives;
-  moert_exchange exchange;
-  moert_signature signature{};
-};
-
-/// Contexts that have joined a group, each with a thread in `run`.
-class Ranks {
+/// Ranks of this process, on the CPU.
+class LocalRanks : public Ranks {
 public:
-  explicit Ranks(int32_t count, int64_t timeout = 20'000) {
+  explicit LocalRanks(int32_t count, int64_t timeout = 20'000) {
     EXPECT_EQ(moert_group_create_local(count, timeout, &group), MOERT_SUCCESS)
         << moert_last_error(nullptr);
     tokens.assign(size_t(count), 0);
@@ -67,69 +30,15 @@ public:
           << moert_last_error(contexts.back().get());
     }
   }
-  ~Ranks() { moert_group_destroy(group); }
-
-  /// Runs a call of `program(rank)` on all ranks at once; `body(call, rank)`
-  /// enqueues, and `after(rank)` comes when the rank's work is done. Returns
-  /// each rank's status.
-  template <typename Find, typename Body>
-  std::vector<moert_status> run(
-      Find program, Body body,
-      const std::function<void(int32_t)> &after = [](int32_t) {}) {
-    std::vector<moert_status> statuses(contexts.size());
-    std::vector<std::thread> threads;
-    for (size_t rank = 0; rank < contexts.size(); ++rank)
-      threads.emplace_back([&, rank] {
-        moert_context *context = contexts[rank].get();
-        if (!context)
-          return;
-        moert_call call = makeCall(context);
-        call.tokens_per_rank = tokens.data();
-        statuses[rank] =
-            moert_call_begin(&call, &program(int32_t(rank)).signature);
-        if (statuses[rank] != MOERT_SUCCESS)
-          return;
-        body(call, int32_t(rank));
-        statuses[rank] = moert_call_end(&call);
-        if (statuses[rank] == MOERT_SUCCESS)
-          statuses[rank] = moert_context_synchronize(context);
-        after(int32_t(rank));
-      });
-    for (std::thread &thread : threads)
-      thread.join();
-    return statuses;
-  }
-  template <typename Body>
-  std::vector<moert_status> run(const Program &program, Body body) {
-    return run([&](int32_t) -> const Program & { return program; }, body);
-  }
-
-  std::string error(size_t rank) {
-    return moert_last_error(contexts[rank].get());
-  }
+  ~LocalRanks() { moert_group_destroy(group); }
 
   moert_group *group = nullptr;
-  std::vector<ContextPointer> contexts;
-  std::vector<int64_t> tokens;
 };
-
-template <typename T>
-void enqueue(const moert_call &call, int32_t step, const std::vector<T> &send,
-             std::vector<T> &receive, const int32_t *sendCounts = nullptr,
-             const int32_t *receiveCounts = nullptr) {
-  moert_collective_data data = {send.data(), receive.data(),
-                                int64_t(send.size() / 2),
-                                int64_t(receive.size() / 2)};
-  moert_collective_enqueue(&call, MOERT_STREAM_COMM, step, &data, sendCounts,
-                           receiveCounts);
-  moert_stream_wait(&call, MOERT_STREAM_COMPUTE,
-                    moert_event_record(&call, MOERT_STREAM_COMM));
-}
 
 const std::vector<moert_status> bothSucceed(2, MOERT_SUCCESS);
 
 TEST(GroupTest, GathersDifferentRows) {
-  Ranks ranks(3);
+  LocalRanks ranks(3);
   Program program({MOERT_ALL_GATHER}, f32, 1, 1, 3);
   std::vector<std::vector<float>> send = {{0, 1}, {}, {2, 3, 4, 5}};
   std::vector<std::vector<float>> receive(3, std::vector<float>(6));
@@ -147,7 +56,7 @@ TEST(GroupTest, GathersDifferentRows) {
 }
 
 TEST(GroupTest, SumsAndScatters) {
-  Ranks ranks(2);
+  LocalRanks ranks(2);
   Program program({MOERT_REDUCE_SCATTER, MOERT_ALL_REDUCE}, f32, 1, 1, 2);
   std::vector<std::vector<float>> send = {{1, 2, 3, 4, 5, 6},
                                           {10, 20, 30, 40, 50, 60}};
@@ -168,7 +77,7 @@ TEST(GroupTest, SumsAndScatters) {
 
 // 1 + 2^-9 + 2^-9: each summand alone would be rounded away.
 TEST(GroupTest, SumsInFloat32) {
-  Ranks ranks(3);
+  LocalRanks ranks(3);
   Program program({MOERT_ALL_REDUCE}, bf16, 3, 1, 1, "tp");
   std::vector<std::vector<uint16_t>> send = {
       {0x3f80, 0}, {0x3b80, 0}, {0x3b80, 0}};
@@ -181,7 +90,7 @@ TEST(GroupTest, SumsInFloat32) {
 }
 
 TEST(GroupTest, SendsByCountsAndInBlocks) {
-  Ranks ranks(2);
+  LocalRanks ranks(2);
   Program counted({MOERT_ALL_TO_ALL}, i32, 1, 1, 2);
   counted.collectives[0].flags = MOERT_COLLECTIVE_COUNTS;
   std::vector<std::vector<int32_t>> send = {{1, 1, 2, 2, 3, 3, 0, 0},
@@ -217,7 +126,7 @@ TEST(GroupTest, FlattensRanks) {
       {"tp", {{0, 1}, {0, 1}, {2, 3}, {2, 3}, {4, 5}, {4, 5}, {6, 7}, {6, 7}}},
       {"pcp", {{0, 2}, {1, 3}, {0, 2}, {1, 3}, {4, 6}, {5, 7}, {4, 6}, {5, 7}}},
       {"dp", {{0, 4}, {1, 5}, {2, 6}, {3, 7}, {0, 4}, {1, 5}, {2, 6}, {3, 7}}}};
-  Ranks ranks(8);
+  LocalRanks ranks(8);
   // Programs stay where they are while contexts know them.
   std::deque<Program> programs;
   for (const auto &[name, members] : expected) {
@@ -240,7 +149,7 @@ TEST(GroupTest, FlattensRanks) {
 }
 
 TEST(GroupTest, NamesTheRankThatDoesNotCome) {
-  Ranks ranks(2, 100);
+  LocalRanks ranks(2, 100);
   Program program({MOERT_ALL_GATHER, MOERT_ALL_REDUCE}, f32, 1, 1, 2);
   std::vector<float> send(2), receive(4);
   int ran = 0;
@@ -268,7 +177,7 @@ TEST(GroupTest, NamesTheRankThatDoesNotCome) {
 }
 
 TEST(GroupTest, NoticesThatARankHasLeft) {
-  Ranks ranks(2);
+  LocalRanks ranks(2);
   Program program({MOERT_ALL_GATHER}, f32, 1, 1, 2);
   ranks.contexts[1].reset();
   std::vector<float> send(2), receive(4);
@@ -283,7 +192,7 @@ TEST(GroupTest, NoticesThatARankHasLeft) {
 }
 
 TEST(GroupTest, RefusesDifferentPrograms) {
-  Ranks ranks(2);
+  LocalRanks ranks(2);
   Program first({MOERT_ALL_GATHER, MOERT_ALL_REDUCE}, f32, 1, 1, 2, "ep", 0xa);
   Program second({MOERT_ALL_GATHER, MOERT_ALL_GATHER}, f32, 1, 1, 2, "ep", 0xb);
   std::vector<std::vector<float>> send(2, std::vector<float>(2)),
@@ -304,7 +213,7 @@ TEST(GroupTest, RefusesDifferentPrograms) {
 }
 
 TEST(GroupTest, RefusesDifferentRows) {
-  Ranks ranks(2);
+  LocalRanks ranks(2);
   Program program({MOERT_ALL_GATHER}, f32, 1, 1, 2);
   std::vector<std::vector<float>> send = {std::vector<float>(2),
                                           std::vector<float>(6)};
@@ -325,7 +234,7 @@ TEST(GroupTest, RefusesDifferentRows) {
 TEST(GroupTest, StaysUntilOthersHaveRead) {
   constexpr size_t many = 1 << 20;
   for (int i = 0; i < 5; ++i) {
-    Ranks ranks(3);
+    LocalRanks ranks(3);
     Program program({MOERT_ALL_GATHER}, f32, 1, 1, 3);
     std::vector<std::vector<float>> send(3, std::vector<float>(many));
     std::vector<std::vector<float>> receive(3, std::vector<float>(3 * many));

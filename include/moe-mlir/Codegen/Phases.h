@@ -129,7 +129,8 @@ struct ExpertMapOperands {
 /// its experts. From ids [T, k] i32, with n ranks:
 ///   counts [n] i32: tokens for each rank
 ///   rows [S] i32: the tokens in the order of ranks, then tokens; -1 behind
-///   positions [T, n] i32: where in `rows` a token goes to a rank, or -1
+///   positions [T, k] i32: where in `rows` the token goes to a choice's rank;
+///   -1 where that has no rank or is the rank of an earlier choice
 /// S is at least T * min(k, n).
 struct SendPlanOperands {
   mlir::Value ids;

@@ -65,16 +65,22 @@ static std::pair<Value, Value> emitOwner(KernelBuilder &k, Value expert,
   return {owner, expert};
 }
 
+/// Calls `body(t, j)` for the elements of a matrix.
+static void forEachElement(KernelBuilder &k, Value matrix,
+                           function_ref<void(Value, Value)> body) {
+  k.forEach(k.index(0), k.dim(matrix, 0), 1, [&](Value t) {
+    k.forEach(k.index(0), k.dim(matrix, 1), 1, [&](Value j) { body(t, j); });
+  });
+}
+
 /// Calls `body(t, j, expert)` for the choices that are experts of some rank.
 static void forEachChoice(KernelBuilder &k, Value ids, int64_t numExperts,
                           function_ref<void(Value, Value, Value)> body) {
-  k.forEach(k.index(0), k.dim(ids, 0), 1, [&](Value t) {
-    k.forEach(k.index(0), k.dim(ids, 1), 1, [&](Value j) {
-      // Negative ids are large when read as unsigned.
-      Value id = k.loadIndex(ids, {t, j});
-      k.ifThen(k.compare(Predicate::ult, id, k.index(numExperts)),
-               [&] { body(t, j, id); });
-    });
+  forEachElement(k, ids, [&](Value t, Value j) {
+    // Negative ids are large when read as unsigned.
+    Value id = k.loadIndex(ids, {t, j});
+    k.ifThen(k.compare(Predicate::ult, id, k.index(numExperts)),
+             [&] { body(t, j, id); });
   });
 }
 
@@ -114,37 +120,44 @@ Launches moe::codegen::cpu::lowerExpertMap(const Emission &emission,
 // Rows by counts
 //===----------------------------------------------------------------------===//
 
-/// Two passes: the first marks and counts who gets what, the second numbers the
-/// marks in the order of ranks.
+/// Two passes over the choices: the first marks those that send their token and
+/// counts, the second numbers the marks from each rank's first row on.
 static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
                          const PlacementParams &params) {
   Value counts = writes[0], rows = writes[1], positions = writes[2];
   Value zero = k.index(0), none = k.index(-1);
-  Value numTokens = k.dim(ids, 0), ranks = k.index(params.ranks);
   fill(k, counts, zero);
   fill(k, rows, none);
-  k.forEach(zero, numTokens, 1, [&](Value t) {
-    k.forEach(zero, ranks, 1,
-              [&](Value rank) { k.storeIndex(none, positions, {t, rank}); });
+  forEachElement(k, positions, [&](Value t, Value j) {
+    k.storeIndex(none, positions, {t, j});
   });
-  forEachChoice(k, ids, params.numExperts, [&](Value t, Value, Value id) {
+  // The last token that goes to each rank.
+  Value tokens = k.blockLocal(ArrayRef<int64_t>{params.ranks}, k.getI32Type());
+  fill(k, tokens, none);
+  forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
     Value owner = emitOwner(k, id, params).first;
-    Value known = k.loadIndex(positions, {t, owner});
-    k.ifThen(k.compare(Predicate::slt, known, zero), [&] {
-      k.storeIndex(zero, positions, {t, owner});
+    Value last = k.loadIndex(tokens, owner);
+    k.ifThen(k.compare(Predicate::ne, last, t), [&] {
+      k.storeIndex(t, tokens, owner);
+      k.storeIndex(owner, positions, {t, j});
       increment(k, counts, owner);
     });
   });
-  Value next = k.blockLocal(ArrayRef<int64_t>{1}, k.getI32Type());
-  k.storeIndex(zero, next, zero);
-  k.forEach(zero, ranks, 1, [&](Value rank) {
-    k.forEach(zero, numTokens, 1, [&](Value t) {
-      Value mark = k.loadIndex(positions, {t, rank});
-      k.ifThen(k.compare(Predicate::sge, mark, zero), [&] {
-        Value row = increment(k, next, zero);
-        k.storeIndex(t, rows, row);
-        k.storeIndex(row, positions, {t, rank});
-      });
+  // The next row of each rank, and of all ranks so far.
+  Value next = k.blockLocal(ArrayRef<int64_t>{params.ranks}, k.getI32Type());
+  Value end = k.blockLocal(ArrayRef<int64_t>{1}, k.getI32Type());
+  k.storeIndex(zero, end, zero);
+  k.forEach(zero, k.index(params.ranks), 1, [&](Value rank) {
+    Value first = k.loadIndex(end, zero);
+    k.storeIndex(first, next, rank);
+    k.storeIndex(k.add(first, k.loadIndex(counts, rank)), end, zero);
+  });
+  forEachElement(k, positions, [&](Value t, Value j) {
+    Value owner = k.loadIndex(positions, {t, j});
+    k.ifThen(k.compare(Predicate::sge, owner, zero), [&] {
+      Value row = increment(k, next, owner);
+      k.storeIndex(t, rows, row);
+      k.storeIndex(row, positions, {t, j});
     });
   });
 }
@@ -152,6 +165,8 @@ static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
 Launches moe::codegen::cpu::lowerSendPlan(const Emission &emission,
                                           const SendPlanOperands &operands,
                                           const PlacementParams &params) {
+  if (failed(check(emission.loc, operands, params)))
+    return failure();
   SmallVector<Value> writes{operands.counts, operands.rows, operands.positions};
   func::FuncOp kernel = getOrEmitKernel(
       emission, "send_plan", operands.ids, writes, describePlacement(params),
@@ -166,6 +181,8 @@ Launches moe::codegen::cpu::lowerSendPlan(const Emission &emission,
 Launches
 moe::codegen::cpu::lowerGatherRows(const Emission &emission,
                                    const GatherRowsOperands &operands) {
+  if (failed(check(emission.loc, operands)))
+    return failure();
   SmallVector<Value> reads{operands.from, operands.rows};
   func::FuncOp kernel = getOrEmitKernel(
       emission, "gather_rows", reads, operands.to, "",
@@ -212,9 +229,8 @@ static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
   Value zero = k.index(0), none = k.index(-1), end = k.index(capacity);
   fill(k, counts, zero);
   fill(k, rows, none);
-  k.forEach(zero, k.dim(ids, 0), 1, [&](Value t) {
-    k.forEach(zero, k.dim(ids, 1), 1,
-              [&](Value j) { k.storeIndex(none, positions, {t, j}); });
+  forEachElement(k, positions, [&](Value t, Value j) {
+    k.storeIndex(none, positions, {t, j});
   });
   forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
     Value place = emitOwner(k, id, params).second;
@@ -242,6 +258,8 @@ static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
 Launches moe::codegen::cpu::lowerBatchedSendPlan(
     const Emission &emission, const BatchedSendPlanOperands &operands,
     const PlacementParams &params, int64_t capacity) {
+  if (failed(check(emission.loc, operands, params, capacity)))
+    return failure();
   SmallVector<Value> reads{operands.ids, operands.weights};
   SmallVector<Value> writes{operands.counts, operands.rows, operands.rowWeights,
                             operands.positions};
@@ -284,6 +302,8 @@ Launches
 moe::codegen::cpu::lowerBatchedPlan(const Emission &emission,
                                     const BatchedPlanOperands &operands,
                                     int64_t ranks, int64_t capacity) {
+  if (failed(check(emission.loc, operands, ranks, capacity)))
+    return failure();
   SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
                             operands.pairRows};
   func::FuncOp kernel = getOrEmitKernel(

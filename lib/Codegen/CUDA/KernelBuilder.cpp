@@ -48,6 +48,10 @@ Expr KernelBuilder::numBlocks() {
   return wrap(NVVM::GridDimXOp::create(*this, getI32Type()));
 }
 
+Expr KernelBuilder::scalar(Scalar scalar) {
+  return toI32(wrap(kernel.getArgument(scalar.argument)));
+}
+
 //===----------------------------------------------------------------------===//
 // Memory
 //===----------------------------------------------------------------------===//
@@ -404,6 +408,13 @@ Buffer Launch::writeTiles(Value buffer, ArrayRef<int64_t> box,
              {Parameter::TensorMap, true, 0, 0, llvm::to_vector(box), swizzle});
 }
 
+Scalar Launch::take(Value scalar) {
+  parameters.push_back({Parameter::Scalar, /*isWrite=*/false,
+                        static_cast<int64_t>(scalars.size())});
+  scalars.push_back(scalar);
+  return {static_cast<unsigned>(parameters.size() - 1)};
+}
+
 Attribute Launch::toAttribute(const Parameter &parameter) const {
   MLIRContext *context = emission.loc.getContext();
   // Operands are counted through the reads and then the writes.
@@ -413,6 +424,8 @@ Attribute Launch::toAttribute(const Parameter &parameter) const {
     return schedule::PointerAttr::get(context, operand);
   case Parameter::Extent:
     return schedule::SizeAttr::get(context, operand, parameter.dim);
+  case Parameter::Scalar:
+    return schedule::ScalarAttr::get(context, operand);
   case Parameter::TensorMap:
     return schedule::TensorMapAttr::get(context, operand, parameter.box,
                                         parameter.swizzle);
@@ -453,6 +466,7 @@ LLVM::LLVMFuncOp Launch::createKernel(OpBuilder &builder,
           LLVM::LLVMPointerType::get(context, AddressSpace::Global));
       break;
     case Parameter::Extent:
+    case Parameter::Scalar:
       types.push_back(builder.getI64Type());
       break;
     case Parameter::TensorMap:
@@ -510,7 +524,7 @@ void Launch::emit(Value grid, function_ref<void(KernelBuilder &)> body) {
   auto symbol = SymbolRefAttr::get(context, kKernelModuleName,
                                    FlatSymbolRefAttr::get(context, name));
   schedule::LaunchOp::create(emission.builder, emission.loc, symbol, grid,
-                             reads, writes, ValueRange(),
+                             reads, writes, scalars,
                              emission.builder.getStringAttr(label), shape);
 }
 

@@ -57,6 +57,11 @@ struct Buffer {
   explicit operator bool() const { return static_cast<bool>(type); }
 };
 
+/// A value of the host that a launch takes along.
+struct Scalar {
+  unsigned argument = 0; ///< Of the kernel.
+};
+
 /// A row-major array in global or shared memory.
 struct Array {
   Expr base; ///< !llvm.ptr<1> or !llvm.ptr<3>.
@@ -81,6 +86,9 @@ public:
   Expr warp();
   Expr block();
   Expr numBlocks();
+
+  /// An index of the host, which fits into 31 bits.
+  Expr scalar(Scalar scalar);
 
   //===--- Memory -----------------------------------------------------------===
 
@@ -243,6 +251,9 @@ public:
   Buffer writeTiles(mlir::Value buffer, llvm::ArrayRef<int64_t> box,
                     int64_t swizzle);
 
+  /// Adds a value of index type.
+  Scalar take(mlir::Value scalar);
+
   /// Threads per block.
   void setThreads(int64_t count) { threads = count; }
   /// Bytes of dynamic shared memory per block.
@@ -263,9 +274,9 @@ public:
 
 private:
   struct Parameter {
-    enum Kind { Address, Extent, TensorMap } kind = Address;
+    enum Kind { Address, Extent, Scalar, TensorMap } kind = Address;
     bool isWrite = false;
-    int64_t operand = 0; ///< Among reads or writes.
+    int64_t operand = 0; ///< Among reads, writes or scalars.
     int64_t dim = 0;     ///< Of an extent.
     llvm::SmallVector<int64_t> box = {};
     int64_t swizzle = 0;
@@ -278,7 +289,7 @@ private:
 
   const Emission &emission;
   llvm::StringRef stem, label;
-  llvm::SmallVector<mlir::Value> reads, writes;
+  llvm::SmallVector<mlir::Value> reads, writes, scalars;
   llvm::SmallVector<Parameter> parameters;
   int64_t threads = kWarpSize, sharedBytes = 0, cluster = 1, residentBlocks = 0;
   /// For each operand whether it is there, since types alone may not tell.

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Artefacts and runtimes of different ABI versions refuse each other. */
-#define MOERT_ABI_VERSION 4u
+#define MOERT_ABI_VERSION 5u
 
 /* The most bytes of kernel arguments that one launch may carry. */
 #define MOERT_MAX_ARGUMENT_BYTES 1024
@@ -119,22 +119,84 @@ MOERT_API moert_status moert_group_create_local(int32_t num_ranks,
                                                 int64_t timeout_ms,
                                                 moert_group **group);
 
+/* This process as a rank of a group of processes. */
+typedef struct moert_process_options {
+  uint32_t abi; /* MOERT_ABI_VERSION */
+  int32_t rank; /* among `num_ranks` */
+  int32_t num_ranks;
+  int32_t local_rank;   /* among those of this machine; only told, not used */
+  int64_t timeout_ms;   /* 0: MOERT_DEFAULT_TIMEOUT_MS */
+  char rendezvous[256]; /* "host:port" where rank 0 listens, for all ranks */
+} moert_process_options;
+
+/* One rank, and no rendezvous. */
+MOERT_API void moert_process_options_init(moert_process_options *options);
+
+/* Reads the variables in which torchrun (RANK, WORLD_SIZE, LOCAL_RANK,
+ * MASTER_ADDR, MASTER_PORT), OpenMPI's mpirun or srun say who this process is.
+ * The rendezvous is MOERT_RENDEZVOUS where that is set; else the port behind
+ * MASTER_PORT at MASTER_ADDR; else, for mpirun on one machine and for srun, a
+ * port that follows from the job. `timeout_ms` is 0. Errors:
+ * MOERT_INVALID_ARGUMENT with `moert_last_error(NULL)`. */
+MOERT_API moert_status
+moert_process_options_from_environment(moert_process_options *options);
+
+/* A group whose ranks are processes, which may be on several machines: this
+ * process is one of them. Waits until all have come. Null options are those
+ * from the environment. The ranks hold connections beside the data, over which
+ * they learn of each other's end: nothing is encrypted, use it on a network
+ * that you trust. MOERT_RANK_FAILED, with the rank in the message, where one
+ * does not come in time, has another number of ranks or comes twice. */
+MOERT_API moert_status moert_group_create_processes(
+    const moert_process_options *options, moert_group **group);
+
 /* Null is allowed. Contexts that have joined keep what they need of it. */
 MOERT_API void moert_group_destroy(moert_group *group);
 
 /* The context joins the group as the rank that it was created with; it leaves
  * when it is destroyed. Programs for several ranks run only after that, and
- * each rank must issue the same calls in the same order. CPU only:
- * MOERT_UNSUPPORTED for contexts of other devices.
+ * each rank must issue the same calls in the same order. A local group takes
+ * contexts of the CPU. A group of processes takes one context of a GPU in each
+ * process, where rows move by NCCL; all ranks join at the same time.
+ * MOERT_UNSUPPORTED for other devices, and where NCCL is not found.
  *
- * A collective in which a rank does not come in time, has left, runs another
- * program or brings other sizes than the rest ends on all ranks with
+ * A collective in which a rank does not come in time, is lost, has left, runs
+ * another program or brings other sizes than the rest ends on all ranks with
  * MOERT_RANK_FAILED and a message that names rank, communicator, collective and
  * step. It is asynchronous: the next call or moert_context_synchronize returns
- * it, and what was enqueued behind it does not run. The group is of no use
- * afterwards; destroy it and its contexts. */
+ * it, and what was enqueued behind it does not run or works on rows of any
+ * value. The group is of no use afterwards; destroy it and its contexts, or
+ * shrink it.
+ *
+ * Programs of a GPU meet at their first call, which is not to be captured: the
+ * ranks compare what they will exchange. */
 MOERT_API moert_status moert_context_join(moert_context *context,
                                           moert_group *group);
+
+/* The same for processes that have an ncclComm_t of theirs, `comm`, with as
+ * many ranks as the context, on the context's device. It is used for one
+ * broadcast only, in which rank 0 says where it listens, and stays the
+ * caller's. */
+MOERT_API moert_status moert_context_join_nccl(moert_context *context,
+                                               void *comm, int64_t timeout_ms);
+
+/* Hands `bytes` bytes of host memory of each rank to all ranks of a group of
+ * processes: `all` gets num_ranks * bytes, in the order of ranks; those of lost
+ * ranks stay as they are. For small things (loads, sizes, results of tests), as
+ * it goes over the first rank. Waits. */
+MOERT_API moert_status moert_context_all_gather(moert_context *context,
+                                                const void *mine, size_t bytes,
+                                                void *all);
+
+/* After MOERT_RANK_FAILED: the ranks that are left of a group of processes go
+ * on without the lost ones. All of them call this; who does not come in time is
+ * lost too. `is_member`, null or [num_ranks], says who is left. Ranks keep
+ * their numbers; in `tokens_per_rank` lost ones have 0. Their experts give
+ * nothing: what they would add to a row is left out, unless EPLB's maps name
+ * replicas on other ranks instead. Programs meet again at their first call, and
+ * graphs must be captured anew. */
+MOERT_API moert_status moert_context_shrink(moert_context *context,
+                                            uint8_t *is_member);
 
 /* ---- Programs ------------------------------------------------------------*/
 
@@ -332,8 +394,9 @@ typedef enum moert_collective_kind {
 #define MOERT_COLLECTIVE_FIRST_HALF 4
 #define MOERT_COLLECTIVE_SECOND_HALF 8
 
-/* What does not change from call to call. Sums are those of float32 in rank
- * order, rounded to the dtype, so that all ranks get the same bits. */
+/* What does not change from call to call. All ranks get the same bits of a sum.
+ * CPU: it is that of float32 in rank order, rounded to the dtype. CUDA: NCCL's,
+ * in the dtype. */
 typedef struct moert_collective {
   int32_t kind;           /* moert_collective_kind */
   int32_t communicator;   /* its number in `moert_exchange` */

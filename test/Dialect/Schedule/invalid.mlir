@@ -272,6 +272,43 @@ func.func @no_rows(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
 
 // -----
 
+// schedule.launch C3: parameters of a GPU kernel are of this launch.
+gpu.module @kernels {
+  llvm.func @rows(%rank: i64) {
+    llvm.return
+  }
+}
+func.func @no_scalar(%x: memref<4xf32>, %rank: index) {
+  %c1 = arith.constant 1 : index
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.launch' op expected parameters of 1 scalars but got #schedule.scalar<1>}}
+    schedule.launch @kernels::@rows grid(%c1)
+      gpu(<threads = 32, shared_bytes = 0, cluster = 1, early_start = true, parameters = [#schedule.scalar<1>]>)
+      writes(%x : memref<4xf32>) scalars(%rank : index)
+  }
+  return
+}
+
+// -----
+
+gpu.module @kernels {
+  llvm.func @rows(%size: i64) {
+    llvm.return
+  }
+}
+func.func @no_dimension(%x: memref<4xf32>) {
+  %c1 = arith.constant 1 : index
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.launch' op expected a dimension of 'memref<4xf32>' but got #schedule.size<0, 1>}}
+    schedule.launch @kernels::@rows grid(%c1)
+      gpu(<threads = 32, shared_bytes = 0, cluster = 1, early_start = true, parameters = [#schedule.size<0, 1>]>)
+      writes(%x : memref<4xf32>)
+  }
+  return
+}
+
+// -----
+
 func.func @third_half(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected half 0 or 1 but got 2}}

@@ -50,6 +50,28 @@ func.func @ops(%x: memref<?x64xf32> {schedule.tokens},
   return
 }
 
+// What a GPU kernel takes: addresses, extents and tensor maps of buffers, and
+// scalars.
+// CHECK-LABEL: func.func @gpu_launch
+func.func @gpu_launch(%x: memref<?x64xbf16>, %y: memref<?x64xbf16>, %rank: index, %seed: i32) {
+  %c1 = arith.constant 1 : index
+  schedule.run on(compute) {
+    // CHECK: schedule.launch @gpu_kernels::@rows grid(%{{.*}}) gpu(<threads = 128, shared_bytes = 1024, cluster = 1, early_start = true,
+    // CHECK-SAME: parameters = [#schedule.pointer<0>, #schedule.size<0, 0>, #schedule.scalar<1>, #schedule.tensor_map<1, box = [64, 64], swizzle = 128>, #schedule.scalar<0>]>)
+    // CHECK-SAME: scalars(%{{.*}}, %{{.*}} : index, i32)
+    schedule.launch @gpu_kernels::@rows grid(%c1) gpu(<threads = 128, shared_bytes = 1024, cluster = 1, early_start = true,
+        parameters = [#schedule.pointer<0>, #schedule.size<0, 0>, #schedule.scalar<1>,
+                      #schedule.tensor_map<1, box = [64, 64], swizzle = 128>, #schedule.scalar<0>]>)
+      reads(%x : memref<?x64xbf16>) writes(%y : memref<?x64xbf16>) scalars(%rank, %seed : index, i32)
+  }
+  return
+}
+gpu.module @gpu_kernels {
+  llvm.func @rows(%x: !llvm.ptr<1>, %rows: i64, %seed: i32, %y: !llvm.ptr, %rank: i64) {
+    llvm.return
+  }
+}
+
 // Issue is an effect: CSE keeps two equal marks and drops no run.
 // RUN: moe-opt %s --cse --canonicalize | FileCheck %s --check-prefix=CSE
 // CSE-LABEL: func.func @effects

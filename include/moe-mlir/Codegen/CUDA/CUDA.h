@@ -61,6 +61,23 @@ llvm::LogicalResult emitRoute(const Emission &emission,
                               const RoutingParams &params);
 llvm::LogicalResult emitDispatchPlan(const Emission &emission,
                                      const DispatchPlanOperands &operands);
+llvm::LogicalResult emitExpertMap(const Emission &emission,
+                                  const ExpertMapOperands &operands,
+                                  const PlacementParams &params);
+llvm::LogicalResult emitSendPlan(const Emission &emission,
+                                 const SendPlanOperands &operands,
+                                 const PlacementParams &params);
+llvm::LogicalResult emitBatchedSendPlan(const Emission &emission,
+                                        const BatchedSendPlanOperands &operands,
+                                        const PlacementParams &params,
+                                        int64_t capacity);
+llvm::LogicalResult emitBatchedPlan(const Emission &emission,
+                                    const BatchedPlanOperands &operands,
+                                    int64_t ranks, int64_t capacity);
+llvm::LogicalResult emitGatherRows(const Emission &emission,
+                                   const GatherRowsOperands &operands);
+/// Ids [R, k] i32 that are of no expert.
+llvm::LogicalResult emitClearIds(const Emission &emission, mlir::Value ids);
 llvm::LogicalResult emitExperts(const Emission &emission,
                                 const ExpertsOperands &operands,
                                 const ActivationParams &params);

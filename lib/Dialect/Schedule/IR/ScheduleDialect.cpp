@@ -228,10 +228,10 @@ GPULaunchAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected 1 to 8 blocks per cluster but got "
                        << cluster;
   for (Attribute parameter : parameters)
-    if (!isa<PointerAttr, SizeAttr, TensorMapAttr>(parameter))
+    if (!isa<PointerAttr, SizeAttr, ScalarAttr, TensorMapAttr>(parameter))
       return emitError() << "expected parameters that are '#schedule.pointer', "
-                            "'#schedule.size' or '#schedule.tensor_map' but "
-                            "got "
+                            "'#schedule.size', '#schedule.scalar' or "
+                            "'#schedule.tensor_map' but got "
                          << parameter;
   return success();
 }

@@ -126,7 +126,14 @@ LogicalResult LaunchOp::verify() {
     return success();
   SmallVector<Type> buffers = llvm::to_vector(getReads().getTypes());
   llvm::append_range(buffers, getWrites().getTypes());
+  int64_t numScalars = getScalars().size();
   for (Attribute parameter : getGpu()->getParameters()) {
+    if (auto scalar = dyn_cast<ScalarAttr>(parameter)) {
+      if (scalar.getOperand() < 0 || scalar.getOperand() >= numScalars)
+        return emitOpError("expected parameters of ")
+               << numScalars << " scalars but got " << parameter;
+      continue;
+    }
     int64_t operand = -1;
     if (auto pointer = dyn_cast<PointerAttr>(parameter))
       operand = pointer.getOperand();

@@ -121,6 +121,16 @@ def Schedule_SizeAttr : Schedule_Attr<"Size", "size"> {
   let assemblyFormat = "`<` $operand `,` $dim `>`";
 }
 
+def Schedule_ScalarAttr : Schedule_Attr<"Scalar", "scalar"> {
+  let summary = "kernel parameter: a scalar of the launch";
+  let description = [{
+    `operand` counts the scalars, which are values of the host. The kernel takes
+    one of that type, and an `i64` for an `index`.
+  }];
+  let parameters = (ins "int64_t":$operand);
+  let assemblyFormat = "`<` $operand `>`";
+}
+
 def Schedule_TensorMapAttr : Schedule_Attr<"TensorMap", "tensor_map"> {
   let summary = "kernel parameter: a tensor map (TMA descriptor) of a buffer";
   let description = [{

@@ -101,7 +101,8 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
     Constraints:
     - C1: the op lies in a `schedule.run`.
     - C2: the kernel exists and takes a block number, then these operands.
-    - C3: the parameters of `gpu` name operands and dimensions that exist.
+    - C3: the parameters of `gpu` name operands, dimensions and scalars that
+      exist.
   }];
   let arguments = (ins
     SymbolRefAttr:$kernel,

@@ -1,0 +1,26 @@
+//===- Group.h - Ranks that run programs together ---------------*- C++ -*-===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOERT_LIB_GROUP_H
+#define MOERT_LIB_GROUP_H
+
+#include "LocalGroup.h"
+#include "ProcessGroup.h"
+
+#include <memory>
+
+/// The handle of the C ABI; contexts share the group itself. One of the two is
+/// there.
+struct moert_group {
+  std::shared_ptr<moert::LocalGroup> local;
+  std::shared_ptr<moert::ProcessGroup> processes;
+
+  int32_t size() const { return local ? local->size() : processes->size(); }
+};
+
+#endif // MOERT_LIB_GROUP_H

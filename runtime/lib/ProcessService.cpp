@@ -1,0 +1,667 @@
+//===- ProcessService.cpp - What a group of processes tells ---------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ProcessService.h"
+
+#include "Error.h"
+
+#include <asio/post.hpp>
+
+#include <algorithm>
+#include <future>
+#include <unistd.h>
+
+using namespace moert;
+using Tcp = asio::ip::tcp;
+using std::chrono::milliseconds;
+
+static long long toMilliseconds(Link::Clock::duration time) {
+  return std::chrono::duration_cast<milliseconds>(time).count();
+}
+
+static std::string joinRanks(const std::vector<int32_t> &ranks) {
+  std::string text;
+  for (int32_t rank : ranks)
+    text += (text.empty() ? "rank " : ", rank ") + std::to_string(rank);
+  return text;
+}
+
+ProcessGroup::Service::Service(ProcessGroup &group, Start start)
+    : group(group), hub(group.ranks.front()),
+      interval(std::clamp<Clock::duration>(
+          group.options.timeout / 8, milliseconds(20), milliseconds(1000))),
+      ticker(io), pause(io), thread([this, start] { run(start); }) {}
+
+ProcessGroup::Service::~Service() {
+  // All is on its way before the thread ends.
+  asio::post(io, [this] {
+    json left = {{"is", "left"}, {"rank", group.options.rank}};
+    for (auto &[rank, peer] : peers) {
+      peer.link->onClose = nullptr;
+      peer.link->send(left);
+      peer.link->finish();
+    }
+    for (const auto &link : std::exchange(strangers, {}))
+      link->close();
+    listener.reset();
+    successor.reset();
+    resolver.reset();
+    pause.cancel();
+    ticker.cancel();
+    deadline = Clock::now() + std::chrono::seconds(1);
+    drain();
+  });
+  thread.join();
+}
+
+/// Ends the thread once all is sent.
+void ProcessGroup::Service::drain() {
+  const bool isSent =
+      std::none_of(peers.begin(), peers.end(),
+                   [](const auto &peer) { return peer.second.link->isOpen(); });
+  if (isSent || Clock::now() > deadline)
+    return io.stop();
+  pause.expires_after(milliseconds(1));
+  pause.async_wait([this](asio::error_code) { drain(); });
+}
+
+void ProcessGroup::Service::run(Start start) {
+  try {
+    epoch = start.epoch;
+    mayMiss = start.mayMiss;
+    deadline = Clock::now() + group.options.timeout;
+    std::string fault = open(start);
+    if (!fault.empty())
+      announce(fault, {});
+    else if (group.ranks.size() == 1)
+      becomeReady();
+    tick();
+  } catch (const std::exception &exception) {
+    giveUp(exception);
+  }
+  while (true)
+    try {
+      io.run();
+      return;
+    } catch (const std::exception &exception) {
+      giveUp(exception);
+    }
+}
+
+/// Short of memory or of sockets: to be known as lost is all that is left.
+void ProcessGroup::Service::giveUp(const std::exception &exception) {
+  setFailure(std::string("the group's thread has failed: ") + exception.what(),
+             {});
+  for (auto &[rank, peer] : peers)
+    peer.link->close();
+}
+
+bool ProcessGroup::Service::isMember(int32_t rank) const {
+  return std::binary_search(group.ranks.begin(), group.ranks.end(), rank);
+}
+
+std::string ProcessGroup::Service::place() const {
+  return group.options.host + ":" + std::to_string(group.options.port);
+}
+
+//===----------------------------------------------------------------------===//
+// Coming together
+//===----------------------------------------------------------------------===//
+
+std::string ProcessGroup::Service::open(const Start &start) {
+  asio::error_code error;
+  auto listen = [&](std::optional<Acceptor> &acceptor, uint16_t port) {
+    acceptor.emplace(io);
+    acceptor->open(Tcp::v4(), error);
+    if (!error)
+      acceptor->set_option(Acceptor::reuse_address(true), error);
+    if (!error)
+      acceptor->bind({Tcp::v4(), port}, error);
+    if (!error)
+      acceptor->listen(Acceptor::max_listen_connections, error);
+  };
+  listen(successor, 0);
+  if (!error && isHub()) {
+    if (start.listener >= 0) {
+      listener.emplace(io);
+      listener->assign(Tcp::v4(), start.listener, error);
+    } else {
+      listen(listener, group.options.port);
+    }
+  }
+  if (error)
+    return format("rank %d cannot listen at %s: ", group.options.rank,
+                  place().c_str()) +
+           error.message();
+  if (isHub())
+    accept();
+  else
+    resolve();
+  return "";
+}
+
+void ProcessGroup::Service::accept() {
+  listener->async_accept([this](asio::error_code error, Link::Socket socket) {
+    if (!listener)
+      return;
+    if (!error)
+      greet(std::move(socket));
+    accept();
+  });
+}
+
+/// Waits for a stranger's hello.
+void ProcessGroup::Service::greet(Link::Socket socket) {
+  auto link = std::make_shared<Link>(std::move(socket));
+  strangers.insert(link);
+  link->onMessage = [this, link = link.get()](const json &message) {
+    onHello(link->shared_from_this(), message);
+  };
+  link->onClose = [this, link = link.get()] {
+    strangers.erase(link->shared_from_this());
+  };
+  link->start();
+}
+
+void ProcessGroup::Service::onHello(const std::shared_ptr<Link> &link,
+                                    const json &message) {
+  strangers.erase(link);
+  if (message.value("is", "") != "hello" ||
+      message.value("epoch", int64_t(-1)) != epoch)
+    return link->close();
+  const int32_t rank = message.value("rank", -1);
+  const int32_t size = message.value("size", 0);
+  const uint32_t version = message.value("version", 0u);
+  std::string fault;
+  if (version != MOERT_ABI_VERSION)
+    fault = format("rank %d has a runtime of ABI version %u, expected %u", rank,
+                   version, MOERT_ABI_VERSION);
+  else if (size != group.options.size)
+    fault = format("rank %d was told of %d ranks, expected %d, as rank %d",
+                   rank, size, group.options.size, group.options.rank);
+  else if (!isMember(rank) || isReady)
+    fault = format("a process came as rank %d to the group of %d ranks at %s, "
+                   "which has no place for it",
+                   rank, size, place().c_str());
+  else if (rank == group.options.rank || peers.count(rank))
+    fault = format("two processes came as rank %d", rank);
+  if (!fault.empty()) {
+    link->onMessage = nullptr;
+    link->onClose = nullptr;
+    link->send({{"is", "failed"}, {"text", fault}, {"lost", json::array()}});
+    link->finish();
+    // Who is ready already needs nobody more.
+    if (!isReady)
+      announce(fault, {});
+    return;
+  }
+  Peer &peer = peers[rank];
+  peer.link = link;
+  peer.address = link->peerAddress() + ":" +
+                 std::to_string(message.value("port", uint16_t(0)));
+  link->onMessage = [this, rank](const json &message) { hear(rank, message); };
+  link->onClose = [this, rank] { onLost(rank); };
+  if (peers.size() + 1 == group.ranks.size())
+    becomeReady();
+}
+
+void ProcessGroup::Service::resolve() {
+  resolver.emplace(io);
+  resolver->async_resolve(
+      Tcp::v4(), group.options.host, std::to_string(group.options.port),
+      [this](asio::error_code error, const Tcp::resolver::results_type &found) {
+        if (!resolver)
+          return;
+        if (error || found.empty())
+          return retry(error.message());
+        connect(*found.begin());
+      });
+}
+
+void ProcessGroup::Service::connect(Tcp::endpoint endpoint) {
+  auto socket = std::make_shared<Link::Socket>(io);
+  socket->async_connect(endpoint, [this, socket](asio::error_code error) {
+    if (!resolver)
+      return;
+    if (error)
+      return retry(error.message());
+    auto link = std::make_shared<Link>(std::move(*socket));
+    peers[hub].link = link;
+    link->onMessage = [this](const json &message) { hear(hub, message); };
+    link->onClose = [this] { onLost(hub); };
+    link->start();
+    link->send({{"is", "hello"},
+                {"rank", group.options.rank},
+                {"size", group.options.size},
+                {"epoch", epoch},
+                {"version", MOERT_ABI_VERSION},
+                {"port", successor->local_endpoint().port()}});
+  });
+}
+
+/// The hub may come later than this rank.
+void ProcessGroup::Service::retry(const std::string &why) {
+  latestFault = why;
+  pause.expires_after(milliseconds(50));
+  pause.async_wait([this](asio::error_code error) {
+    if (!error && !group.failed)
+      resolve();
+  });
+}
+
+void ProcessGroup::Service::becomeReady() {
+  json message = {{"is", "ready"}, {"members", group.ranks}};
+  std::map<int32_t, std::string> found;
+  for (auto &[rank, peer] : peers)
+    found[rank] = peer.address;
+  // Where the hub itself would listen next, nobody needs to know: it is the
+  // first to be lost or the hub again.
+  found[hub] = group.options.host + ":" +
+               std::to_string(successor->local_endpoint().port());
+  for (auto &[rank, address] : found)
+    message["addresses"][std::to_string(rank)] = address;
+  broadcast(message);
+  onReady(message);
+}
+
+void ProcessGroup::Service::onReady(const json &message) {
+  std::lock_guard<std::mutex> lock(mutex);
+  group.ranks = message.at("members").get<Ranks>();
+  for (auto &[rank, address] : message.at("addresses").items())
+    addresses[std::stoi(rank)] = address;
+  isReady = true;
+  change.notify_all();
+}
+
+/// Not all have come in time.
+void ProcessGroup::Service::expire() {
+  const long long waited = toMilliseconds(group.options.timeout);
+  if (isHub()) {
+    Ranks missing, here = {group.options.rank};
+    for (int32_t rank : group.ranks)
+      if (rank != group.options.rank)
+        (peers.count(rank) ? here : missing).push_back(rank);
+    if (mayMiss) {
+      group.ranks = here;
+      return becomeReady();
+    }
+    announce(format("%s did not come within %lld ms to the group of %d ranks "
+                    "at %s",
+                    joinRanks(missing).c_str(), waited, group.options.size,
+                    place().c_str()),
+             missing);
+    return;
+  }
+  // A hub that is there says itself who is missing, a little later.
+  if (peers.count(hub) && Clock::now() < deadline + 4 * interval)
+    return;
+  announce(format("rank %d has not reached rank %d at %s within %lld ms: %s",
+                  group.options.rank, hub, place().c_str(), waited,
+                  latestFault.c_str()),
+           {hub});
+}
+
+//===----------------------------------------------------------------------===//
+// Messages
+//===----------------------------------------------------------------------===//
+
+void ProcessGroup::Service::broadcast(const json &message) {
+  for (auto &[rank, peer] : peers)
+    peer.link->send(message);
+}
+
+void ProcessGroup::Service::toHub(const json &message) {
+  if (isHub())
+    hear(group.options.rank, message);
+  else
+    broadcast(message);
+}
+
+void ProcessGroup::Service::hear(int32_t rank, const json &message) {
+  try {
+    const std::string is = message.value("is", "");
+    if (is == "alive")
+      peers[rank].waitsIn = message.at("in").get<std::set<std::string>>();
+    else if (is == "ready")
+      onReady(message);
+    else if (is == "gather")
+      onGather(rank, message);
+    else if (is == "gathered") {
+      std::lock_guard<std::mutex> lock(mutex);
+      gathered[message.at("number")] =
+          message.at("all").get<std::vector<std::string>>();
+      change.notify_all();
+    } else if (is == "stalled")
+      onStalled(rank, message);
+    else if (is == "failed")
+      announce(message.at("text"), message.at("lost").get<Ranks>());
+    else if (is == "left")
+      onLeft(message.at("rank"));
+  } catch (const json::exception &) {
+    announce(format("rank %d has sent a message that rank %d does not "
+                    "understand",
+                    rank, group.options.rank),
+             {rank});
+  }
+}
+
+void ProcessGroup::Service::onLeft(int32_t rank) {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    leftRanks.push_back(rank);
+  }
+  if (auto peer = peers.find(rank); peer != peers.end())
+    peer->second.link->onClose = nullptr;
+  if (!isHub())
+    return;
+  for (auto &[other, peer] : peers)
+    if (other != rank)
+      peer.link->send({{"is", "left"}, {"rank", rank}});
+  if (!isReady)
+    announce(format("rank %d has left before all ranks came", rank), {rank});
+  else if (!gathers.empty())
+    announce("'" + gathers.begin()->second.what + "': " + findLeft({rank}),
+             {rank});
+}
+
+void ProcessGroup::Service::onLost(int32_t rank) {
+  announce(format("rank %d is lost: its connection has closed", rank), {rank});
+}
+
+bool ProcessGroup::Service::setFailure(const std::string &message,
+                                       const Ranks &lost) {
+  std::lock_guard<std::mutex> lock(mutex);
+  if (group.failed)
+    return false;
+  failure = message;
+  lostRanks = lost;
+  group.failed = true;
+  change.notify_all();
+  return true;
+}
+
+void ProcessGroup::Service::announce(const std::string &message,
+                                     const Ranks &lost) {
+  if (!setFailure(message, lost))
+    return;
+  broadcast({{"is", "failed"}, {"text", message}, {"lost", lost}});
+  std::lock_guard<std::mutex> lock(watchMutex);
+  if (!watched)
+    return;
+  std::string text;
+  for (const Activity &activity : watched->look())
+    if (!activity.what.empty() && message.find(activity.what) == message.npos)
+      text += format(activity.isWaiting ? "; rank %d was in "
+                                        : "; the last collective of rank %d "
+                                          "was ",
+                     group.options.rank) +
+              activity.what;
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    ownPlace = text;
+  }
+  watched->abort();
+}
+
+//===----------------------------------------------------------------------===//
+// Signs of life
+//===----------------------------------------------------------------------===//
+
+void ProcessGroup::Service::tick() {
+  if (!group.failed) {
+    if (isReady) {
+      std::vector<Activity> activities;
+      std::string fault;
+      {
+        std::lock_guard<std::mutex> lock(watchMutex);
+        if (watched) {
+          activities = watched->look();
+          fault = watched->findFault();
+        }
+      }
+      json waitsIn = json::array();
+      for (const Activity &activity : activities)
+        if (activity.isWaiting)
+          waitsIn.push_back(activity.what);
+      broadcast({{"is", "alive"}, {"in", waitsIn}});
+      watchStalls(activities);
+      decideStall(activities);
+      checkGathers();
+      checkSilence();
+      // Mostly another rank is lost, which is known by name a little later.
+      if (!fault.empty() && ++faultTicks > 4)
+        announce(format("rank %d: ", group.options.rank) + fault, {});
+    } else if (Clock::now() > deadline) {
+      expire();
+    }
+  }
+  ticker.expires_after(interval);
+  ticker.async_wait([this](asio::error_code error) {
+    if (!error)
+      tick();
+  });
+}
+
+void ProcessGroup::Service::checkSilence() {
+  for (auto &[rank, peer] : peers) {
+    auto silence = Clock::now() - peer.link->lastHeard();
+    if (peer.link->isOpen() && silence > group.options.timeout)
+      return announce(format("rank %d has not answered for %lld ms", rank,
+                             toMilliseconds(silence)),
+                      {rank});
+  }
+}
+
+void ProcessGroup::Service::watchStalls(
+    const std::vector<Activity> &activities) {
+  std::map<uint64_t, Clock::time_point> before = std::exchange(waits, {});
+  for (const Activity &activity : activities) {
+    if (!activity.isWaiting)
+      continue;
+    auto known = before.find(activity.ticket);
+    auto since = known == before.end() ? Clock::now() : known->second;
+    waits[activity.ticket] = since;
+    if (isStallTold || Clock::now() - since <= group.options.timeout)
+      continue;
+    isStallTold = true;
+    toHub({{"is", "stalled"},
+           {"what", activity.what},
+           {"ranks", activity.ranks}});
+  }
+}
+
+/// The others may be about to say that they wait there too.
+void ProcessGroup::Service::onStalled(int32_t rank, const json &message) {
+  if (!stall)
+    stall =
+        Stall{message.at("what"), message.at("ranks").get<Ranks>(), rank, 3};
+}
+
+void ProcessGroup::Service::decideStall(const std::vector<Activity> &mine) {
+  if (!stall || --stall->ticksLeft > 0)
+    return;
+  auto isIn = [&](int32_t rank) {
+    if (rank == stall->reporter)
+      return true;
+    if (rank == group.options.rank)
+      return std::any_of(mine.begin(), mine.end(), [&](const Activity &a) {
+        return a.isWaiting && a.what == stall->what;
+      });
+    auto peer = peers.find(rank);
+    return peer != peers.end() && peer->second.waitsIn.count(stall->what) &&
+           Clock::now() - peer->second.link->lastHeard() < 3 * interval;
+  };
+  Ranks missing;
+  for (int32_t rank : stall->ranks)
+    if (!isIn(rank))
+      missing.push_back(rank);
+  std::string text =
+      format("%s: rank %d has waited %lld ms for ", stall->what.c_str(),
+             stall->reporter, toMilliseconds(group.options.timeout));
+  announce(missing.empty() ? text + "its end, though all ranks have come"
+                           : text + joinRanks(missing) + ", which did not come",
+           missing);
+}
+
+//===----------------------------------------------------------------------===//
+// Values of all ranks
+//===----------------------------------------------------------------------===//
+
+void ProcessGroup::Service::onGather(int32_t rank, const json &message) {
+  const int64_t number = message.at("number");
+  const std::string what = message.at("what");
+  auto [entry, isNew] = gathers.try_emplace(number);
+  Gather &gather = entry->second;
+  if (isNew) {
+    gather.what = what;
+    gather.first = rank;
+    gather.since = Clock::now();
+  }
+  if (gather.what != what)
+    return announce(format("rank %d is at '%s', expected '%s', as rank %d",
+                           rank, what.c_str(), gather.what.c_str(),
+                           gather.first),
+                    {});
+  gather.parts[rank] = message.at("bytes");
+  std::string left = findLeft(group.ranks);
+  if (!left.empty())
+    return announce("'" + what + "': " + left, {});
+  if (gather.parts.size() < group.ranks.size())
+    return;
+  std::vector<std::string> all;
+  for (auto &[member, part] : gather.parts)
+    all.push_back(std::move(part));
+  gathers.erase(entry);
+  json answer = {{"is", "gathered"}, {"number", number}, {"all", all}};
+  broadcast(answer);
+  hear(group.options.rank, answer);
+}
+
+void ProcessGroup::Service::checkGathers() {
+  for (auto &[number, gather] : gathers) {
+    if (Clock::now() - gather.since <= group.options.timeout)
+      continue;
+    Ranks missing;
+    for (int32_t rank : group.ranks)
+      if (!gather.parts.count(rank))
+        missing.push_back(rank);
+    return announce(format("'%s': rank %d has waited %lld ms for %s, which did "
+                           "not come",
+                           gather.what.c_str(), gather.first,
+                           toMilliseconds(group.options.timeout),
+                           joinRanks(missing).c_str()),
+                    missing);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// What other threads call
+//===----------------------------------------------------------------------===//
+
+moert_status ProcessGroup::Service::waitUntilReady(std::string &error) {
+  std::unique_lock<std::mutex> lock(mutex);
+  change.wait(lock, [&] { return isReady || group.failed; });
+  // It may have failed at once, which the next to ask learns.
+  if (isReady)
+    return MOERT_SUCCESS;
+  error = failure;
+  return MOERT_RANK_FAILED;
+}
+
+moert_status ProcessGroup::Service::allGather(const std::string &what,
+                                              std::string mine,
+                                              std::vector<std::string> &all,
+                                              std::string &error) {
+  std::unique_lock<std::mutex> lock(mutex);
+  const int64_t number = numGathers++;
+  asio::post(io, [this, number, what, mine = std::move(mine)] {
+    toHub({{"is", "gather"},
+           {"number", number},
+           {"what", what},
+           {"bytes", mine}});
+  });
+  auto isOver = [&] { return group.failed || gathered.count(number); };
+  // The hub has the clock for the ranks; this one is for the hub.
+  auto limit = group.options.timeout + 4 * interval;
+  if (!change.wait_for(lock, limit, isOver)) {
+    lock.unlock();
+    fail(format("'%s': rank %d has waited %lld ms for an answer of rank %d",
+                what.c_str(), group.options.rank, toMilliseconds(limit), hub),
+         {hub});
+    lock.lock();
+  }
+  if (auto found = gathered.find(number); found != gathered.end()) {
+    all = std::move(found->second);
+    gathered.erase(found);
+    return MOERT_SUCCESS;
+  }
+  error = failure;
+  return MOERT_RANK_FAILED;
+}
+
+void ProcessGroup::Service::watch(Watched *given) {
+  std::lock_guard<std::mutex> lock(watchMutex);
+  watched = given;
+}
+
+void ProcessGroup::Service::fail(std::string message, Ranks lost) {
+  std::promise<void> done;
+  asio::post(io, [&] {
+    announce(message, lost);
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+void ProcessGroup::Service::readFailure(std::string &error) const {
+  std::lock_guard<std::mutex> lock(mutex);
+  error = failure + ownPlace;
+}
+
+std::string ProcessGroup::Service::findLeft(const Ranks &ranks) const {
+  std::lock_guard<std::mutex> lock(mutex);
+  for (int32_t rank : leftRanks)
+    if (std::find(ranks.begin(), ranks.end(), rank) != ranks.end())
+      return format("rank %d has left the group", rank);
+  return "";
+}
+
+moert_status ProcessGroup::Service::prepareNext(Options &options,
+                                                Ranks &survivors, Start &start,
+                                                std::string &error) {
+  std::lock_guard<std::mutex> lock(mutex);
+  if (!group.failed || !isReady)
+    return moert::fail(error, MOERT_INVALID_ARGUMENT,
+                       isReady ? "the group has not failed, expected a group "
+                                 "that has lost a rank"
+                               : "the group was never complete");
+  for (int32_t rank : group.ranks)
+    if (std::find(lostRanks.begin(), lostRanks.end(), rank) ==
+            lostRanks.end() &&
+        std::find(leftRanks.begin(), leftRanks.end(), rank) == leftRanks.end())
+      survivors.push_back(rank);
+  if (std::find(survivors.begin(), survivors.end(), options.rank) ==
+      survivors.end())
+    return moert::fail(error, MOERT_RANK_FAILED,
+                       format("rank %d counts as lost: ", options.rank) +
+                           failure);
+  const std::string &address = addresses[survivors.front()];
+  const size_t colon = address.rfind(':');
+  options.host = address.substr(0, colon);
+  options.port = uint16_t(std::stoi(address.substr(colon + 1)));
+  start.epoch = epoch + 1;
+  start.mayMiss = true;
+  if (survivors.front() == options.rank) {
+    std::promise<int> taken;
+    asio::post(io, [&] {
+      taken.set_value(successor ? dup(successor->native_handle()) : -1);
+    });
+    start.listener = taken.get_future().get();
+  }
+  return MOERT_SUCCESS;
+}

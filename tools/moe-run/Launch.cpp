@@ -1,0 +1,198 @@
+//===- Launch.cpp - Processes that are ranks ------------------------------===//
+//
+// Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Launch.h"
+
+#include "Support/Format.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace moe;
+using namespace moe::tools;
+
+extern char **environ;
+
+bool moe::tools::isRankProcess() {
+  moert_process_options options;
+  return moert_process_options_from_environment(&options) == MOERT_SUCCESS;
+}
+
+Outcome moe::tools::readProcess(const Descriptor &descriptor,
+                                moert_process_options &options) {
+  if (moert_process_options_from_environment(&options) != MOERT_SUCCESS)
+    return Outcome::badInput(moert_last_error(nullptr));
+  if (options.num_ranks != descriptor.numRanks)
+    return Outcome::badInput(
+        format("expected %lld processes, one for each rank that '%s' was "
+               "compiled for, but %d were started",
+               static_cast<long long>(descriptor.numRanks),
+               descriptor.name.c_str(), options.num_ranks));
+  return {};
+}
+
+/// The ranks of this machine, as the launcher tells.
+static int findLocalSize(const moert_process_options &process) {
+  for (const char *name : {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
+                           "SLURM_NTASKS_PER_NODE"})
+    if (const char *value = std::getenv(name))
+      return std::atoi(value);
+  return process.num_ranks;
+}
+
+std::string moe::tools::shareGPUs(const moert_process_options &process,
+                                  int devices) {
+  const int local = findLocalSize(process);
+  if (local <= devices)
+    return "processes, each with a GPU";
+  setenv("NCCL_HOSTID",
+         ("moe-run-rank-" + std::to_string(process.rank)).c_str(),
+         /*overwrite=*/0);
+  setenv("NCCL_SOCKET_IFNAME", "lo", /*overwrite=*/0);
+  return format("processes, %d on %d GPU%s: they talk by sockets, which says "
+                "nothing of speed",
+                local, devices, devices == 1 ? "" : "s");
+}
+
+//===----------------------------------------------------------------------===//
+// Starting them
+//===----------------------------------------------------------------------===//
+
+namespace {
+class Children {
+public:
+  ~Children() { end(SIGKILL); }
+
+  Outcome start(char **arguments, const std::vector<std::string> &variables);
+  Outcome wait(int64_t graceMs);
+
+private:
+  /// To those that still run.
+  void end(int signal);
+
+  std::vector<pid_t> running; // 0 once it has ended.
+};
+} // namespace
+
+void Children::end(int signal) {
+  for (pid_t child : running)
+    if (child)
+      kill(child, signal);
+  if (signal != SIGKILL)
+    return;
+  for (pid_t &child : running)
+    if (child && waitpid(std::exchange(child, 0), nullptr, 0) < 0)
+      continue;
+}
+
+Outcome Children::start(char **arguments,
+                        const std::vector<std::string> &variables) {
+  std::vector<char *> all;
+  for (const std::string &variable : variables)
+    all.push_back(const_cast<char *>(variable.c_str()));
+  for (char **variable = environ; *variable; ++variable) {
+    std::string name(*variable, std::strcspn(*variable, "=") + 1);
+    bool isNew = false;
+    for (const std::string &given : variables)
+      isNew |= given.compare(0, name.size(), name) == 0;
+    if (!isNew)
+      all.push_back(*variable);
+  }
+  all.push_back(nullptr);
+  pid_t child = 0;
+  if (int failure = posix_spawn(&child, "/proc/self/exe", nullptr, nullptr,
+                                arguments, all.data()))
+    return Outcome::failed(std::string("cannot start a rank: ") +
+                           std::strerror(failure));
+  running.push_back(child);
+  return {};
+}
+
+Outcome Children::wait(int64_t graceMs) {
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> deadline;
+  int code = 0;
+  std::string text;
+  while (true) {
+    int status = 0;
+    pid_t ended = waitpid(-1, &status, WNOHANG);
+    if (ended < 0 && errno == ECHILD)
+      break;
+    if (ended <= 0) {
+      if (deadline && Clock::now() > *deadline) {
+        end(SIGKILL);
+        break;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      continue;
+    }
+    auto child = std::find(running.begin(), running.end(), ended);
+    if (child == running.end())
+      continue;
+    *child = 0;
+    const int failure =
+        WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (failure == 0 || code != 0)
+      continue;
+    code = failure;
+    if (WIFSIGNALED(status))
+      text = format("rank %d was ended by signal %d (%s)",
+                    int(child - running.begin()), WTERMSIG(status),
+                    strsignal(WTERMSIG(status)));
+    // The others notice by themselves, and say what they know.
+    deadline = Clock::now() + std::chrono::milliseconds(graceMs);
+  }
+  if (code == 0)
+    return {};
+  // The rank has said what went wrong.
+  return code == 2 ? Outcome::badInput(text) : Outcome::failed(text);
+}
+
+/// A port of this machine that is free now.
+static int findFreePort() {
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto *place = reinterpret_cast<sockaddr *>(&address);
+  int port = 0;
+  if (listener >= 0 && bind(listener, place, size) == 0 &&
+      getsockname(listener, place, &size) == 0)
+    port = ntohs(address.sin_port);
+  if (listener >= 0)
+    close(listener);
+  return port;
+}
+
+Outcome moe::tools::launchRanks(char **arguments, int64_t ranks,
+                                int64_t timeoutMs) {
+  const int port = findFreePort();
+  if (port == 0)
+    return Outcome::failed("cannot find a free port for the ranks");
+  Children children;
+  for (int64_t rank = 0; rank < ranks; ++rank)
+    if (Outcome outcome = children.start(
+            arguments, {"RANK=" + std::to_string(rank),
+                        "WORLD_SIZE=" + std::to_string(ranks),
+                        "LOCAL_RANK=" + std::to_string(rank),
+                        "LOCAL_WORLD_SIZE=" + std::to_string(ranks),
+                        "MOERT_RENDEZVOUS=127.0.0.1:" + std::to_string(port)});
+        !outcome)
+      return outcome;
+  return children.wait(2 * timeoutMs);
+}
