@@ -24,6 +24,8 @@ ALLOWED = {
     # Phases implement Schedule's interface of collectives.
     "Dialect/MoE": {"Dialect/Schedule", "mlir"},
     "Transforms": {"Dialect/MoE", "Dialect/Schedule", "Policy", "mlir"},
+    # A schedule on paper: the phases, and what they cost.
+    "Simulate": {"Dialect/MoE", "Dialect/Schedule", "Policy", "Transforms", "mlir"},
     "Codegen": {"Dialect/MoE", "Dialect/Schedule", "mlir"},
     "Conversion": {"Dialect/MoE", "Dialect/Schedule", "Codegen", "runtime", "mlir"},
     "Artefact": {"Dialect/MoE", "Dialect/Schedule", "Policy", "Reference", "Import",

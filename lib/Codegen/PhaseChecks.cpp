@@ -160,6 +160,14 @@ LogicalResult moe::codegen::check(Location loc, const RouteOperands &operands,
   return success();
 }
 
+LogicalResult moe::codegen::check(Location loc,
+                                  const ExpertLoadOperands &operands) {
+  return success(succeeded(checkOperand(loc, operands.ids, "ids", 2,
+                                        Elements::I32, {0})) &&
+                 succeeded(checkOperand(loc, operands.load, "expert_load", 1,
+                                        Elements::I32, {})));
+}
+
 //===----------------------------------------------------------------------===//
 // Routed experts
 //===----------------------------------------------------------------------===//

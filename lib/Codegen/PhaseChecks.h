@@ -25,6 +25,8 @@ llvm::LogicalResult check(mlir::Location loc, const GateOperands &operands);
 llvm::LogicalResult check(mlir::Location loc, const RouteOperands &operands,
                           const RoutingParams &params);
 llvm::LogicalResult check(mlir::Location loc,
+                          const ExpertLoadOperands &operands);
+llvm::LogicalResult check(mlir::Location loc,
                           const DispatchPlanOperands &operands);
 llvm::LogicalResult check(mlir::Location loc, const ExpertMapOperands &operands,
                           const PlacementParams &params);

@@ -30,6 +30,11 @@ public:
     return launch(place, cpu::lowerRoute(at(place), operands, params));
   }
   LogicalResult
+  expertLoad(const Place &place,
+             const codegen::ExpertLoadOperands &operands) override {
+    return launch(place, cpu::lowerExpertLoad(at(place), operands));
+  }
+  LogicalResult
   dispatchPlan(const Place &place,
                const codegen::DispatchPlanOperands &operands) override {
     return launch(place, cpu::lowerDispatchPlan(at(place), operands));

@@ -29,6 +29,11 @@ public:
     return cuda::emitRoute(at(place), operands, params);
   }
   LogicalResult
+  expertLoad(const Place &place,
+             const codegen::ExpertLoadOperands &operands) override {
+    return cuda::emitExpertLoad(at(place), operands);
+  }
+  LogicalResult
   dispatchPlan(const Place &place,
                const codegen::DispatchPlanOperands &operands) override {
     return cuda::emitDispatchPlan(at(place), operands);

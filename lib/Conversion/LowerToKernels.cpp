@@ -138,12 +138,16 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
                                       gate.getBias(), gate.getInit()});
       })
       .Case([&](RouteOp route) {
-        return generator.route(place,
-                               {route.getLogits(), route.getCorrectionBias(),
-                                route.getIdsInit(), route.getWeightsInit(),
-                                route.getLogicalToPhysical(),
-                                route.getReplicaCount(), route.getFirstRow()},
-                               getRoutingParams(route.getRouting()));
+        LogicalResult routed = generator.route(
+            place,
+            {route.getLogits(), route.getCorrectionBias(), route.getIdsInit(),
+             route.getWeightsInit(), route.getLogicalToPhysical(),
+             route.getReplicaCount(), route.getFirstRow()},
+            getRoutingParams(route.getRouting()));
+        if (failed(routed) || !route.getLoadInit())
+          return routed;
+        return generator.expertLoad(place,
+                                    {route.getIdsInit(), route.getLoadInit()});
       })
       .Case([&](DispatchOp dispatch) {
         return exchanges.dispatch(place, dispatch);

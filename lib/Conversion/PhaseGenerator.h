@@ -39,6 +39,9 @@ public:
                                     const codegen::RouteOperands &operands,
                                     const codegen::RoutingParams &params) = 0;
   virtual llvm::LogicalResult
+  expertLoad(const Place &place,
+             const codegen::ExpertLoadOperands &operands) = 0;
+  virtual llvm::LogicalResult
   dispatchPlan(const Place &place,
                const codegen::DispatchPlanOperands &operands) = 0;
   virtual llvm::LogicalResult

@@ -128,7 +128,7 @@ static ActivationAttr getActivation(MLIRContext *context,
 FailureOr<func::FuncOp>
 moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
                         const policy::ParallelConfig &config,
-                        bool sequenceParallelFamily) {
+                        bool sequenceParallelFamily, bool recordsExpertLoad) {
   MLIRContext *context = module.getContext();
   Location loc = UnknownLoc::get(context);
   policy::DerivedParallelism derived =
@@ -161,9 +161,12 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
 
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
   TensorSpec output = layerOutput(spec);
-  Type result = types.front();
+  SmallVector<Type> results = {types.front()};
+  if (recordsExpertLoad)
+    results.push_back(
+        RankedTensorType::get({properties.numPhysicalExperts}, b.getI32Type()));
   auto function = func::FuncOp::create(b, loc, spec.name,
-                                       b.getFunctionType(types, {result}));
+                                       b.getFunctionType(types, results));
   auto nameAttr = b.getStringAttr("moe.name");
   for (auto [index, name] : llvm::enumerate(names))
     function.setArgAttr(index, nameAttr, b.getStringAttr(name));
@@ -184,6 +187,8 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
                         b.getDenseI64ArrayAttr(bounds));
   }
   function.setResultAttr(0, nameAttr, b.getStringAttr(output.name));
+  if (recordsExpertLoad)
+    function.setResultAttr(1, nameAttr, b.getStringAttr("expert_load"));
 
   Block *body = function.addEntryBlock();
   b.setInsertionPointToStart(body);
@@ -200,7 +205,7 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
       moe::getParallelAttr(context, config, sequenceParallelFamily);
   function->setAttr("moe.parallel", parallel);
   auto layer = LayerOp::create(
-      b, loc, result, input("hidden_states"), input("router_weight"),
+      b, loc, results, input("hidden_states"), input("router_weight"),
       input("router_bias"), input("correction_bias"), input("topk_ids"),
       input("topk_weights"), input(gated ? "w13" : "w1"), input("w2"),
       input(gated ? "b13" : "b1"), input("b2"), /*w13_scale=*/Value(),
@@ -213,7 +218,7 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
           ? b.getI64IntegerAttr(spec.numRouted())
           : IntegerAttr(),
       b.getStringAttr(spec.name));
-  func::ReturnOp::create(b, loc, layer.getResult());
+  func::ReturnOp::create(b, loc, layer.getResults());
   return function;
 }
 
@@ -252,10 +257,12 @@ void moe::nameLayerArguments(LayerOp layer) {
         function.setArgAttr(argument.getArgNumber(), key, makeName(name));
   Operation *end = function.getFunctionBody().front().getTerminator();
   for (OpOperand &operand : end->getOpOperands())
-    if (operand.get() == layer.getResult() &&
+    if (operand.get().getDefiningOp() == layer &&
         !function.getResultAttr(operand.getOperandNumber(), key))
       function.setResultAttr(operand.getOperandNumber(), key,
-                             makeName("output"));
+                             makeName(operand.get() == layer.getResult()
+                                          ? "output"
+                                          : "expert_load"));
 }
 
 FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {

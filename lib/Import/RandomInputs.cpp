@@ -10,6 +10,7 @@
 #include "moe-mlir/Reference/Parallel.h"
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 using namespace moe;
 
@@ -118,4 +119,28 @@ std::vector<HostTensor> moe::randomInputs(const LayerSpec &spec, int64_t T,
   for (const TensorSpec &input : layerInputs(spec))
     tensors.push_back(randomInput(spec, input, T, seed));
   return tensors;
+}
+
+/// Replaces the first element of a row.
+static void setFirst(HostTensor &matrix, int64_t row, float value) {
+  const int64_t rowBytes = matrix.shape()[1] * dtypeBytes(matrix.dtype());
+  convertElements(DType::F32, &value, matrix.dtype(),
+                  matrix.as<char>() + row * rowBytes, 1);
+}
+
+void moe::skewHiddenStates(HostTensor &hiddenStates) {
+  for (int64_t row = 0; row < hiddenStates.shape()[0]; ++row)
+    setFirst(hiddenStates, row, 1.0f);
+}
+
+void moe::skewRouter(HostTensor &routerWeight, double exponent, uint64_t seed) {
+  const uint64_t key = keyOf(seed, "popularity");
+  std::vector<int64_t> order(routerWeight.shape()[0]);
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return mix(key + uint64_t(a)) < mix(key + uint64_t(b));
+  });
+  for (size_t i = 0; i < order.size(); ++i)
+    setFirst(routerWeight, order[i],
+             static_cast<float>(-exponent * std::log(double(i + 1))));
 }

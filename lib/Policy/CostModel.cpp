@@ -49,6 +49,16 @@ LayerShape moe::policy::shardLayer(const LayerShape &layer,
 // Phases
 //===----------------------------------------------------------------------===//
 
+/// The probability that a token has an expert on one of `ranks` ranks that
+/// share out the experts evenly: all but that all of its choices are elsewhere.
+static double getHitProbability(const LayerShape &shape, double ranks) {
+  const double experts = double(std::max<int64_t>(shape.experts, 1));
+  double missed = 1;
+  for (int64_t i = 0; i < shape.topK; ++i)
+    missed *= std::max(0.0, 1 - experts / ranks / (experts - double(i)));
+  return 1 - missed;
+}
+
 /// Rows that leave a rank in one direction of the exchange over dp and pcp.
 static double getExchangedRows(const LayerShape &shape,
                                const ParallelProperties &p, double tokens) {
@@ -61,78 +71,131 @@ static double getExchangedRows(const LayerShape &shape,
     return tokens * double(p.dp.size * p.pcp.size - 1);
   case Transport::CountedSendReceive:
     // A token goes once to each other rank that has one of its experts.
-    return rows +
-           tokens * (ep - 1) * (1 - std::pow(1 - 1 / ep, double(shape.topK)));
+    return rows + tokens * (ep - 1) * getHitProbability(shape, ep);
   case Transport::FixedCapacityAllToAll:
     return rows + tokens * double(shape.topK) * (ep - 1) / ep;
   }
   return rows;
 }
 
-std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
-                                                  const ParallelProperties &p,
-                                                  int64_t tokens) {
-  std::vector<PhaseCost> costs(numPhases);
-  auto at = [&](Phase phase) -> PhaseCost & { return costs[size_t(phase)]; };
-  const double t = double(tokens), h = double(shape.hidden),
+PhaseCost moe::policy::getPhaseCost(Phase phase, const LayerShape &shape,
+                                    Transport transport, const RankLoad &load) {
+  const double t = load.tokens, h = double(shape.hidden),
                i = double(shape.inter), is = double(shape.sharedInter),
                e = double(std::max<int64_t>(shape.experts, 1)),
                k = double(shape.topK), b = double(shape.dtypeBytes),
                m = double(shape.matrices);
-  // Tokens whose experts may be here: those of all ranks that hold other ones.
-  const double tokensAll = t * double(p.dp.size * p.pcp.size * p.spSize);
-  const double share = double(shape.expertsLocal) / e;
-  const double pairs = tokensAll * k * share;
-  const double expertsHit =
+  const double some = t > 0 ? 1 : 0;
+  // What is packed is read and written.
+  const bool packs = transport == Transport::CountedSendReceive ||
+                     transport == Transport::FixedCapacityAllToAll;
+  PhaseCost cost;
+  switch (phase) {
+  case Phase::Gate:
+    // Router logits are float32, and so are the weights of the chosen experts;
+    // their ids are 32-bit.
+    cost.bytes = some * h * e * b + t * h * b + t * e * 4;
+    cost.flops = 2 * t * h * e;
+    cost.kernels = cost.coldKernels = 1;
+    return cost;
+  case Phase::Route:
+    cost.bytes = t * e * 4 + t * k * 8;
+    cost.kernels = 1;
+    return cost;
+  case Phase::Dispatch:
+    // The plan of what was received, and before it that of what is sent, which
+    // is packed.
+    cost.bytes = load.rows * k * 8 + load.pairs * 8;
+    cost.kernels = 1;
+    if (packs) {
+      cost.bytes += load.sentRows * 2 * h * b;
+      cost.kernels += 2;
+    }
+    return cost;
+  case Phase::Experts:
+    cost.bytes = m * h * i * load.expertsHit * b + load.pairs * 2 * (h + i) * b;
+    cost.flops = 2 * m * h * i * load.pairs;
+    cost.kernels = cost.coldKernels = 2;
+    return cost;
+  case Phase::Combine:
+    cost.bytes = load.pairs * h * b + load.rows * h * b;
+    cost.kernels = 1;
+    // What comes back is added up.
+    if (packs) {
+      cost.bytes += (load.sentRows + t) * h * b;
+      cost.kernels += 1;
+    }
+    return cost;
+  case Phase::Shared:
+    if (shape.sharedInter == 0)
+      return cost;
+    cost.bytes = some * m * h * is * b + t * 2 * (h + is) * b;
+    cost.flops = 2 * m * h * is * t;
+    cost.kernels = cost.coldKernels = 2;
+    return cost;
+  case Phase::Merge:
+    cost.bytes = t * h * b * (shape.sharedInter > 0 ? 3 : 2);
+    cost.kernels = 1;
+    return cost;
+  }
+  return cost;
+}
+
+PhaseCost moe::policy::getProjectionCost(double rows, int64_t in, int64_t out,
+                                         int64_t dtypeBytes) {
+  PhaseCost cost;
+  cost.bytes =
+      ((rows > 0 ? double(in) * double(out) : 0) + rows * double(in + out)) *
+      double(dtypeBytes);
+  cost.flops = 2 * rows * double(in) * double(out);
+  cost.kernels = cost.coldKernels = 1;
+  return cost;
+}
+
+std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
+                                                  const ParallelProperties &p,
+                                                  int64_t tokens) {
+  const double t = double(tokens), k = double(shape.topK),
+               e = double(std::max<int64_t>(shape.experts, 1));
+  const double linkRows = getExchangedRows(shape, p, t);
+  // Tokens whose experts may be here: those of all ranks that hold other ones,
+  // and of those that hold the same where all take part.
+  const bool packs = p.transport == Transport::CountedSendReceive ||
+                     p.transport == Transport::FixedCapacityAllToAll;
+  const double tokensAll =
+      t * double(packs ? p.ep.size : p.dp.size * p.pcp.size * p.spSize);
+  RankLoad load;
+  load.tokens = t;
+  load.rows = tokensAll;
+  load.pairs = tokensAll * k * double(shape.expertsLocal) / e;
+  if (p.transport == Transport::CountedSendReceive) {
+    // A rank's own rows are packed like the others.
+    double hit = getHitProbability(shape, double(p.ep.size));
+    load.rows = tokensAll * hit;
+    load.sentRows = t * double(p.ep.size) * hit;
+  } else if (p.transport == Transport::FixedCapacityAllToAll) {
+    load.rows = load.pairs;
+    load.sentRows = t * k;
+  }
+  load.expertsHit =
       double(shape.expertsLocal) * (1 - std::pow(1 - k / e, tokensAll));
-  const double some = tokens > 0 ? 1 : 0;
-
-  // Router logits are float32, and so are the weights of the chosen experts;
-  // their ids are 32-bit.
-  PhaseCost &gate = at(Phase::Gate);
-  gate.bytes = some * h * e * b + t * h * b + t * e * 4;
-  gate.flops = 2 * t * h * e;
-  gate.kernels = gate.coldKernels = 1;
-
-  PhaseCost &route = at(Phase::Route);
-  route.bytes = t * e * 4 + t * k * 8;
-  route.kernels = 1;
+  std::vector<PhaseCost> costs;
+  for (size_t phase = 0; phase < numPhases; ++phase)
+    costs.push_back(getPhaseCost(Phase(phase), shape, p.transport, load));
 
   // A rank without tokens takes part in every collective all the same.
-  const bool exchanges = p.transport != Transport::None || p.gathersOverPcp;
-  double linkBytes = getExchangedRows(shape, p, t) * h * b;
-  PhaseCost &dispatch = at(Phase::Dispatch);
-  dispatch.bytes = tokensAll * k * 8 + pairs * 8;
-  dispatch.kernels = 1;
-  dispatch.linkBytes = linkBytes;
-  dispatch.collectives = exchanges;
-
-  PhaseCost &experts = at(Phase::Experts);
-  experts.bytes = m * h * i * expertsHit * b + pairs * 2 * (h + i) * b;
-  experts.flops = 2 * m * h * i * pairs;
-  experts.kernels = experts.coldKernels = 2;
-
-  PhaseCost &combine = at(Phase::Combine);
-  combine.bytes = pairs * h * b + tokensAll * h * b;
-  combine.kernels = 1;
-  combine.linkBytes = linkBytes;
-  combine.collectives = exchanges;
-
-  PhaseCost &merge = at(Phase::Merge);
-  merge.kernels = 1;
-  merge.bytes = t * h * b * (shape.sharedInter > 0 ? 3 : 2);
+  const double rowBytes = double(shape.hidden * shape.dtypeBytes);
+  if (p.transport != Transport::None || p.gathersOverPcp)
+    for (Phase phase : {Phase::Dispatch, Phase::Combine}) {
+      costs[size_t(phase)].linkBytes = linkRows * rowBytes;
+      costs[size_t(phase)].collectives = 1;
+    }
   if (p.reduction != Reduction::None) {
     double tp = double(p.outerTp.size);
-    merge.linkBytes = 2 * t * h * b * (tp - 1) / tp;
+    PhaseCost &merge = costs[size_t(Phase::Merge)];
+    merge.linkBytes = 2 * t * rowBytes * (tp - 1) / tp;
     merge.collectives = 1;
   }
-
-  if (shape.sharedInter == 0)
-    return costs;
-  PhaseCost &shared = at(Phase::Shared);
-  shared.bytes = some * m * h * is * b + t * 2 * (h + is) * b;
-  shared.flops = 2 * m * h * is * t;
-  shared.kernels = shared.coldKernels = 2;
   return costs;
 }
 
@@ -158,13 +221,22 @@ static double getLinkTime(const PhaseCost &cost, const MachineModel &machine) {
          cost.linkBytes / machine.linkBandwidth;
 }
 
+double moe::policy::getBusyTime(const PhaseCost &cost,
+                                const MachineModel &machine) {
+  return std::max(cost.bytes / machine.memoryBandwidth,
+                  cost.flops / machine.flops);
+}
+
+double moe::policy::getIdleTime(const PhaseCost &cost,
+                                const MachineModel &machine) {
+  return double(cost.kernels) * machine.launchGap +
+         double(cost.coldKernels) * machine.coldRead;
+}
+
 static void append(Branch &branch, const PhaseCost &cost,
                    const MachineModel &machine) {
-  branch.idle += double(cost.kernels) * machine.launchGap +
-                 double(cost.coldKernels) * machine.coldRead +
-                 getLinkTime(cost, machine);
-  branch.busy += std::max(cost.bytes / machine.memoryBandwidth,
-                          cost.flops / machine.flops);
+  branch.idle += getIdleTime(cost, machine) + getLinkTime(cost, machine);
+  branch.busy += getBusyTime(cost, machine);
   branch.bytes += cost.bytes;
   branch.flops += cost.flops;
 }

@@ -47,18 +47,28 @@ ExpertOwner moe::policy::getExpertOwner(ExpertPlacementStrategy strategy,
   return {remainder + rest / base, rest % base};
 }
 
-EplbMaps moe::policy::getInitialEplbMaps(int64_t numExperts,
-                                         int64_t numRedundantExperts) {
+EplbMaps moe::policy::makeEplbMaps(std::vector<int64_t> physicalToLogical,
+                                   int64_t numExperts,
+                                   const std::function<bool(int64_t)> &isUsed) {
   EplbMaps maps;
-  maps.maxReplicas = numRedundantExperts + 1;
-  maps.physicalToLogical.resize(numExperts + numRedundantExperts);
+  maps.physicalToLogical = std::move(physicalToLogical);
+  maps.maxReplicas = int64_t(maps.physicalToLogical.size()) - numExperts + 1;
   maps.logicalToPhysical.assign(numExperts * maps.maxReplicas, -1);
   maps.logicalReplicaCount.assign(numExperts, 0);
   for (int64_t i = 0, e = maps.physicalToLogical.size(); i < e; ++i) {
-    int64_t logical = i % numExperts;
+    if (!isUsed(i))
+      continue;
+    int64_t logical = maps.physicalToLogical[i];
     int64_t replica = maps.logicalReplicaCount[logical]++;
-    maps.physicalToLogical[i] = logical;
     maps.logicalToPhysical[logical * maps.maxReplicas + replica] = i;
   }
   return maps;
+}
+
+EplbMaps moe::policy::getInitialEplbMaps(int64_t numExperts,
+                                         int64_t numRedundantExperts) {
+  std::vector<int64_t> physicalToLogical(numExperts + numRedundantExperts);
+  for (int64_t i = 0, e = physicalToLogical.size(); i < e; ++i)
+    physicalToLogical[i] = i % numExperts;
+  return makeEplbMaps(std::move(physicalToLogical), numExperts);
 }

@@ -6,13 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Policy/CostModel.h"
+#include "MachineJson.h"
+#include "moe-mlir/Policy/Cluster.h"
 
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 using namespace moe::policy;
 
@@ -58,15 +57,7 @@ MachineModel moe::policy::getDefaultMachine(std::string_view platform) {
   return platform.substr(0, 4) == "cuda" ? getH200Machine() : getCpuMachine();
 }
 
-namespace {
-struct Member {
-  const char *key;
-  double MachineModel::*value;
-  /// Rates divide, so they must not be zero.
-  bool positive;
-  double maximum;
-};
-} // namespace
+using Member = NumberMember<MachineModel>;
 
 static constexpr Member members[] = {
     {"memory_bandwidth", &MachineModel::memoryBandwidth, true, HUGE_VAL},
@@ -91,52 +82,29 @@ std::string moe::policy::writeMachine(const MachineModel &machine) {
          "\n";
 }
 
+std::optional<MachineModel>
+moe::policy::readMachineObject(const nlohmann::json &json, std::string &error) {
+  MachineModel machine;
+  if (!readName(json, "machine", machine.name, error) ||
+      !readNumbers(json, "machine '" + machine.name + "'", members, machine,
+                   error) ||
+      !checkMembers(json, "machine '" + machine.name + "'",
+                    listKeys(members, {"name"}), error))
+    return std::nullopt;
+  return machine;
+}
+
 std::optional<MachineModel> moe::policy::readMachine(std::string_view text,
                                                      std::string &error) {
-  auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    error =
-        "expected a machine as one JSON object but got " +
-        std::string(json.is_discarded() ? "malformed JSON" : json.type_name());
+  std::optional<nlohmann::json> json = parseObject(text, "machine", error);
+  if (!json)
     return std::nullopt;
-  }
-  MachineModel machine;
-  size_t known = 0;
-  auto name = json.find("name");
-  if (name == json.end() || !name->is_string()) {
-    error = "expected a string 'name' in the machine";
+  if (!isCluster(*json))
+    return readMachineObject(*json, error);
+  std::optional<ClusterModel> cluster = readClusterObject(*json, error);
+  if (!cluster)
     return std::nullopt;
-  }
-  machine.name = name->get<std::string>();
-  ++known;
-  for (const Member &member : members) {
-    auto value = json.find(member.key);
-    double number =
-        value != json.end() && value->is_number() ? value->get<double>() : -1.0;
-    if (!std::isfinite(number) || number < 0 || number > member.maximum ||
-        (member.positive && number == 0)) {
-      error = "expected " +
-              std::string(member.positive ? "a positive" : "a non-negative") +
-              " number '" + member.key + "'" +
-              (member.maximum < HUGE_VAL ? " of at most 1" : "") +
-              " in machine '" + machine.name + "' but got " +
-              (value == json.end() ? "none" : value->dump());
-      return std::nullopt;
-    }
-    machine.*member.value = number;
-    ++known;
-  }
-  if (json.size() == known)
-    return machine;
-  for (auto &item : json.items()) {
-    bool expected = item.key() == "name";
-    for (const Member &member : members)
-      expected |= item.key() == member.key;
-    if (!expected)
-      error = "unknown member '" + item.key() + "' in machine '" +
-              machine.name + "'";
-  }
-  return std::nullopt;
+  return cluster->getMachineOfRank();
 }
 
 bool moe::policy::saveMachine(const MachineModel &machine,
@@ -162,13 +130,10 @@ bool moe::policy::saveMachine(const MachineModel &machine,
 
 std::optional<MachineModel> moe::policy::loadMachine(const std::string &path,
                                                      std::string &error) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    error = "cannot read machine file '" + path + "'";
+  std::optional<std::string> text = readFile(path, error);
+  if (!text)
     return std::nullopt;
-  }
-  auto machine = readMachine(text.str(), error);
+  auto machine = readMachine(*text, error);
   if (!machine)
     error = path + ": " + error;
   return machine;

@@ -94,11 +94,12 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
         return signalPassFailure();
       markTokens(layer);
       b.setInsertionPoint(layer);
-      FailureOr<Value> result = expandLayer(b, layer, *properties, maxTokens);
-      if (failed(result))
+      FailureOr<SmallVector<Value>> results =
+          expandLayer(b, layer, *properties, maxTokens);
+      if (failed(results))
         return signalPassFailure();
       descriptions.push_back(describe(b, layer, traits));
-      layer.replaceAllUsesWith(*result);
+      layer->replaceAllUsesWith(*results);
     }
     for (LayerOp layer : layers)
       layer.erase();

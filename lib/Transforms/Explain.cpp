@@ -119,7 +119,9 @@ moe::explainFunction(FunctionOpInterface function,
                         StringAttr::get(function.getContext()), zero,
                         size.getValue())
               .getSizeBytes();
-      int64_t ranks = derived.properties.dp.size * derived.properties.pcp.size;
+      const policy::ParallelProperties &parallel = derived.properties;
+      int64_t ranks =
+          parallel.dp.size * parallel.pcp.size * parallel.outerTp.size;
       explanation.workspaceBytes =
           bytes[0] + bytes[1] * *rows + bytes[2] * *rows * ranks;
     }

@@ -40,8 +40,8 @@ public:
         topkWeights(layer.getTopkWeights()),
         dtype(layer.getHiddenStates().getType().getElementType()) {}
 
-  /// The layer's result, or an error that has been emitted.
-  FailureOr<Value> expand();
+  /// The layer's results, or an error that has been emitted.
+  FailureOr<SmallVector<Value>> expand();
 
 private:
   /// Tokens, and what the router says of them: row i of each is one token.
@@ -99,6 +99,8 @@ private:
   Type dtype;
   ExchangeAttr exchange;
   OpFoldResult numLocalExperts;
+  /// Null unless the layer records it.
+  Value expertLoad;
 };
 } // namespace
 
@@ -214,13 +216,20 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   Value routedFrom;
   if (firstRow && layer.getReplicaCount())
     routedFrom = getValueOrCreateConstantIndexOp(b, loc, firstRow);
-  auto route = RouteOp::create(
-      b, loc, TypeRange{idsInit.getType(), weightsInit.getType()}, logits,
-      layer.getCorrectionBias(), layer.getLogicalToPhysical(),
-      layer.getReplicaCount(), routedFrom, idsInit, weightsInit,
-      layer.getRouting());
+  SmallVector<Type> types = {idsInit.getType(), weightsInit.getType()};
+  Value loadInit;
+  if (Value load = layer.getExpertLoad()) {
+    loadInit = alloc("expert_load", b.getI32Type(), dim(load, 0));
+    types.push_back(loadInit.getType());
+  }
+  auto route = RouteOp::create(b, loc, types, logits, layer.getCorrectionBias(),
+                               layer.getLogicalToPhysical(),
+                               layer.getReplicaCount(), routedFrom, idsInit,
+                               weightsInit, loadInit, layer.getRouting());
   routed.ids = route.getResult(0);
   routed.weights = route.getResult(1);
+  if (loadInit)
+    expertLoad = route.getResult(2);
   if (gathersOverPcp()) {
     if (layer.getRouting().getZeroExperts() > 0)
       return layer.emitOpError()
@@ -457,12 +466,25 @@ FailureOr<Value> LayerExpansion::expandHalves(Value init) {
   return init;
 }
 
-FailureOr<Value> LayerExpansion::expand() {
+FailureOr<SmallVector<Value>> LayerExpansion::expand() {
   numTokens = dim(hidden, 0, "num_tokens");
   if (failed(decideExchange()))
     return failure();
-  if (!parallel.enableDbo || !exchange)
-    return expandTokens(/*shared=*/{}, /*init=*/{});
+  bool takesHalves = parallel.enableDbo && exchange;
+  if (takesHalves && layer.getExpertLoad()) {
+    layer.emitWarning("runs in one batch: the load of the experts is counted "
+                      "over all tokens at once");
+    takesHalves = false;
+  }
+  if (!takesHalves) {
+    FailureOr<Value> output = expandTokens(/*shared=*/{}, /*init=*/{});
+    if (failed(output))
+      return failure();
+    SmallVector<Value> results = {*output};
+    if (expertLoad)
+      results.push_back(expertLoad);
+    return results;
+  }
 
   Value init = alloc("output", dtype, {numTokens, dim(hidden, 1)});
   OpBuilder::InsertionGuard guard(b);
@@ -478,11 +500,12 @@ FailureOr<Value> LayerExpansion::expand() {
   if (failed(halves))
     return failure();
   scf::YieldOp::create(b, loc, *halves);
-  return choice.getResult(0);
+  return SmallVector<Value>(choice.getResults());
 }
 
-FailureOr<Value> moe::expandLayer(OpBuilder &builder, LayerOp layer,
-                                  const policy::ParallelProperties &parallel,
-                                  std::optional<int64_t> maxNumTokens) {
+FailureOr<SmallVector<Value>>
+moe::expandLayer(OpBuilder &builder, LayerOp layer,
+                 const policy::ParallelProperties &parallel,
+                 std::optional<int64_t> maxNumTokens) {
   return LayerExpansion(builder, layer, parallel, maxNumTokens).expand();
 }

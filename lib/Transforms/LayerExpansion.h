@@ -24,9 +24,9 @@ inline constexpr llvm::StringLiteral kMaxNumTokensAttrName =
 /// Writes the phases of `layer` at the builder's place, which the layer's
 /// operands dominate, in the order of the data flow. `parallel` is what follows
 /// from the layer's configuration; `maxNumTokens` bounds the tokens of each
-/// rank, which exchanges of fixed capacity need. Returns the layer's result, or
-/// failure after an error at the layer.
-mlir::FailureOr<mlir::Value>
+/// rank, which exchanges of fixed capacity need. Returns the layer's results,
+/// or failure after an error at the layer.
+mlir::FailureOr<llvm::SmallVector<mlir::Value>>
 expandLayer(mlir::OpBuilder &builder, LayerOp layer,
             const policy::ParallelProperties &parallel,
             std::optional<int64_t> maxNumTokens);

@@ -411,7 +411,9 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
     if (batches.twoBatches && !layer.choice) {
       batches.twoBatches = false;
       batches.reason = "the layer has no phases for halves of its tokens";
-      batches.suggestion = "let --moe-expand-layer write the phases";
+      batches.suggestion =
+          "let --moe-expand-layer write the phases, and record "
+          "no load of the experts";
     }
     Location loc = layer.whole.phases.front()->getLoc();
     remarkOn(loc, function.getName(), decision);

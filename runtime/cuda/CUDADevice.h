@@ -59,6 +59,8 @@ public:
   moert_status enqueueCollective(const moert_call &call, int32_t stream,
                                  const CollectiveRequest &request,
                                  std::string &error) override;
+  moert_status enqueueTransfers(void *stream, const moert_transfer *transfers,
+                                int64_t count, std::string &error) override;
   moert_status join(const moert_group &group, int32_t rank,
                     std::string &error) override;
   moert_status broadcast(void *comm, int32_t rank, int32_t numRanks,
@@ -66,6 +68,7 @@ public:
   moert_status shrink(std::vector<bool> &isMember, std::string &error) override;
   moert_status allGather(std::string mine, std::vector<std::string> &all,
                          std::string &error) override;
+  const Traffic *traffic() const override;
   void programsChanged() override;
   moert_status synchronize(std::string &error) override;
 

@@ -247,6 +247,20 @@ void Communicators::issueBlocks(const Work &work, int32_t buffer) const {
   }
 }
 
+void Communicators::countTraffic(const Work &work) {
+  for (int32_t i = 0; i < work.size(); ++i)
+    for (int32_t buffer = 0; buffer < work.collective().num_buffers; ++buffer) {
+      int64_t rows = work.request.data[buffer].receive_rows;
+      if (work.collective().kind == MOERT_ALL_GATHER)
+        rows = work.ownRows[size_t(i)];
+      else if (work.collective().kind == MOERT_ALL_TO_ALL)
+        rows = work.receivedRows(i, buffer);
+      if (i != work.member() && work.communicator.numbers[size_t(i)] >= 0)
+        received.add(work.communicator.members.rankOf(i),
+                     rows * int64_t(work.rowBytes(buffer)));
+    }
+}
+
 moert_status Communicators::clearLost(const Work &work,
                                       std::string &error) const {
   if (work.collective().kind != MOERT_ALL_TO_ALL ||
@@ -267,35 +281,34 @@ moert_status Communicators::clearLost(const Work &work,
   return MOERT_SUCCESS;
 }
 
-moert_status Communicators::enqueueMarked(const Work &work,
+template <typename Issue>
+moert_status Communicators::enqueueMarked(const Communicator &communicator,
+                                          CUstream stream,
+                                          const std::string &what, Issue issue,
                                           std::string &error) {
-  const uint32_t ticket = nextTicket(work.what);
-  volatile Mark *mark = work.communicator.mark;
+  const uint32_t ticket = nextTicket(what);
+  volatile Mark *mark = communicator.mark;
   auto write = [&](volatile uint32_t &value) {
     return driver.cuStreamWriteValue32(
-        work.stream,
-        reinterpret_cast<CUdeviceptr>(const_cast<uint32_t *>(&value)), ticket,
-        CU_STREAM_WRITE_VALUE_DEFAULT);
+        stream, reinterpret_cast<CUdeviceptr>(const_cast<uint32_t *>(&value)),
+        ticket, CU_STREAM_WRITE_VALUE_DEFAULT);
   };
   if (CUresult result = write(mark->begun))
-    return driver.report(result, "collective " + work.what, error);
+    return driver.report(result, "collective " + what, error);
   ncclResult_t result = ncclInProgress;
   {
     std::lock_guard<std::timed_mutex> lock(mutex);
     if (!isAborted) {
       nccl.GroupStart();
-      for (int32_t i = 0; i < work.collective().num_buffers; ++i)
-        issue(work, i);
+      issue();
       result = nccl.GroupEnd();
     }
   }
-  if (moert_status status = settle(work.communicator.handle, result,
-                                   "collective " + work.what, error))
-    return status;
-  if (moert_status status = clearLost(work, error))
+  if (moert_status status =
+          settle(communicator.handle, result, "collective " + what, error))
     return status;
   if (CUresult result = write(mark->ended))
-    return driver.report(result, "collective " + work.what, error);
+    return driver.report(result, "collective " + what, error);
   return MOERT_SUCCESS;
 }
 
@@ -337,5 +350,57 @@ moert_status Communicators::enqueue(const moert_call &call, CUstream stream,
     group->hasFailed(error);
     return MOERT_RANK_FAILED;
   }
-  return enqueueMarked(work, error);
+  if (moert_status status = enqueueMarked(
+          work.communicator, stream, work.what,
+          [&] {
+            for (int32_t i = 0; i < collective.num_buffers; ++i)
+              issue(work, i);
+          },
+          error))
+    return status;
+  countTraffic(work);
+  return clearLost(work, error);
+}
+
+moert_status Communicators::enqueueTransfers(CUstream stream,
+                                             const moert_transfer *transfers,
+                                             int64_t count,
+                                             std::string &error) {
+  if (group->hasFailed(error))
+    return MOERT_RANK_FAILED;
+  std::string what =
+      format("'transfer' (%lld blocks)", static_cast<long long>(count));
+  // Lists that differ would wait for each other in vain.
+  std::string text;
+  for (int64_t i = 0; i < count; ++i)
+    text += format("%d>%d:%zu ", transfers[i].from_rank, transfers[i].to_rank,
+                   transfers[i].bytes);
+  std::vector<std::string> all;
+  if (moert_status status = group->allGather("transfer", text, all, error))
+    return status;
+  for (size_t i = 1; i < all.size(); ++i)
+    if (all[i] != all[0])
+      return fail(error, MOERT_RANK_FAILED,
+                  what + format(": rank %d brings another list of transfers "
+                                "than rank %d",
+                                group->members()[i], group->members()[0]));
+  const Communicator &everyone = communicators.front();
+  return enqueueMarked(
+      everyone, stream, what,
+      [&] {
+        for (int64_t i = 0; i < count; ++i) {
+          const moert_transfer &transfer = transfers[i];
+          const int from = everyone.numbers[size_t(transfer.from_rank)];
+          const int to = everyone.numbers[size_t(transfer.to_rank)];
+          if (transfer.bytes == 0 || from < 0 || to < 0)
+            continue;
+          if (transfer.from_rank == group->rank())
+            nccl.Send(transfer.send, transfer.bytes, ncclInt8, to,
+                      everyone.handle, stream);
+          if (transfer.to_rank == group->rank())
+            nccl.Recv(transfer.receive, transfer.bytes, ncclInt8, from,
+                      everyone.handle, stream);
+        }
+      },
+      error);
 }

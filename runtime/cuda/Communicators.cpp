@@ -153,8 +153,8 @@ moert_status Communicators::reportFault(ncclResult_t result,
   return MOERT_RANK_FAILED;
 }
 
-moert_status Communicators::settle(ncclComm_t handle, ncclResult_t result,
-                                   const std::string &what,
+moert_status Communicators::settle(const ncclComm_t &handle,
+                                   ncclResult_t result, const std::string &what,
                                    std::string &error) {
   // The group's watch is the first to notice, and knows for whom this waits.
   const auto limit = 2 * group->timeout();
@@ -171,8 +171,10 @@ moert_status Communicators::settle(ncclComm_t handle, ncclResult_t result,
     }
     std::this_thread::yield();
     std::lock_guard<std::timed_mutex> lock(mutex);
-    if (!isAborted)
-      nccl.CommGetAsyncError(handle, &result);
+    // A thread of NCCL writes the handle of a communicator that it splits off.
+    ncclComm_t current = __atomic_load_n(&handle, __ATOMIC_ACQUIRE);
+    if (current && !isAborted)
+      nccl.CommGetAsyncError(current, &result);
   }
   if (result != ncclSuccess)
     return reportFault(result, what, error);

@@ -32,7 +32,8 @@ class Communicators final : public Transport, public ProcessGroup::Watched {
 public:
   Communicators(const Driver &driver, CUcontext context,
                 std::shared_ptr<ProcessGroup> group)
-      : driver(driver), context(context), group(std::move(group)) {}
+      : driver(driver), context(context), group(std::move(group)),
+        received(this->group->size()) {}
   ~Communicators() override;
 
   /// Loads NCCL and makes the communicator of all ranks.
@@ -41,12 +42,17 @@ public:
   const std::shared_ptr<ProcessGroup> &processes() const override {
     return group;
   }
+  const Traffic &traffic() const override { return received; }
   void programsChanged() override { programs.clear(); }
   /// Counts of earlier calls are forgotten.
   void beginCall() override { counts.clear(); }
   moert_status enqueue(const moert_call &call, CUstream stream, bool isCaptured,
                        const CollectiveRequest &request,
                        std::string &error) override;
+
+  moert_status enqueueTransfers(CUstream stream,
+                                const moert_transfer *transfers, int64_t count,
+                                std::string &error) override;
 
   std::vector<Activity> look() override;
   std::string findFault() override;
@@ -84,9 +90,14 @@ private:
                                Communicator *&added, std::string &error);
 
   moert_status readCounts(Work &work, std::string &error);
+  void countTraffic(const Work &work);
   /// "" or what is wrong with the sizes.
   std::string checkSizes(const Work &work) const;
-  moert_status enqueueMarked(const Work &work, std::string &error);
+  /// Enqueues what `issue` gives to NCCL, between marks.
+  template <typename Issue>
+  moert_status enqueueMarked(const Communicator &communicator, CUstream stream,
+                             const std::string &what, Issue issue,
+                             std::string &error);
   /// Gives one buffer's rows to NCCL, within a group call.
   void issue(const Work &work, int32_t buffer) const;
   void issueBlocks(const Work &work, int32_t buffer) const;
@@ -94,7 +105,7 @@ private:
   moert_status clearLost(const Work &work, std::string &error) const;
 
   /// Waits until a communicator is ready for more, or for all on a stream.
-  moert_status settle(ncclComm_t handle, ncclResult_t result,
+  moert_status settle(const ncclComm_t &handle, ncclResult_t result,
                       const std::string &what, std::string &error);
   moert_status wait(CUstream stream, const std::string &what,
                     std::string &error);
@@ -107,6 +118,7 @@ private:
   const Driver &driver;
   const CUcontext context;
   const std::shared_ptr<ProcessGroup> group;
+  Traffic received;
   NCCL nccl;
   std::deque<Communicator> communicators; // The first has all ranks.
   struct Program {

@@ -34,6 +34,10 @@ moert_status CUDADevice::connect(std::shared_ptr<ProcessGroup> group,
   return status;
 }
 
+const Traffic *CUDADevice::traffic() const {
+  return state->transport ? &state->transport->traffic() : nullptr;
+}
+
 moert_status CUDADevice::shrink(std::vector<bool> &isMember,
                                 std::string &error) {
   if (!state->transport)
@@ -101,6 +105,16 @@ moert_status CUDADevice::enqueueCollective(const moert_call &call,
                                 streamName(number).c_str(), name().c_str()),
                          error);
   return status;
+}
+
+moert_status CUDADevice::enqueueTransfers(void *stream,
+                                          const moert_transfer *transfers,
+                                          int64_t count, std::string &error) {
+  if (!state->transport)
+    return Device::enqueueTransfers(stream, transfers, count, error);
+  CurrentContext current(driver, context);
+  compute = static_cast<CUstream>(stream);
+  return state->transport->enqueueTransfers(*compute, transfers, count, error);
 }
 
 moert_status CUDADevice::broadcast(void *comm, int32_t rank, int32_t numRanks,

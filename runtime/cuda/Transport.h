@@ -25,6 +25,8 @@ public:
 
   virtual const std::shared_ptr<ProcessGroup> &processes() const = 0;
 
+  virtual const Traffic &traffic() const = 0;
+
   /// Addresses of programs may name others now.
   virtual void programsChanged() = 0;
   virtual void beginCall() = 0;
@@ -32,6 +34,9 @@ public:
                                bool isCaptured,
                                const CollectiveRequest &request,
                                std::string &error) = 0;
+  virtual moert_status enqueueTransfers(CUstream stream,
+                                        const moert_transfer *transfers,
+                                        int64_t count, std::string &error) = 0;
 };
 
 /// That of NCCL; refuses where this was built without NCCL's headers. The

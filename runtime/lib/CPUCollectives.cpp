@@ -11,6 +11,7 @@
 #include "Error.h"
 #include "Group.h"
 
+#include <algorithm>
 #include <new>
 
 using namespace moert;
@@ -50,6 +51,7 @@ moert_status CPUDevice::join(const moert_group &given, int32_t number,
     return status;
   group = given.local;
   rank = number;
+  received.emplace(group->size());
   return MOERT_SUCCESS;
 }
 
@@ -112,9 +114,41 @@ moert_status CPUDevice::enqueueCollective(const moert_call &, int32_t number,
   mine.step = request.step;
   mine.sendCounts = request.sendCounts;
   mine.receiveCounts = request.receiveCounts;
+  mine.traffic = &*received;
   for (int32_t i = 0; i < collective.num_buffers; ++i)
     mine.data[i] = request.data[i];
   stream->launch(runCollective, collective.label, &arguments, sizeof(arguments),
                  1);
+  return MOERT_SUCCESS;
+}
+
+moert_status CPUDevice::enqueueTransfers(void *stream,
+                                         const moert_transfer *transfers,
+                                         int64_t count, std::string &error) {
+  if (moert_status status = checkStream(stream, error))
+    return status;
+  if (failure.isSet) {
+    drain();
+    return takeFailure(error);
+  }
+  if (group->hasFailed(error))
+    return MOERT_RANK_FAILED;
+  Stream &compute = *streams[MOERT_STREAM_COMPUTE];
+  // Skipped work frees nothing, so the lists are kept here.
+  const uint64_t completed = compute.numCompleted();
+  transferLists.erase(
+      std::remove_if(transferLists.begin(), transferLists.end(),
+                     [&](const auto &list) { return list.first <= completed; }),
+      transferLists.end());
+  transferLists.emplace_back(compute.numEnqueued() + 1,
+                             std::make_unique<TransferList>());
+  TransferList &list = *transferLists.back().second;
+  list.transfers.assign(transfers, transfers + count);
+  CollectiveArguments arguments = {};
+  arguments.device = this;
+  const Membership everybody = {0, 1, group->size(), rank};
+  arguments.communicator = {&group->findRoom("transfer", everybody), everybody};
+  arguments.contribution.transfers = &list;
+  compute.launch(runCollective, "transfer", &arguments, sizeof(arguments), 1);
   return MOERT_SUCCESS;
 }

@@ -267,7 +267,7 @@ static void fillPiece(const void *given, int64_t piece) {
               std::min(pieceBytes, arguments.bytes - begin));
 }
 
-static moert_status checkStream(void *stream, std::string &error) {
+moert_status CPUDevice::checkStream(void *stream, std::string &error) {
   if (!stream)
     return MOERT_SUCCESS;
   return fail(error, MOERT_INVALID_ARGUMENT,

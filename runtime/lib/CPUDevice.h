@@ -14,11 +14,13 @@
 #include "LocalGroup.h"
 #include "Stream.h"
 #include "Trace.h"
+#include "Transfer.h"
 
 #include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,8 +58,13 @@ public:
   moert_status enqueueCollective(const moert_call &call, int32_t stream,
                                  const CollectiveRequest &request,
                                  std::string &error) override;
+  moert_status enqueueTransfers(void *stream, const moert_transfer *transfers,
+                                int64_t count, std::string &error) override;
   moert_status join(const moert_group &group, int32_t rank,
                     std::string &error) override;
+  const Traffic *traffic() const override {
+    return received ? &*received : nullptr;
+  }
   void programsChanged() override { communicators.clear(); }
   moert_status synchronize(std::string &error) override;
 
@@ -104,6 +111,9 @@ private:
   void launchPieces(Kernel kernel, const char *label, const void *arguments,
                     size_t argumentBytes, size_t bytes);
 
+  /// Refuses all but null: the caller has no stream of his own.
+  static moert_status checkStream(void *stream, std::string &error);
+
   /// Waits for all work of all streams.
   void drain();
 
@@ -133,8 +143,12 @@ private:
 
   std::shared_ptr<LocalGroup> group;
   int32_t rank = 0;
+  std::optional<Traffic> received;
   std::vector<std::pair<const moert_exchange *, std::vector<Communicator>>>
       communicators;
+  /// Lists of transfers, each until the compute stream has completed so many
+  /// entries.
+  std::vector<std::pair<uint64_t, std::unique_ptr<TransferList>>> transferLists;
   Failure failure;
 
   TraceSwitch traceSwitch;

@@ -9,6 +9,7 @@
 #include "Collective.h"
 
 #include "Error.h"
+#include "Transfer.h"
 
 #include "moert/Float.h"
 
@@ -16,6 +17,13 @@
 #include <cstring>
 
 using namespace moert;
+
+std::string moert::describe(const Contribution &contribution) {
+  if (contribution.transfers)
+    return describe(*contribution.transfers);
+  return describe(*contribution.exchange, contribution.layer,
+                  contribution.step);
+}
 
 //===----------------------------------------------------------------------===//
 // Checks
@@ -39,6 +47,9 @@ private:
   /// Rows of the block that `from` sends to `to`, and rows before it.
   int64_t blockRows(int32_t from, int32_t to, int32_t buffer) const;
   int64_t firstRow(int32_t from, int32_t to, int32_t buffer) const;
+  /// Rows that this rank takes from another one.
+  int64_t takenRows(int32_t from, int32_t buffer) const;
+  void countTraffic() const;
   size_t rowBytes(int32_t buffer) const {
     return size_t(collective.columns[buffer]) *
            size_t((collective.dtypes[buffer] & 0xff) / 8);
@@ -218,7 +229,25 @@ void Exchange::sum(int32_t buffer, int64_t firstRow) const {
   }
 }
 
+int64_t Exchange::takenRows(int32_t from, int32_t buffer) const {
+  if (collective.kind == MOERT_ALL_GATHER)
+    return all[from]->data[buffer].send_rows;
+  if (collective.kind == MOERT_ALL_TO_ALL)
+    return blockRows(from, member, buffer);
+  return mine.data[buffer].receive_rows;
+}
+
+void Exchange::countTraffic() const {
+  for (int32_t i = 0; i < size; ++i)
+    for (int32_t buffer = 0; buffer < collective.num_buffers; ++buffer)
+      if (i != member)
+        mine.traffic->add(ranks[i],
+                          takenRows(i, buffer) * int64_t(rowBytes(buffer)));
+}
+
 void Exchange::take() const {
+  if (mine.traffic)
+    countTraffic();
   for (int32_t buffer = 0; buffer < collective.num_buffers; ++buffer) {
     int64_t before = 0;
     switch (collective.kind) {
@@ -242,6 +271,8 @@ void Exchange::take() const {
 
 std::string moert::takeRows(const std::vector<const Contribution *> &all,
                             const std::vector<int32_t> &ranks, int32_t member) {
+  if (all[member]->transfers)
+    return takeTransfers(all, ranks, member);
   Exchange exchange(all, ranks, member);
   std::string fault = exchange.check();
   if (fault.empty())

@@ -10,6 +10,7 @@
 #define MOERT_LIB_COLLECTIVE_H
 
 #include "Exchange.h"
+#include "Traffic.h"
 
 #include "moert/moert.h"
 
@@ -19,14 +20,20 @@
 
 namespace moert {
 
+struct TransferList;
+
 /// What one rank brings to a collective, and where it takes the result.
 struct Contribution {
+  /// Of a round of transfers, for which the rest is of no meaning; or null.
+  const TransferList *transfers;
   const moert_exchange *exchange;
   const char *layer;
   int32_t step;
   moert_collective_data data[MOERT_MAX_COLLECTIVE_BUFFERS];
   const int32_t *sendCounts;
   const int32_t *receiveCounts;
+  /// Counts what is taken; or null.
+  Traffic *traffic;
 
   const moert_collective &collective() const {
     return exchange->collectives[step];
@@ -34,10 +41,7 @@ struct Contribution {
 };
 
 /// Which collective it is, for messages.
-inline std::string describe(const Contribution &contribution) {
-  return describe(*contribution.exchange, contribution.layer,
-                  contribution.step);
-}
+std::string describe(const Contribution &contribution);
 
 /// Takes the rows of `member` from the contributions of all of a communicator's
 /// ranks, which lie in memory of this process, after checking that these fit

@@ -27,6 +27,15 @@ moert_status Device::enqueueCollective(const moert_call &, int32_t,
                      request.collective().label, name().c_str()));
 }
 
+moert_status Device::enqueueTransfers(void *, const moert_transfer *, int64_t,
+                                      std::string &error) {
+  return fail(
+      error, MOERT_UNSUPPORTED,
+      format("transfers between ranks need a communicator, which %s has "
+             "not",
+             name().c_str()));
+}
+
 moert_status Device::join(const moert_group &, int32_t, std::string &error) {
   return fail(
       error, MOERT_UNSUPPORTED,

@@ -9,6 +9,8 @@
 #ifndef MOERT_LIB_DEVICE_H
 #define MOERT_LIB_DEVICE_H
 
+#include "Traffic.h"
+
 #include "moert/moert.h"
 
 #include <memory>
@@ -128,6 +130,12 @@ public:
   virtual moert_status join(const moert_group &group, int32_t rank,
                             std::string &error);
 
+  /// Enqueues transfers that were checked with the other ranks. Devices without
+  /// refuse.
+  virtual moert_status enqueueTransfers(void *stream,
+                                        const moert_transfer *transfers,
+                                        int64_t count, std::string &error);
+
   /// Gives all ranks of the caller's communicator the text of rank 0, of at
   /// most 255 characters.
   virtual moert_status broadcast(void *comm, int32_t rank, int32_t numRanks,
@@ -142,6 +150,10 @@ public:
   virtual moert_status allGather(std::string mine,
                                  std::vector<std::string> &all,
                                  std::string &error);
+
+  /// What collectives of calls took from other ranks; null before a group was
+  /// joined.
+  virtual const Traffic *traffic() const { return nullptr; }
 
   /// Programs were loaded: an address may name something else than before.
   virtual void programsChanged() = 0;

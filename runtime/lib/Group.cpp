@@ -217,6 +217,20 @@ moert_status moert_context_all_gather(moert_context *context, const void *mine,
   });
 }
 
+moert_status moert_context_bytes_received(moert_context *context,
+                                          int64_t *bytes) {
+  return withContext(context, [&] {
+    const Traffic *traffic = context->device->traffic();
+    if (!traffic || !bytes)
+      return fail(context->lastError, MOERT_INVALID_ARGUMENT,
+                  bytes ? "the context has joined no group"
+                        : "the place for the bytes is null");
+    for (int32_t rank = 0; rank < traffic->numRanks(); ++rank)
+      bytes[rank] = traffic->from(rank);
+    return MOERT_SUCCESS;
+  });
+}
+
 moert_status moert_context_shrink(moert_context *context, uint8_t *is_member) {
   return withContext(context, [&] {
     std::vector<bool> isMember;

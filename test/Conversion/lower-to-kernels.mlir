@@ -110,6 +110,20 @@ func.func @router(%logits: memref<?x8xf32>, %bias: memref<8xf32>, %map: memref<8
   return
 }
 
+// Where the load is wanted, one more block counts the ids that the router chose.
+// CHECK-LABEL: func.func @expert_load(
+// CHECK:         schedule.launch @{{.*}} label("route") reads({{.*}}) writes(%[[IDS:.*]], %{{.*}} : memref<?x2xi32>, memref<?x2xf32>)
+// CHECK:         %[[ONE:.*]] = arith.constant 1 : index
+// CHECK:         schedule.launch @{{.*}} grid(%[[ONE]]) label("route.load") reads(%[[IDS]] : memref<?x2xi32>) writes(%{{.*}} : memref<8xi32>)
+func.func @expert_load(%logits: memref<?x8xf32>, %ids: memref<?x2xi32> {bufferize.result},
+                       %weights: memref<?x2xf32> {bufferize.result}, %load: memref<8xi32> {bufferize.result}) {
+  schedule.run on(compute) label("route") {
+    moe.route ins(%logits : memref<?x8xf32>) outs(%ids, %weights : memref<?x2xi32>, memref<?x2xf32>)
+      load(%load : memref<8xi32>) routing(<top_k = 2>)
+  }
+  return
+}
+
 // What may stand in a run beside phases stays: sizes and views.
 // CHECK-LABEL: func.func @views(
 // CHECK:         schedule.run on(compute) {

@@ -260,6 +260,7 @@ func.func @round_robin(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: 
 // CHECK-SAME: %[[MAP:[^:]*]]: tensor<8x3xi32>, %[[COUNT:[^:]*]]: tensor<8xi32>
 // CHECK-SAME: num_experts = 8 : i64
 // CHECK:      moe.route {{.*}} eplb(%[[MAP]], %[[COUNT]] :
+// CHECK-NOT:  load(
 // CHECK:      moe.dispatch {{.*}} num_experts(10)
 func.func @eplb(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<5x64x64xbf16>,
     %w2: tensor<5x64x32xbf16>, %map: tensor<8x3xi32>, %count: tensor<8xi32>) -> tensor<?x64xbf16> {
@@ -269,4 +270,19 @@ func.func @eplb(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<
     routing(<top_k = 2>) activation(<swiglu>)
     parallel(<data = 2, expert_parallel = true, eplb = true, redundant_experts = 2>) -> tensor<?x64xbf16>
   return %y : tensor<?x64xbf16>
+}
+
+// The load is a second result, which the router writes and nobody else touches.
+// CHECK-LABEL: func @expert_load(
+// CHECK:      %[[PLACE:.*]] = bufferization.alloc_tensor() : tensor<10xi32>
+// CHECK:      %{{.*}}, %{{.*}}, %[[LOAD:.*]] = moe.route {{.*}} load(%[[PLACE]] : tensor<10xi32>)
+// CHECK:      return %{{.*}}, %[[LOAD]] : tensor<?x64xbf16>, tensor<10xi32>
+func.func @expert_load(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<5x64x64xbf16>,
+    %w2: tensor<5x64x32xbf16>, %map: tensor<8x3xi32>, %count: tensor<8xi32>) -> (tensor<?x64xbf16>, tensor<10xi32>) {
+  %y, %load = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
+    experts(%w13, %w2 : tensor<5x64x64xbf16>, tensor<5x64x32xbf16>)
+    eplb(%map, %count : tensor<8x3xi32>, tensor<8xi32>)
+    routing(<top_k = 2>) activation(<swiglu>)
+    parallel(<data = 2, expert_parallel = true, eplb = true, redundant_experts = 2>) -> tensor<?x64xbf16>, tensor<10xi32>
+  return %y, %load : tensor<?x64xbf16>, tensor<10xi32>
 }

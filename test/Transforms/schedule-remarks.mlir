@@ -76,7 +76,7 @@ func.func @backend(%x: memref<?x64xf32>, %y: memref<?x64xf32>)
 // -----
 
 // The rules would, but nobody wrote the halves.
-// CHECK: remark: [Missed] batches | Category:moe-schedule | Function=phases | Reason="the layer has no phases for halves of its tokens", Remark="one batch: vllm batch rule 4", Suggestion="let --moe-expand-layer write the phases"
+// CHECK: remark: [Missed] batches | Category:moe-schedule | Function=phases | Reason="the layer has no phases for halves of its tokens", Remark="one batch: vllm batch rule 4", Suggestion="let --moe-expand-layer write the phases, and record no load of the experts"
 func.func @phases(%x: memref<?x64xf32>, %y: memref<?x64xf32>)
     attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency", dbo = true>} {
   // expected-remark @below {{NONE: no shared experts}}

@@ -38,6 +38,7 @@ void CompileFlags::add(CLI::App &app) {
   addTarget(app);
   addSchedule(app);
   addParallel(app);
+  addMachine(app);
   addCache(app);
 }
 
@@ -144,6 +145,10 @@ void CompileFlags::addParallel(CLI::App &app) {
       ->group("Parallel configuration")
       ->capture_default_str()
       ->check(counts);
+  app.add_flag("--record-expert-load", recordExpertLoad,
+               "A second output 'expert_load' [physical experts] int32: how "
+               "often a call's router chose each, for load balancing")
+      ->group("Parallel configuration");
   app.add_option("--expert-placement-strategy", expertPlacement,
                  "linear or round_robin")
       ->group("Parallel configuration")
@@ -174,6 +179,24 @@ void CompileFlags::addParallel(CLI::App &app) {
       ->group("Parallel configuration");
 }
 
+void CompileFlags::addMachine(CLI::App &app) {
+  app.add_option("--machine", machine,
+                 "A JSON file that describes GPUs and the links between them: "
+                 "--schedule=auto decides for it, and --explain predicts what "
+                 "all ranks do there")
+      ->group("Machine");
+  app.add_option("--routing", routing,
+                 "With --machine and --explain, how tokens are spread over "
+                 "experts, beside evenly: zipf:EXPONENT, or a JSON file with "
+                 "the tokens of each expert")
+      ->group("Machine")
+      ->capture_default_str();
+  app.add_option("--simulate-trace", simulateTrace,
+                 "With --machine and --explain, write the timeline of all "
+                 "ranks under --routing, which Perfetto opens")
+      ->group("Machine");
+}
+
 void CompileFlags::addCache(CLI::App &app) {
   app.add_option("--cache-dir", cacheDir,
                  "Where compiled layers are kept, to be taken from there the "
@@ -201,6 +224,11 @@ std::string CompileFlags::finish() {
            "'";
   if (!gemmTiles.empty() && getTarget() != "cuda")
     return "--gemm-tile: expected --target cuda but got '" + getTarget() + "'";
+  if (machine.empty())
+    for (auto [flag, given] : {std::pair("--routing", routing != "zipf:1"),
+                               {"--simulate-trace", !simulateTrace.empty()}})
+      if (given)
+        return std::string(flag) + ": expected --machine too";
   if (noCache && !cacheDir.empty())
     return "expected --cache-dir or --no-cache but got both";
   if (staticNumTokens && maxNumTokens && *staticNumTokens > *maxNumTokens)
@@ -275,6 +303,7 @@ std::vector<std::string> CompileFlags::toArguments() const {
        defaults.parallel.all2allBackend);
   boolean("--enable-eplb", parallel.enableEplb);
   number("--num-redundant-experts", parallel.numRedundantExperts, 0);
+  boolean("--record-expert-load", recordExpertLoad);
   text("--expert-placement-strategy", expertPlacement,
        defaults.expertPlacement);
   text("--sequence-parallel", sequenceParallel, defaults.sequenceParallel);
@@ -284,6 +313,9 @@ std::vector<std::string> CompileFlags::toArguments() const {
          defaults.parallel.dboDecodeTokenThreshold);
   number("--dbo-prefill-token-threshold", parallel.dboPrefillTokenThreshold,
          defaults.parallel.dboPrefillTokenThreshold);
+  text("--machine", machine, defaults.machine);
+  text("--routing", routing, defaults.routing);
+  text("--simulate-trace", simulateTrace, defaults.simulateTrace);
   text("--cache-dir", cacheDir, defaults.cacheDir);
   boolean("--no-cache", noCache);
   return arguments;

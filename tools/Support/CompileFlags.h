@@ -39,6 +39,7 @@ struct CompileFlags {
   std::string cpu = "host";
   std::string schedule = "vllm";
   policy::ParallelConfig parallel;
+  bool recordExpertLoad = false;
   std::string expertPlacement = "linear";
   std::string sequenceParallel = "auto";
   int64_t threshold = 256;
@@ -50,6 +51,13 @@ struct CompileFlags {
   std::optional<int64_t> numExperts;
   /// Tiles of products on a GPU, each "PRODUCT=FIELDS".
   std::vector<std::string> gemmTiles;
+  /// A description of one or many GPUs; "": what was measured here, or the
+  /// target's default.
+  std::string machine;
+  /// The distribution that is explained beside the uniform one.
+  std::string routing = "zipf:1";
+  /// Where the timeline of all ranks goes; "": nowhere.
+  std::string simulateTrace;
   /// Where compiled layers are kept; "": getCacheFolder().
   std::string cacheDir;
   bool noCache = false;
@@ -82,6 +90,7 @@ private:
   void addTarget(CLI::App &app);
   void addSchedule(CLI::App &app);
   void addParallel(CLI::App &app);
+  void addMachine(CLI::App &app);
   void addCache(CLI::App &app);
 };
 

@@ -136,7 +136,8 @@ Outcome moe::tools::importConfig(const std::string &path,
     std::cerr << tool << ": warning: " << warning << "\n";
   module = ModuleOp::create(UnknownLoc::get(&context));
   if (failed(buildLayerFunction(*module, layer.spec, flags.parallel,
-                                layer.sequenceParallel)))
+                                layer.sequenceParallel,
+                                flags.recordExpertLoad)))
     return Outcome::badInput("");
   return {};
 }

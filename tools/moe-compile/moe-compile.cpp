@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Scale.h"
 #include "Support/CacheFolder.h"
 #include "Support/CompileFlags.h"
 #include "Support/Format.h"
@@ -90,8 +91,11 @@ static void report(const Options &options, const std::string &output) {
 /// What single flags cannot check: a message, or "".
 static std::string checkCombination(const Options &options) {
   const CompileFlags &flags = options.flags;
-  if (options.explain.empty())
+  if (options.explain.empty()) {
+    if (!flags.simulateTrace.empty())
+      return "--simulate-trace: expected --explain too";
     return options.numTokens ? "--num-tokens: expected --explain too" : "";
+  }
   if (!options.emit.empty())
     return "expected --explain or --emit but got both";
   if (!options.output.empty())
@@ -139,10 +143,10 @@ static bool lacksCapacity(mlir::func::FuncOp function,
          !compile.maxTokens && !function->hasAttr("moe.max_num_tokens");
 }
 
-/// Explains the schedule of the module's layer.
+/// The explanation of the schedule of the module's layer.
 static mlir::FailureOr<policy::Explanation>
-explain(mlir::ModuleOp module, const CompileOptions &compile,
-        std::optional<int64_t> tokens) {
+getExplanation(mlir::ModuleOp module, const CompileOptions &compile,
+               std::optional<int64_t> tokens) {
   // With its kernels a layer's workspace is known. What has no kernels on this
   // target is explained without.
   mlir::OwningOpRef<mlir::ModuleOp> copy = module.clone();
@@ -155,9 +159,54 @@ explain(mlir::ModuleOp module, const CompileOptions &compile,
         });
     explanation = compileAndExplain(*copy, Form::Kernels, compile, tokens);
   }
+  if (mlir::succeeded(explanation))
+    return explanation;
+  copy = module.clone();
+  return compileAndExplain(*copy, Form::Schedule, compile, tokens);
+}
+
+/// Prints the explanation, and what --machine adds to it. Without a capacity
+/// that an exchange needs, the workspace is not known.
+static int explain(mlir::ModuleOp module, const Options &options,
+                   const CompileOptions &compile, bool lacksCapacity) {
+  std::optional<int64_t> tokens = options.numTokens;
+  if (!tokens && !options.flags.machine.empty())
+    tokens = compile.staticTokens ? compile.staticTokens
+                                  : getStaticTokens(*findLayerFunction(module));
+  mlir::FailureOr<policy::Explanation> explanation =
+      getExplanation(module, compile, tokens);
   if (mlir::failed(explanation))
-    explanation = compileAndExplain(module, Form::Schedule, compile, tokens);
-  return explanation;
+    return Failed;
+  if (lacksCapacity)
+    explanation->workspaceBytes = std::nullopt;
+  const bool isJson = options.explain == "json";
+  std::string text = isJson ? policy::explainJson(*explanation)
+                            : policy::explainText(*explanation);
+  if (!options.flags.machine.empty()) {
+    if (lacksCapacity)
+      return fail("--machine: expected --max-num-tokens, as what the all2all "
+                  "backend exchanges has a fixed capacity",
+                  BadUsage);
+    Scale scale;
+    if (!tokens)
+      return fail("--machine: expected --num-tokens with --explain", BadUsage);
+    if (Outcome outcome =
+            predictScale(module, options.flags, compile, *tokens, scale);
+        !outcome)
+      return outcome.message().empty()
+                 ? outcome.exitCode()
+                 : fail(outcome.message(), outcome.exitCode());
+    scale.workspaceBytes = explanation->workspaceBytes;
+    text = isJson ? addScale(text, scale) : text + printScale(scale);
+    const std::string &path = options.flags.simulateTrace;
+    const simulate::RoutingReport &routing = scale.routings.back();
+    if (!path.empty())
+      if (llvm::Error error = writeFile(
+              path, simulate::printTrace(routing.program, routing.timeline)))
+        return fail("cannot write " + llvm::toString(std::move(error)), Failed);
+  }
+  std::cout << text << "\n";
+  return Done;
 }
 
 //===----------------------------------------------------------------------===//
@@ -352,11 +401,12 @@ static int run(Options &options) {
   compile.staticTokens = flags.staticNumTokens;
   compile.maxTokens = flags.maxNumTokens;
   compile.gemmTiles = flags.gemmTiles;
-  // Rule set auto works with what `moe-run --calibrate` measured here, if it
-  // did.
-  std::string machine = getMachineFile(target);
-  if (llvm::sys::fs::exists(machine))
-    compile.machine = machine;
+  // Rule set auto works with the machine that is named, or with what `moe-run
+  // --calibrate` measured here, if it did.
+  compile.machine = flags.machine;
+  std::string measured = getMachineFile(target);
+  if (compile.machine.empty() && llvm::sys::fs::exists(measured))
+    compile.machine = measured;
   compile.weights = model ? &model->weights : nullptr;
 
   mlir::FailureOr<mlir::func::FuncOp> function = findLayerFunction(*module);
@@ -371,6 +421,10 @@ static int run(Options &options) {
                 BadUsage);
   if (auto cpu = codegen::cpu::Target::parse(flags.cpu); !cpu)
     return fail("--cpu: " + llvm::toString(cpu.takeError()), BadUsage);
+
+  if (std::string error;
+      !flags.machine.empty() && !policy::loadMachine(flags.machine, error))
+    return fail("--machine: " + error, BadUsage);
 
   const bool explains = !options.explain.empty();
   Form form = options.emit.empty() ? Form::Shared : *parseForm(options.emit);
@@ -388,18 +442,8 @@ static int run(Options &options) {
         mlir::failed(compileTo(*phases, Form::Phases, compile)))
       return BadUsage;
 
-  if (explains) {
-    mlir::FailureOr<policy::Explanation> explanation =
-        explain(*module, compile, options.numTokens);
-    if (mlir::failed(explanation))
-      return Failed;
-    if (unbounded)
-      explanation->workspaceBytes = std::nullopt;
-    std::cout << (options.explain == "json" ? policy::explainJson(*explanation)
-                                            : policy::explainText(*explanation))
-              << "\n";
-    return Done;
-  }
+  if (explains)
+    return explain(*module, options, compile, unbounded);
 
   std::string bytes;
   std::string output = options.output;

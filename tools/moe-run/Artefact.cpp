@@ -143,9 +143,15 @@ Outcome moe::tools::checkRunnable(const RunOptions &options,
                              "but '" +
                              shownAs + "' is one for '" + descriptor.target +
                              "'");
-  if (descriptor.numRanks == 1 && !options.tokensPerRank.empty())
-    return Outcome::badInput("--tokens-per-rank: expected an artefact for "
-                             "several ranks but '" +
-                             shownAs + "' is one for 1");
+  const std::pair<const char *, bool> ofRanks[] = {
+      {"--tokens-per-rank", !options.tokensPerRank.empty()},
+      {"--traffic", options.traffic},
+      {"--eplb-step-interval", options.eplbStepInterval.has_value()}};
+  for (auto [flag, isGiven] : ofRanks)
+    if (descriptor.numRanks == 1 && isGiven)
+      return Outcome::badInput(std::string(flag) +
+                               ": expected an artefact for several ranks but "
+                               "'" +
+                               shownAs + "' is one for 1");
   return {};
 }

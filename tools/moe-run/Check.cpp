@@ -128,14 +128,13 @@ static void printVerdict(const Verdict &verdict, int64_t T, DType dtype,
   std::fputs(text.c_str(), stdout);
 }
 
-Outcome moe::tools::checkOutput(const RunOptions &options,
-                                const LayerSpec &layer, const Inputs &inputs,
-                                const HostTensor &output) {
+static Outcome judge(const RunOptions &options, const LayerSpec &layer,
+                     const Inputs &inputs, const HostTensor &output,
+                     Verdict &verdict) {
   Result<reference::Evaluation> evaluation =
       evaluateReference(options, layer, inputs);
   if (!evaluation)
     return Outcome::failed("reference: " + evaluation.error());
-  Verdict verdict;
   verdict.tolerance = reference::tolerance(layer.dtype);
   verdict.numEvaluated = int64_t(evaluation->rows.size());
   if (layer.routing.source == RoutingSpec::Source::Router)
@@ -149,9 +148,34 @@ Outcome moe::tools::checkOutput(const RunOptions &options,
     return Outcome::failed(rows ? ties.error() : rows.error());
   verdict.rows = *rows;
   verdict.ties = *ties;
+  return {};
+}
+
+Outcome moe::tools::checkOutput(const RunOptions &options,
+                                const LayerSpec &layer, const Inputs &inputs,
+                                const HostTensor &output) {
+  Verdict verdict;
+  if (Outcome outcome = judge(options, layer, inputs, output, verdict);
+      !outcome)
+    return outcome;
   std::string complaint = verdict.complaint();
   printVerdict(verdict, inputs.T, layer.dtype, complaint.empty());
   return complaint.empty() ? Outcome() : Outcome::failed(complaint);
+}
+
+Outcome moe::tools::checkQuietly(const RunOptions &options,
+                                 const LayerSpec &layer, const Inputs &inputs,
+                                 const HostTensor &output, double &error) {
+  Verdict verdict;
+  if (Outcome outcome = judge(options, layer, inputs, output, verdict);
+      !outcome)
+    return outcome;
+  error = verdict.rows.relativeError;
+  std::string complaint = verdict.complaint();
+  if (complaint.empty())
+    return {};
+  printVerdict(verdict, inputs.T, layer.dtype, false);
+  return Outcome::failed(complaint);
 }
 
 bool moe::tools::isBitwiseEqual(const HostTensor &first,

@@ -28,6 +28,12 @@ namespace moe::tools {
 Outcome checkOutput(const RunOptions &options, const LayerSpec &layer,
                     const Inputs &inputs, const HostTensor &output);
 
+/// The same, but prints nothing where it passes; `error` is then the relative
+/// error.
+Outcome checkQuietly(const RunOptions &options, const LayerSpec &layer,
+                     const Inputs &inputs, const HostTensor &output,
+                     double &error);
+
 /// Runs `times` more, each of which writes `output` anew, and requires the bits
 /// that are there now.
 Outcome checkRepeats(const std::function<Outcome()> &run,

@@ -55,6 +55,11 @@ Outcome Context::fill(void *memory, uint8_t byte, int64_t bytes) {
   return check(moert_memory_fill(handle, compute, memory, byte, size_t(bytes)));
 }
 
+Outcome Context::transfer(const std::vector<moert_transfer> &transfers) {
+  return check(moert_transfer_enqueue(get(), stream(), transfers.data(),
+                                      int64_t(transfers.size())));
+}
+
 Outcome Context::synchronize() {
   return check(moert_context_synchronize(handle));
 }

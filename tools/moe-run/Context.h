@@ -53,6 +53,8 @@ public:
 
   Outcome copy(void *to, const void *from, int64_t bytes, moert_copy_kind kind);
   Outcome fill(void *memory, uint8_t byte, int64_t bytes);
+  /// With the other ranks, which pass the same list.
+  Outcome transfer(const std::vector<moert_transfer> &transfers);
   Outcome synchronize();
 
   /// Notes the device's time, and reads nanoseconds between two notes.

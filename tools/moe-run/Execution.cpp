@@ -8,6 +8,7 @@
 
 #include "Execution.h"
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
@@ -30,6 +31,17 @@ Outcome DeviceInputs::create(Context &context, const Inputs &given) {
       return outcome;
     addresses[tensor.name()] = buffer.data();
   }
+  return context.synchronize();
+}
+
+Outcome DeviceInputs::update(Context &context, const std::string &name) {
+  const HostTensor &tensor = *inputs->find(name);
+  if (context.sharesMemory())
+    return {};
+  if (Outcome outcome = context.copy(data(name), tensor.data(),
+                                     tensor.numBytes(), MOERT_COPY_TO_DEVICE);
+      !outcome)
+    return outcome;
   return context.synchronize();
 }
 
@@ -69,25 +81,42 @@ static int64_t countAllRows(const Inputs &inputs) {
 Execution::Execution(Context &context, const Artefact &artefact,
                      const DeviceInputs &inputs)
     : context(context), artefact(artefact), inputs(inputs),
-      result("output", artefact.descriptor().layer.dtype,
-             {inputs.host().T, artefact.descriptor().layer.hiddenSize}),
       workspaceSize(artefact.workspaceBytes(inputs.host().T,
-                                            countAllRows(inputs.host()))) {}
+                                            countAllRows(inputs.host()))) {
+  for (const TensorSpec &output : artefact.descriptor().outputs) {
+    std::vector<int64_t> shape = output.shape;
+    std::replace(shape.begin(), shape.end(), int64_t(-1), inputs.host().T);
+    results.emplace_back(output.name, output.dtype, std::move(shape));
+  }
+}
+
+const HostTensor *Execution::expertLoad() const {
+  for (const HostTensor &result : results)
+    if (result.name() == "expert_load")
+      return &result;
+  return nullptr;
+}
 
 Outcome Execution::prepare() {
   if (Outcome outcome = workspace.allocate(context, workspaceSize); !outcome)
     return outcome;
-  if (!context.sharesMemory())
-    if (Outcome outcome = deviceResult.allocate(context, result.numBytes());
-        !outcome)
-      return outcome;
   for (const TensorSpec &input : artefact.descriptor().inputs)
     bind(*inputs.host().find(input.name), inputs.data(input.name));
-  bind(result, context.sharesMemory() ? result.data() : deviceResult.data());
+  const size_t numInputs = tensors.size();
+  for (HostTensor &result : results) {
+    Buffer &buffer = deviceResults.emplace_back();
+    if (!context.sharesMemory())
+      if (Outcome outcome = buffer.allocate(context, result.numBytes());
+          !outcome)
+        return outcome;
+    bind(result, context.sharesMemory() ? result.data() : buffer.data());
+  }
   // Only now do the tensors stay where they are.
-  for (size_t i = 0; i + 1 < tensors.size(); ++i)
-    inputPointers.push_back(&tensors[i]);
-  outputPointers.push_back(&tensors.back());
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (i < numInputs)
+      inputPointers.push_back(&tensors[i]);
+    else
+      outputPointers.push_back(&tensors[i]);
   return {};
 }
 
@@ -100,7 +129,7 @@ Outcome Execution::enqueue() {
   call.inputs = inputPointers.data();
   call.outputs = outputPointers.data();
   call.num_inputs = static_cast<int64_t>(inputPointers.size());
-  call.num_outputs = 1;
+  call.num_outputs = static_cast<int64_t>(outputPointers.size());
   if (!inputs.host().tokensPerRank.empty())
     call.tokens_per_rank = inputs.host().tokensPerRank.data();
   call.workspace = workspace.data();
@@ -118,12 +147,13 @@ Outcome Execution::capture() {
 }
 
 Outcome Execution::run() {
-  void *output = tensors.back().data;
   if (poison) {
-    // All bits set is a NaN in float32, bfloat16 and float16.
-    if (Outcome outcome = context.fill(output, 0xff, result.numBytes());
-        !outcome)
-      return outcome;
+    // All bits set is a NaN in float32, bfloat16 and float16, and no count.
+    for (size_t i = 0; i < results.size(); ++i)
+      if (Outcome outcome = context.fill(outputPointers[i]->data, 0xff,
+                                         results[i].numBytes());
+          !outcome)
+        return outcome;
     if (Outcome outcome = context.fill(workspace.data(), 0xff, workspaceSize);
         !outcome)
       return outcome;
@@ -140,9 +170,11 @@ Outcome Execution::run() {
       std::chrono::duration_cast<std::chrono::nanoseconds>(end - begin).count();
   if (context.sharesMemory())
     return {};
-  if (Outcome outcome = context.copy(result.data(), output, result.numBytes(),
-                                     MOERT_COPY_TO_HOST);
-      !outcome)
-    return outcome;
+  for (size_t i = 0; i < results.size(); ++i)
+    if (Outcome outcome =
+            context.copy(results[i].data(), outputPointers[i]->data,
+                         results[i].numBytes(), MOERT_COPY_TO_HOST);
+        !outcome)
+      return outcome;
   return context.synchronize();
 }

@@ -23,6 +23,9 @@ public:
   /// The inputs are kept by reference.
   Outcome create(Context &context, const Inputs &inputs);
 
+  /// Copies an input anew that has changed where it was given.
+  Outcome update(Context &context, const std::string &name);
+
   const Inputs &host() const { return *inputs; }
   void *data(const std::string &name) const { return addresses.at(name); }
 
@@ -39,10 +42,10 @@ public:
   Execution(Context &context, const Artefact &artefact,
             const DeviceInputs &inputs);
 
-  /// Allocates output and workspace, before anything else is done.
+  /// Allocates outputs and workspace, before anything else is done.
   Outcome prepare();
 
-  /// Fills output and workspace with bytes that are NaNs in every dtype before
+  /// Fills outputs and workspace with bytes that are NaNs in every dtype before
   /// each of the next runs.
   void setPoison(bool enable) { poison = enable; }
 
@@ -54,11 +57,13 @@ public:
   /// Of the last run, from the call until all its work is complete.
   int64_t nanoseconds() const { return duration; }
 
-  /// Enqueues a run that leaves its output on the device.
+  /// Enqueues a run that leaves its outputs on the device.
   Outcome enqueue();
 
   /// Of the last run.
-  const HostTensor &output() const { return result; }
+  const HostTensor &output() const { return results.front(); }
+  /// Of the last run, if the artefact records it; else null.
+  const HostTensor *expertLoad() const;
   int64_t workspaceBytes() const { return workspaceSize; }
 
 private:
@@ -67,12 +72,12 @@ private:
   Context &context;
   const Artefact &artefact;
   const DeviceInputs &inputs;
-  HostTensor result;
+  std::vector<HostTensor> results;
   int64_t workspaceSize;
   Buffer workspace;
-  /// Nothing where the device writes to `result` itself.
-  Buffer deviceResult;
-  /// Inputs, then the output; shapes are lent to them.
+  /// Nothing where the device writes to `results` themselves.
+  std::vector<Buffer> deviceResults;
+  /// Inputs, then outputs; shapes are lent to them.
   std::vector<std::vector<int64_t>> shapes;
   std::vector<DLTensor> tensors;
   std::vector<const DLTensor *> inputPointers;

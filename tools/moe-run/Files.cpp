@@ -241,14 +241,20 @@ Outcome moe::tools::readWeights(const std::string &path,
 //===----------------------------------------------------------------------===//
 
 Outcome moe::tools::writeOutput(const std::string &path,
-                                const HostTensor &output) {
-  moert::TensorView view;
-  view.name = "output";
-  view.dtype = toFile(output.dtype());
-  view.shape = output.shape();
-  view.data = output.data();
-  view.bytes = static_cast<size_t>(output.numBytes());
-  moert::Result<void> written = moert::writeSafetensors(path, {view});
+                                const HostTensor &output,
+                                const HostTensor *expertLoad) {
+  std::vector<moert::TensorView> views;
+  for (const HostTensor *tensor : {&output, expertLoad}) {
+    if (!tensor)
+      continue;
+    moert::TensorView &view = views.emplace_back();
+    view.name = tensor->name();
+    view.dtype = toFile(tensor->dtype());
+    view.shape = tensor->shape();
+    view.data = tensor->data();
+    view.bytes = static_cast<size_t>(tensor->numBytes());
+  }
+  moert::Result<void> written = moert::writeSafetensors(path, views);
   if (!written)
     return Outcome::failed(written.error());
   return {};

@@ -46,8 +46,10 @@ Outcome readWeights(const std::string &path, const Descriptor &descriptor,
                     bool convertDType, std::vector<HostTensor> &tensors,
                     std::vector<std::string> &notes);
 
-/// Writes `output` [T, H]; the file appears whole or not at all.
-Outcome writeOutput(const std::string &path, const HostTensor &output);
+/// Writes `output` [T, H] and, where it is not null, `expert_load` [P] or, of
+/// several ranks, [ranks, P]; the file appears whole or not at all.
+Outcome writeOutput(const std::string &path, const HostTensor &output,
+                    const HostTensor *expertLoad);
 
 } // namespace moe::tools
 

@@ -153,14 +153,51 @@ static Outcome checkSignature(const Descriptor &descriptor) {
                                shapeText(input.shape));
   }
   const TensorSpec output = layerOutput(descriptor.layer);
-  if (descriptor.outputs.size() != 1 ||
+  const bool hasLoad = descriptor.outputs.size() == 2 &&
+                       descriptor.outputs[1].name == "expert_load" &&
+                       descriptor.outputs[1].dtype == DType::I32;
+  if ((descriptor.outputs.size() != 1 && !hasLoad) ||
       descriptor.outputs[0].dtype != output.dtype ||
       descriptor.outputs[0].shape.size() != 2 ||
       descriptor.outputs[0].shape[1] != output.shape[1])
     return Outcome::badInput("descriptor of '" + descriptor.name +
-                             "': expected one output of shape " +
+                             "': expected an output of shape " +
                              shapeText(output.shape) + " and dtype " +
-                             dtypeName(output.dtype));
+                             dtypeName(output.dtype) +
+                             ", and no other than 'expert_load' of int32");
+  return {};
+}
+
+HostTensor moe::tools::makeRandomRows(const RunOptions &options,
+                                      const LayerSpec &layer, int64_t T,
+                                      uint64_t seed) {
+  for (const TensorSpec &input : layerInputs(layer))
+    if (input.name == "hidden_states") {
+      HostTensor rows = randomInput(layer, input, T, seed);
+      if (options.routingSkew)
+        skewHiddenStates(rows);
+      return rows;
+    }
+  return {};
+}
+
+/// Both inputs that the skew changes have to be random.
+static Outcome skewRouting(const RunOptions &options,
+                           const std::vector<TensorSpec> &random,
+                           std::vector<HostTensor> &tensors) {
+  for (const char *name : {"hidden_states", "router_weight"}) {
+    auto isNamed = [&](const auto &tensor) { return tensor.name == name; };
+    if (std::none_of(random.begin(), random.end(), isNamed))
+      return Outcome::badInput(std::string("--routing-skew: expected a layer "
+                                           "with a router, and random '") +
+                               name + "' rather than given ones");
+  }
+  for (HostTensor &tensor : tensors) {
+    if (tensor.name() == "hidden_states")
+      skewHiddenStates(tensor);
+    if (tensor.name() == "router_weight")
+      skewRouter(tensor, *options.routingSkew, options.seed);
+  }
   return {};
 }
 
@@ -230,6 +267,9 @@ Outcome moe::tools::makeInputs(const RunOptions &options,
     for (const TensorSpec &input : missing)
       given.push_back(randomInput(layer, input, inputs.T, options.seed));
   }
+  if (options.routingSkew)
+    if (Outcome outcome = skewRouting(options, missing, given); !outcome)
+      return outcome;
   for (const TensorSpec &input : layerInputs(layer))
     for (HostTensor &tensor : given)
       if (tensor.name() == input.name)

@@ -42,6 +42,10 @@ struct Inputs {
 Outcome makeInputs(const RunOptions &options, const Artefact &artefact,
                    Inputs &inputs, const RankLayout *layout = nullptr);
 
+/// Hidden states of T rows, as `makeInputs` makes them without a file.
+HostTensor makeRandomRows(const RunOptions &options, const LayerSpec &layer,
+                          int64_t T, uint64_t seed);
+
 /// Whether an input has a row for each token.
 bool isRowInput(const std::string &name);
 

@@ -92,6 +92,11 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                  "Seed of what is random: all inputs that no file gives")
       ->group(group)
       ->capture_default_str();
+  app.add_option("--routing-skew", options.routingSkew,
+                 "Make random routing uneven: the r-th popular expert's logit "
+                 "is lower by this times ln(r), as Zipf's law has it")
+      ->group(group)
+      ->check(CLI::Range(0.0, 100.0));
   app.add_option("--weights", options.weights,
                  "Weights: a safetensors file, a model's folder or its "
                  "model.safetensors.index.json")
@@ -100,8 +105,10 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                  "A safetensors file with 'hidden_states' [T, H] and, where "
                  "the routing is given, 'topk_ids' and 'topk_weights' [T, k]")
       ->group(group);
-  app.add_option("--output", options.output,
-                 "Write 'output' [T, H] to this safetensors file")
+  app.add_option(
+         "--output", options.output,
+         "Write 'output' [T, H], and 'expert_load' where it is recorded, "
+         "to this safetensors file")
       ->group(group);
   app.add_flag("--convert-dtype", options.convertDType,
                "Convert tensors of --weights and --input from other "
@@ -118,7 +125,8 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
       ->group(group)
       ->check(counts);
   app.add_option("--repeat", options.repeat,
-                 "Run N times and require bitwise equal outputs")
+                 "Run N times and require bitwise equal outputs (with "
+                 "--eplb-step-interval: N steps, each with other tokens)")
       ->group(group)
       ->check(counts);
   app.add_flag("--graph", options.graph,
@@ -144,6 +152,9 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
   app.add_option("--trace", options.trace,
                  "Write a trace of one run, which Perfetto opens, and print "
                  "its timeline")
+      ->group(group);
+  app.add_flag("--traffic", options.traffic,
+               "Print how many bytes ranks got from each other in one run")
       ->group(group);
   app.add_flag("--timeline", options.timeline,
                "Print what ran when on every stream, in one run")
@@ -175,11 +186,28 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                "Say that every token is a decode: --dbo-decode-token-threshold "
                "counts")
       ->group(group);
+  app.add_option_function<std::string>(
+         "--on-lost-rank",
+         [&](const std::string &what) { options.shrink = what == "shrink"; },
+         "What the other processes do when one is lost: fail, or shrink to "
+         "those that are left, which run once more")
+      ->group(group)
+      ->check(CLI::IsMember({"fail", "shrink"}));
   app.add_option("--timeout", options.timeout,
                  "Seconds that ranks wait for each other")
       ->group(group)
       ->capture_default_str()
       ->check(CLI::Range(0.1, 1e6));
+  app.add_option("--eplb-step-interval", options.eplbStepInterval,
+                 "Rebalance the experts of ranks with --enable-eplb after "
+                 "every N steps of --repeat")
+      ->group(group)
+      ->check(counts);
+  app.add_option("--eplb-window-size", options.eplbWindowSize,
+                 "With --eplb-step-interval: by the loads of the last N steps")
+      ->group(group)
+      ->capture_default_str()
+      ->check(counts);
   app.add_flag("--explain{text}", options.explain,
                "Print when the shared experts run and why, as =text or =json, "
                "and end")
@@ -206,6 +234,12 @@ static Outcome checkCombination(const CLI::App &app, const RunOptions &options,
     return outcome;
   if (given("--graph") && options.repeat < 2)
     return Outcome::badInput("--graph: expected --repeat with 2 or more too");
+  if (Outcome outcome = needs("--eplb-window-size", "--eplb-step-interval");
+      !outcome)
+    return outcome;
+  if (options.shrink && options.eplbStepInterval)
+    return Outcome::badInput("expected --on-lost-rank=shrink or "
+                             "--eplb-step-interval but got both");
   if (given("--tokens-per-rank") && given("--num-tokens"))
     return Outcome::badInput(
         "expected --num-tokens or --tokens-per-rank but got both");
@@ -224,6 +258,10 @@ static Outcome checkCombination(const CLI::App &app, const RunOptions &options,
   if (given("--compare-schedules") && given("--schedule"))
     return Outcome::badInput(
         "expected --schedule or --compare-schedules but got both");
+  if (given("--eplb-step-interval") && !options.compile.parallel.enableEplb &&
+      options.kind == SourceKind::Config)
+    return Outcome::badInput(
+        "--eplb-step-interval: expected --enable-eplb too");
   if (given("--explain") && given("--emit"))
     return Outcome::badInput("expected --explain or --emit but got both");
   return {};
@@ -259,6 +297,8 @@ std::optional<int> moe::tools::parseOptions(int argc, char **argv,
   };
   if (Outcome outcome = check(); !outcome)
     return report(outcome);
+  if (options.eplbStepInterval && options.kind == SourceKind::Config)
+    options.compile.recordExpertLoad = true;
   // A flag without a value reads as "true".
   options.calibrate = app.count("--calibrate");
   if (options.calibrateFile == "true")

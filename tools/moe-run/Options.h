@@ -55,6 +55,16 @@ struct RunOptions {
   bool decodes = false;
   /// How long ranks wait for each other, in seconds.
   double timeout = 60;
+  /// Print what ranks got from each other.
+  bool traffic = false;
+  /// Go on without ranks that are lost.
+  bool shrink = false;
+  /// How uneven random routing is.
+  std::optional<double> routingSkew;
+  /// Rebalance experts after so many steps each, if at all, by the loads of so
+  /// many.
+  std::optional<int64_t> eplbStepInterval;
+  int64_t eplbWindowSize = 1000;
   /// "", "text" or "json".
   std::string explain;
   std::string emit;

@@ -1,5 +1,4 @@
-//===- RankRun.cpp - Runs of several ranks
-//----------------------------------===//
+//===- RankRun.cpp - What is asked of an artefact for several ranks -------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -11,72 +10,19 @@
 
 #include "Check.h"
 #include "Files.h"
+#include "LoadBalance.h"
 #include "RankSet.h"
 #include "Support/Format.h"
 #include "Timeline.h"
 
 #include <cstdio>
+#include <fcntl.h>
 #include <filesystem>
+#include <unistd.h>
+#include <utility>
 
 using namespace moe;
 using namespace moe::tools;
-
-namespace {
-/// An artefact on all ranks.
-class RankRun {
-public:
-  RankRun(RankSet &set, const Artefact &artefact)
-      : set(set), artefact(artefact) {}
-
-  Outcome prepare();
-  void setPoison(bool enable) {
-    for (auto &execution : executions)
-      execution->setPoison(enable);
-  }
-  /// From now on, runs the graph that one more call is captured in.
-  Outcome capture() {
-    return set.forEach(
-        [&](int64_t index) { return executions[index]->capture(); });
-  }
-  /// Runs all ranks once and collects their rows.
-  Outcome run();
-  const HostTensor &output() const { return result; }
-  HostTensor takeOutput() { return std::move(result); }
-  int64_t workspaceBytes() const {
-    return executions.front()->workspaceBytes();
-  }
-  int64_t nanoseconds() const { return executions.front()->nanoseconds(); }
-
-private:
-  RankSet &set;
-  const Artefact &artefact;
-  std::vector<std::unique_ptr<Execution>> executions;
-  HostTensor result;
-};
-} // namespace
-
-Outcome RankRun::prepare() {
-  const LayerSpec &layer = artefact.descriptor().layer;
-  result = HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
-  for (int64_t index = 0; index < set.numHere(); ++index) {
-    executions.push_back(std::make_unique<Execution>(
-        set[index].context, artefact, set[index].deviceInputs));
-    if (Outcome outcome = executions.back()->prepare(); !outcome)
-      return outcome;
-  }
-  return {};
-}
-
-Outcome RankRun::run() {
-  if (Outcome outcome =
-          set.forEach([&](int64_t index) { return executions[index]->run(); });
-      !outcome)
-    return outcome;
-  std::vector<const HostTensor *> outputs;
-  for (auto &execution : executions)
-    outputs.push_back(&execution->output());
-  return set.collect(outputs, result);
-}
 
 //===----------------------------------------------------------------------===//
 // What is asked of a run
@@ -190,28 +136,41 @@ static Outcome check(const RunOptions &options, const Artefact &artefact,
                        : Outcome();
 }
 
-static Outcome runAll(const RunOptions &options, const Artefact &artefact,
-                      RankSet &set, HostTensor &output) {
-  if (options.bench || options.calibrate)
-    return Outcome::failed(
-        std::string(options.bench ? "--bench" : "--calibrate") +
-        ": expected an artefact for one rank: ranks that share this machine's "
-        "cores say nothing about ranks that have their own");
-  if (Outcome outcome = set.create(options, artefact); !outcome)
+static Outcome write(const RunOptions &options, const RankSet &set,
+                     RankRun &run) {
+  if (options.output.empty())
+    return {};
+  std::optional<HostTensor> loads;
+  if (Outcome outcome = run.collectExpertLoads(loads); !outcome)
     return outcome;
-  // One of the processes speaks.
-  if (!set.isLead() && !std::freopen("/dev/null", "w", stdout))
-    return Outcome::failed("cannot write to /dev/null");
-  RankRun run(set, artefact);
-  if (Outcome outcome = run.prepare(); !outcome)
+  return set.isLead() ? writeOutput(options.output, run.output(),
+                                    loads ? &*loads : nullptr)
+                      : Outcome();
+}
+
+/// A row for each rank that gets, a column for each that gives.
+static Outcome printTraffic(RankSet &set) {
+  std::vector<int64_t> bytes;
+  if (Outcome outcome = set.collectTraffic(bytes); !outcome)
     return outcome;
-  run.setPoison(options.poison);
-  if (Outcome outcome = run.run(); !outcome)
-    return outcome;
-  printHeader(artefact, set, run);
-  if (!options.output.empty() && set.isLead())
-    if (Outcome outcome = writeOutput(options.output, run.output()); !outcome)
-      return outcome;
+  const int64_t ranks = set.layout().numRanks();
+  Table table("l" + std::string(size_t(ranks), 'r'));
+  std::vector<std::string> head = {"bytes to"};
+  for (int64_t from = 0; from < ranks; ++from)
+    head.push_back("from " + std::to_string(from));
+  table.add(head);
+  for (int64_t to = 0; to < ranks; ++to) {
+    std::vector<std::string> row = {"rank " + std::to_string(to)};
+    for (int64_t from = 0; from < ranks; ++from)
+      row.push_back(std::to_string(bytes[size_t(to * ranks + from)]));
+    table.add(row);
+  }
+  std::printf("\n%s\n", table.print(2).c_str());
+  return {};
+}
+
+static Outcome repeat(const RunOptions &options, const Artefact &artefact,
+                      RankSet &set, RankRun &run) {
   // Other processes would wait meanwhile: there it comes last.
   if (!set.isProcess())
     if (Outcome outcome = check(options, artefact, set, run.output()); !outcome)
@@ -219,11 +178,105 @@ static Outcome runAll(const RunOptions &options, const Artefact &artefact,
   if (options.graph)
     if (Outcome outcome = run.capture(); !outcome)
       return outcome;
-  if (options.repeat > 1)
-    if (Outcome outcome = checkRepeats([&] { return run.run(); }, run.output(),
-                                       options.repeat - 1);
+  return options.repeat > 1 ? checkRepeats([&] { return run.run(); },
+                                           run.output(), options.repeat - 1)
+                            : Outcome();
+}
+
+namespace {
+/// Standard output, of which one of several processes makes use.
+class Voice {
+public:
+  ~Voice() { raise(); }
+
+  void mute() {
+    std::fflush(stdout);
+    saved = dup(STDOUT_FILENO);
+    if (int null = open("/dev/null", O_WRONLY | O_CLOEXEC); null >= 0) {
+      dup2(null, STDOUT_FILENO);
+      close(null);
+    }
+  }
+  void raise() {
+    std::fflush(stdout);
+    if (saved < 0)
+      return;
+    dup2(saved, STDOUT_FILENO);
+    close(std::exchange(saved, -1));
+  }
+
+private:
+  int saved = -1;
+};
+} // namespace
+
+/// Runs once more, with the ranks that are left after `failure`; hands that
+/// back where no rank is lost.
+static Outcome goOn(const RunOptions &options, const Artefact &artefact,
+                    RankSet &set, Voice &voice, const Outcome &failure,
+                    HostTensor &output) {
+  const LayerSpec &layer = artefact.descriptor().layer;
+  std::vector<int64_t> ranks, experts;
+  if (!set.shrink(layer, ranks, experts))
+    return failure;
+  if (set.isLead())
+    voice.raise();
+  std::printf("%s", formatField("lost", failure.message()).c_str());
+  std::printf(
+      "%s",
+      formatField(
+          "goes on",
+          count(set.layout().numRanks() - int64_t(ranks.size()), "rank") +
+              ", with " +
+              count(layer.numExperts - int64_t(experts.size()), "expert") +
+              format(" of %lld", static_cast<long long>(layer.numExperts)))
+          .c_str());
+  RankRun run(set, artefact);
+  if (Outcome outcome = run.prepare(); !outcome)
+    return outcome;
+  run.setPoison(options.poison);
+  if (Outcome outcome = run.run(); !outcome)
+    return outcome;
+  output = run.takeOutput();
+  return {};
+}
+
+static Outcome runAll(const RunOptions &options, const Artefact &artefact,
+                      RankSet &set, Voice &voice, HostTensor &output) {
+  if (options.bench || options.calibrate)
+    return Outcome::failed(
+        std::string(options.bench ? "--bench" : "--calibrate") +
+        ": expected an artefact for one rank: ranks that share this machine's "
+        "cores say nothing about ranks that have their own");
+  if (Outcome outcome = set.create(options, artefact); !outcome)
+    return outcome;
+  if (options.shrink)
+    if (Outcome outcome = checkShrinkable(artefact.descriptor(), set.layout());
         !outcome)
       return outcome;
+  if (!set.isLead())
+    voice.mute();
+  if (options.eplbStepInterval)
+    if (Outcome outcome = checkBalanceable(artefact, set.layout()); !outcome)
+      return outcome;
+  RankRun run(set, artefact);
+  if (Outcome outcome = run.prepare(); !outcome)
+    return outcome;
+  run.setPoison(options.poison);
+  if (Outcome outcome = run.run(); !outcome)
+    return outcome;
+  printHeader(artefact, set, run);
+  if (options.traffic)
+    if (Outcome outcome = printTraffic(set); !outcome)
+      return outcome;
+  if (Outcome outcome = write(options, set, run); !outcome)
+    return outcome;
+  if (options.eplbStepInterval) {
+    if (Outcome outcome = runBalanced(options, artefact, set, run); !outcome)
+      return outcome;
+  } else if (Outcome outcome = repeat(options, artefact, set, run); !outcome) {
+    return outcome;
+  }
   if (Outcome outcome = compareSchedules(options, set, run); !outcome)
     return outcome;
   run.setPoison(false);
@@ -239,11 +292,15 @@ Outcome moe::tools::runRanks(const RunOptions &options,
   RankSet set;
   // Of the last run, which has the bits of the first.
   HostTensor output;
-  Outcome outcome = runAll(options, artefact, set, output);
+  Voice voice;
+  Outcome outcome = runAll(options, artefact, set, voice, output);
+  if (!outcome && options.shrink && set.isProcess())
+    outcome = goOn(options, artefact, set, voice, outcome, output);
   if (outcome && set.isProcess()) {
     const bool isLead = set.isLead();
     set.leave();
-    if (isLead)
+    // With steps, each was checked.
+    if (isLead && !options.eplbStepInterval)
       outcome = check(options, artefact, set, output);
   }
   return outcome.withPrefix(set.prefix());

@@ -115,49 +115,142 @@ Outcome RankSet::createProcess(const RunOptions &options,
 }
 
 //===----------------------------------------------------------------------===//
-// Outputs
+// Rows
 //===----------------------------------------------------------------------===//
 
-Outcome RankSet::collect(const std::vector<const HostTensor *> &outputs,
-                         HostTensor &all) {
-  const int64_t count = shares.numRanks();
-  const int64_t rowBytes = all.shape()[1] * dtypeBytes(all.dtype());
-  // What each rank has brought forth.
-  std::vector<const char *> rows(size_t(count), nullptr);
-  std::vector<char> gathered;
-  if (numHere() == count) {
-    for (int64_t rank = 0; rank < count; ++rank)
-      rows[size_t(rank)] = outputs[size_t(rank)]->as<char>();
-  } else {
-    const int64_t stride =
-        rowBytes * *std::max_element(tokens().begin(), tokens().end());
-    std::vector<char> mine(size_t(stride), 0);
-    gathered.resize(size_t(stride * count));
-    const HostTensor &output = *outputs.front();
-    std::copy_n(output.as<char>(), output.numBytes(), mine.begin());
-    Context &context = here.front()->context;
-    if (Outcome outcome = context.check(moert_context_all_gather(
-            context.get(), mine.data(), size_t(stride), gathered.data()));
+Outcome RankSet::replaceRows(HostTensor rows) {
+  const int64_t rowBytes = rows.shape()[1] * dtypeBytes(rows.dtype());
+  for (const std::unique_ptr<Rank> &rank : here)
+    for (HostTensor &tensor : rank->inputs.tensors) {
+      if (tensor.name() != rows.name())
+        continue;
+      std::memcpy(tensor.data(),
+                  rows.as<char>() +
+                      findFirstRow(shares, tokens(), rank->number) * rowBytes,
+                  size_t(tensor.numBytes()));
+      if (Outcome outcome =
+              rank->deviceInputs.update(rank->context, rows.name());
+          !outcome)
+        return outcome;
+    }
+  for (HostTensor &tensor : inputs.tensors)
+    if (tensor.name() == rows.name())
+      tensor = std::move(rows);
+  return {};
+}
+
+Outcome moe::tools::replaceMap(Rank &rank, const std::string &name,
+                               const std::vector<int64_t> &values) {
+  for (HostTensor &tensor : rank.inputs.tensors)
+    if (tensor.name() == name)
+      std::copy(values.begin(), values.end(), tensor.as<int32_t>());
+  return rank.deviceInputs.update(rank.context, name);
+}
+
+Outcome RankSet::gather(const std::vector<const HostTensor *> &tensors,
+                        int64_t stride, std::vector<char> &all) {
+  all.assign(size_t(stride * shares.numRanks()), 0);
+  for (int64_t index = 0; index < numHere(); ++index)
+    std::memcpy(all.data() + here[index]->number * stride,
+                tensors[index]->data(), size_t(tensors[index]->numBytes()));
+  if (!isProcess())
+    return {};
+  Context &context = here.front()->context;
+  const std::vector<char> mine(all.begin() + process * stride,
+                               all.begin() + (process + 1) * stride);
+  return context.check(moert_context_all_gather(context.get(), mine.data(),
+                                                mine.size(), all.data()));
+}
+
+Outcome RankSet::collectTraffic(std::vector<int64_t> &bytes) {
+  const size_t count = size_t(shares.numRanks());
+  bytes.assign(count * count, 0);
+  for (const std::unique_ptr<Rank> &rank : here)
+    if (Outcome outcome = rank->context.check(moert_context_bytes_received(
+            rank->context.get(), &bytes[size_t(rank->number) * count]));
         !outcome)
       return outcome;
-    for (int64_t rank = 0; rank < count; ++rank)
-      rows[size_t(rank)] = gathered.data() + rank * stride;
+  if (!isProcess())
+    return {};
+  const std::vector<int64_t> mine(&bytes[size_t(process) * count],
+                                  &bytes[size_t(process) * count] + count);
+  Context &context = here.front()->context;
+  return context.check(moert_context_all_gather(
+      context.get(), mine.data(), count * sizeof(int64_t), bytes.data()));
+}
+
+//===----------------------------------------------------------------------===//
+// Runs
+//===----------------------------------------------------------------------===//
+
+Outcome RankRun::prepare() {
+  const LayerSpec &layer = artefact.descriptor().layer;
+  result = HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
+  for (int64_t index = 0; index < set.numHere(); ++index) {
+    executions.push_back(std::make_unique<Execution>(
+        set[index].context, artefact, set[index].deviceInputs));
+    if (Outcome outcome = executions.back()->prepare(); !outcome)
+      return outcome;
   }
-  char *to = all.as<char>();
-  for (int64_t rank = 0; rank < count; ++rank) {
-    const int64_t holder = shares.rowsOf(rank);
-    const int64_t bytes = tokens()[size_t(rank)] * rowBytes;
+  return {};
+}
+
+Outcome RankRun::capture() {
+  return set.forEach(
+      [&](int64_t index) { return executions[index]->capture(); });
+}
+
+Outcome RankRun::run() {
+  if (Outcome outcome =
+          set.forEach([&](int64_t index) { return executions[index]->run(); });
+      !outcome)
+    return outcome;
+  return collect();
+}
+
+Outcome RankRun::collect() {
+  const RankLayout &layout = set.layout();
+  const std::vector<int64_t> &tokens = set.tokens();
+  std::vector<const HostTensor *> outputs;
+  for (auto &execution : executions)
+    outputs.push_back(&execution->output());
+  const int64_t rowBytes = result.shape()[1] * dtypeBytes(result.dtype());
+  const int64_t stride =
+      rowBytes * *std::max_element(tokens.begin(), tokens.end());
+  std::vector<char> all;
+  if (Outcome outcome = set.gather(outputs, stride, all); !outcome)
+    return outcome;
+  char *to = result.as<char>();
+  for (int64_t rank = 0; rank < layout.numRanks(); ++rank) {
+    const int64_t holder = layout.rowsOf(rank);
+    const int64_t bytes = tokens[size_t(rank)] * rowBytes;
+    const char *rows = all.data() + rank * stride;
     if (holder != rank) {
-      if (std::memcmp(rows[size_t(holder)], rows[size_t(rank)],
-                      size_t(bytes)) != 0)
+      if (std::memcmp(all.data() + holder * stride, rows, size_t(bytes)) != 0)
         return Outcome::failed(format(
             "ranks %lld and %lld have the same tokens: expected bitwise equal "
             "outputs but they differ",
             static_cast<long long>(holder), static_cast<long long>(rank)));
       continue;
     }
-    std::copy_n(rows[size_t(rank)], bytes, to);
-    to += bytes;
+    to = std::copy_n(rows, bytes, to);
   }
+  return {};
+}
+
+Outcome RankRun::collectExpertLoads(std::optional<HostTensor> &loads) {
+  std::vector<const HostTensor *> tensors;
+  for (auto &execution : executions)
+    tensors.push_back(execution->expertLoad());
+  const HostTensor *first = tensors.front();
+  if (!first)
+    return {};
+  std::vector<char> all;
+  if (Outcome outcome = set.gather(tensors, first->numBytes(), all); !outcome)
+    return outcome;
+  loads.emplace(
+      first->name(), first->dtype(),
+      std::vector<int64_t>{set.layout().numRanks(), first->numElements()});
+  std::memcpy(loads->data(), all.data(), all.size());
   return {};
 }

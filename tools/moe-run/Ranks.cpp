@@ -65,6 +65,15 @@ int64_t moe::tools::countRows(const RankLayout &layout,
   return rows;
 }
 
+int64_t moe::tools::findFirstRow(const RankLayout &layout,
+                                 const std::vector<int64_t> &tokens,
+                                 int64_t rank) {
+  int64_t firstRow = 0;
+  for (int64_t other = 0; other < layout.rowsOf(rank); ++other)
+    firstRow += layout.rowsOf(other) == other ? tokens[other] : 0;
+  return firstRow;
+}
+
 /// Ranks that must have equally many tokens: those of tp hold the same ones,
 /// those of pcp slices of equal length.
 static int64_t firstOfEqual(const RankLayout &layout, int64_t rank) {
@@ -277,9 +286,7 @@ Inputs moe::tools::takeRankInputs(const Inputs &whole, const LayerSpec &layer,
   inputs.T = tokens[rank];
   inputs.tokensPerRank = tokens;
   inputs.decodes = whole.decodes;
-  int64_t firstRow = 0;
-  for (int64_t other = 0; other < layout.rowsOf(rank); ++other)
-    firstRow += layout.rowsOf(other) == other ? tokens[other] : 0;
+  const int64_t firstRow = findFirstRow(layout, tokens, rank);
   Sharder sharder(layer, layout, rank);
   for (const HostTensor &tensor : whole.tensors) {
     if (!isRowInput(tensor.name())) {

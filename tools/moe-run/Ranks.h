@@ -46,6 +46,10 @@ Outcome findTokensPerRank(const RunOptions &options,
 /// Rows of all ranks, those of equal ranks once.
 int64_t countRows(const RankLayout &layout, const std::vector<int64_t> &tokens);
 
+/// Where the rows of `rank` begin among those of all ranks.
+int64_t findFirstRow(const RankLayout &layout,
+                     const std::vector<int64_t> &tokens, int64_t rank);
+
 /// The inputs of one rank, cut out of those of the whole layer, whose rows are
 /// the ranks' one after the other.
 Inputs takeRankInputs(const Inputs &whole, const LayerSpec &layer,

@@ -157,7 +157,8 @@ static Outcome runArtefact(const RunOptions &options,
     return outcome;
   printHeader(options, artefact, inputs, execution);
   if (!options.output.empty())
-    if (Outcome outcome = writeOutput(options.output, execution.output());
+    if (Outcome outcome = writeOutput(options.output, execution.output(),
+                                      execution.expertLoad());
         !outcome)
       return outcome;
   if (options.check)

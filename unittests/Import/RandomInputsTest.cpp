@@ -129,3 +129,31 @@ TEST(RandomInputs, GivenIdsAreDistinct) {
     EXPECT_LE(weights.as<float>()[i], 1.5f / 16);
   }
 }
+
+// The token's constant first column times the expert's is what its logit loses.
+TEST(RandomInputs, SkewedRouting) {
+  HostTensor hidden("hidden_states", DType::BF16, {5, 8});
+  HostTensor router("router_weight", DType::F32, {6, 8});
+  std::memset(hidden.data(), 0, size_t(hidden.numBytes()));
+  std::memset(router.data(), 0, size_t(router.numBytes()));
+  skewHiddenStates(hidden);
+  skewRouter(router, 1.5, 3);
+  std::multiset<float> found, expected;
+  for (int64_t row = 0; row < 5; ++row)
+    for (int64_t column = 0; column < 8; ++column)
+      EXPECT_EQ(bf16ToFloat(hidden.as<uint16_t>()[row * 8 + column]),
+                column == 0 ? 1.0f : 0.0f);
+  for (int64_t expert = 0; expert < 6; ++expert) {
+    found.insert(router.as<float>()[expert * 8]);
+    expected.insert(static_cast<float>(-1.5 * std::log(double(expert + 1))));
+    for (int64_t column = 1; column < 8; ++column)
+      EXPECT_EQ(router.as<float>()[expert * 8 + column], 0.0f);
+  }
+  EXPECT_EQ(found, expected);
+  // The seed says who is popular.
+  HostTensor other("router_weight", DType::F32, {6, 8});
+  std::memset(other.data(), 0, size_t(other.numBytes()));
+  skewRouter(other, 1.5, 4);
+  EXPECT_NE(std::memcmp(router.data(), other.data(), size_t(router.numBytes())),
+            0);
+}

@@ -83,8 +83,9 @@ TEST_F(UsageTest, CompileFlagsNeedASource) {
   for (const char *flag :
        {"--schedule vllm", "--layer 1", "--target cpu", "--dtype float32",
         "--experts 4", "--tensor-parallel-size 1", "--enable-eplb",
-        "--cpu host", "--max-num-tokens 8", "--static-num-tokens 8", "--rank 0",
-        "--emit llvm", "--compare-schedules vllm,serial"}) {
+        "--record-expert-load", "--cpu host", "--max-num-tokens 8",
+        "--static-num-tokens 8", "--rank 0", "--emit llvm",
+        "--compare-schedules vllm,serial"}) {
     const std::string text = flag;
     expect(2, artefact("tiny") + " " + text,
            text.substr(0, text.find(' ')) + ": '" + artefact("tiny") +

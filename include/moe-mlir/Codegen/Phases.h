@@ -89,6 +89,13 @@ struct RouteOperands {
   mlir::Value firstRow = {};                             ///< Optional.
 };
 
+/// load [P] i32: load[p] is how many of ids [T, k] i32 are p. Ids that are
+/// negative or not below P are not counted.
+struct ExpertLoadOperands {
+  mlir::Value ids;
+  mlir::Value load;
+};
+
 //===----------------------------------------------------------------------===//
 // Routed experts
 //===----------------------------------------------------------------------===//

@@ -26,15 +26,16 @@ policy::LayerTraits getLayerTraits(const LayerSpec &spec,
 /// attribute `moe.name`; with a configuration of several ranks, weights have
 /// the shapes that one rank holds, and with EPLB `logical_to_physical` and
 /// `replica_count` follow. The leading dimension of expert weights is dynamic
-/// where ranks own different numbers of experts. Fails with a diagnostic if
-/// the configuration is not possible for the layer.
+/// where ranks own different numbers of experts. With `recordsExpertLoad` there
+/// is a second result, `expert_load`. Fails with a diagnostic if the
+/// configuration is not possible for the layer.
 mlir::FailureOr<mlir::func::FuncOp>
 buildLayerFunction(mlir::ModuleOp module, const LayerSpec &spec,
                    const policy::ParallelConfig &config,
-                   bool sequenceParallelFamily);
+                   bool sequenceParallelFamily, bool recordsExpertLoad = false);
 
 /// Gives arguments of the function that a layer takes as they are, and the
-/// result that it gives, the names that `buildLayerFunction` would give them,
+/// results that it gives, the names that `buildLayerFunction` would give them,
 /// where they have none.
 void nameLayerArguments(LayerOp layer);
 

@@ -29,6 +29,14 @@ std::vector<HostTensor> randomInputs(const LayerSpec &spec, int64_t T,
 HostTensor randomInput(const LayerSpec &spec, const TensorSpec &input,
                        int64_t T, uint64_t seed);
 
+/// Together these make some experts more popular than others, as Zipf's law
+/// has it: the first column of the hidden states becomes 1, and that of the
+/// router's weight -exponent * ln(r) for the expert that is number r, from 1
+/// on, in an order that `seed` shuffles. So an expert's logit is lower by
+/// exponent * ln(r) than it would be.
+void skewHiddenStates(HostTensor &hiddenStates);
+void skewRouter(HostTensor &routerWeight, double exponent, uint64_t seed);
+
 } // namespace moe
 
 #endif // MOE_MLIR_IMPORT_RANDOMINPUTS_H

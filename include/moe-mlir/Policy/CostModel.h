@@ -74,7 +74,7 @@ struct MachineModel {
   double streamContention = 0;
   /// Bytes per second and direction between ranks.
   double linkBandwidth = 0;
-  /// Of one collective.
+  /// From the start of a message between ranks to its first byte.
   double linkLatency = 0;
 };
 
@@ -87,7 +87,8 @@ MachineModel getCpuMachine();
 MachineModel getDefaultMachine(std::string_view platform);
 
 /// A machine as JSON, one key per member. Reading refuses missing, unknown and
-/// impossible members: nothing is returned, and `error` says why.
+/// impossible members: nothing is returned, and `error` says why. Of a
+/// description of many GPUs (Cluster.h) it takes one.
 std::string writeMachine(const MachineModel &machine);
 std::optional<MachineModel> readMachine(std::string_view json,
                                         std::string &error);
@@ -112,6 +113,34 @@ struct PhaseCost {
   double linkBytes = 0;
   int64_t collectives = 0;
 };
+
+/// What one rank has to do in one call.
+struct RankLoad {
+  /// Rows of its own.
+  double tokens = 0;
+  /// Rows that it packs to be sent, those to itself too.
+  double sentRows = 0;
+  /// Rows whose choices it looks at: those that it got, or its own.
+  double rows = 0;
+  /// Choices that are one of its experts, and those of its experts that have
+  /// any.
+  double pairs = 0;
+  double expertsHit = 0;
+};
+
+/// What a phase moves to and from memory and computes on a rank. What goes over
+/// links is not in it.
+PhaseCost getPhaseCost(Phase phase, const LayerShape &shape,
+                       Transport transport, const RankLoad &load);
+
+/// A dense product of [rows, in] and [in, out].
+PhaseCost getProjectionCost(double rows, int64_t in, int64_t out,
+                            int64_t dtypeBytes);
+
+/// Seconds that the cost keeps the machine busy, and those in which it waits
+/// for launches and first reads.
+double getBusyTime(const PhaseCost &cost, const MachineModel &machine);
+double getIdleTime(const PhaseCost &cost, const MachineModel &machine);
 
 /// What each phase moves and computes on a rank with `tokens` rows of its own,
 /// all ranks being taken to hold as many and routing to be uniform: a rank's

@@ -18,6 +18,7 @@
 #include "moe-mlir/Policy/ParallelConfig.h"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace moe::policy {
@@ -51,6 +52,12 @@ struct EplbMaps {
   /// Redundant experts plus one: one logical expert may take all of them.
   int64_t maxReplicas;
 };
+
+/// The maps of slots with these experts, ids from 0 to `numExperts` - 1, each
+/// of which has a slot. Slots for which `isUsed` is false are nobody's replica.
+EplbMaps makeEplbMaps(
+    std::vector<int64_t> physicalToLogical, int64_t numExperts,
+    const std::function<bool(int64_t)> &isUsed = [](int64_t) { return true; });
 
 /// The maps before any rebalancing: physical expert i is logical expert i, and
 /// redundant slots repeat i mod E. Needs numExperts > 0.

@@ -188,6 +188,13 @@ MOERT_API moert_status moert_context_all_gather(moert_context *context,
                                                 const void *mine, size_t bytes,
                                                 void *all);
 
+/* `bytes` [num_ranks]: how many bytes the collectives of this context's calls
+ * took from each other rank since it joined; 0 for itself. It follows from what
+ * a collective is, whatever way NCCL takes. Replays of graphs do not count.
+ * Synchronize first. */
+MOERT_API moert_status moert_context_bytes_received(moert_context *context,
+                                                    int64_t *bytes);
+
 /* After MOERT_RANK_FAILED: the ranks that are left of a group of processes go
  * on without the lost ones. All of them call this; who does not come in time is
  * lost too. `is_member`, null or [num_ranks], says who is left. Ranks keep
@@ -197,6 +204,30 @@ MOERT_API moert_status moert_context_all_gather(moert_context *context,
  * graphs must be captured anew. */
 MOERT_API moert_status moert_context_shrink(moert_context *context,
                                             uint8_t *is_member);
+
+/* Bytes that go from one rank's memory to another's, or within one rank's. */
+typedef struct moert_transfer {
+  int32_t from_rank;
+  int32_t to_rank;
+  const void *send; /* of `from_rank`; others need not know it */
+  void *receive;    /* of `to_rank`; others need not know it */
+  size_t bytes;
+} moert_transfer;
+
+/* Enqueues transfers on `stream`, as weights of experts need when these change
+ * their places. Every rank of the group passes the same list, in which it fills
+ * in its own pointers; the list may go when the call returns. What a rank
+ * receives overlaps nothing that it sends or receives in the same list: receive
+ * into memory that no call reads, and move it from there behind the transfers
+ * on the stream, or use it in place of the other from the next call on. Ranks
+ * enqueue their calls and transfers in the same order. MOERT_INVALID_ARGUMENT
+ * for a context that has joined no group and for a list that is not as
+ * described; MOERT_UNSUPPORTED for devices without transfers. A rank that does
+ * not come, or comes with another list, ends them as it ends a collective. */
+MOERT_API moert_status moert_transfer_enqueue(moert_context *context,
+                                              void *stream,
+                                              const moert_transfer *transfers,
+                                              int64_t count);
 
 /* ---- Programs ------------------------------------------------------------*/
 

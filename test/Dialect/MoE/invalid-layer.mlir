@@ -368,6 +368,29 @@ func.func @layer(%x: tensor<?x?xf32>, %router: tensor<8x64xf32>, %w13: tensor<8x
 
 // -----
 
+// moe.layer C11: an element for each physical expert.
+func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<5x64x64xf32>, %w2: tensor<5x64x32xf32>, %map: tensor<8x3xi32>, %count: tensor<8xi32>) -> (tensor<?x64xf32>, tensor<8xi32>) {
+  // expected-error @+1 {{expected 'expert_load' of shape [10] but got [8]}}
+  %y, %load = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
+    experts(%w13, %w2 : tensor<5x64x64xf32>, tensor<5x64x32xf32>) eplb(%map, %count : tensor<8x3xi32>, tensor<8xi32>)
+    routing(<top_k = 2>) activation(<swiglu>)
+    parallel(<data = 2, expert_parallel = true, eplb = true, redundant_experts = 2>) -> tensor<?x64xf32>, tensor<8xi32>
+  return %y, %load : tensor<?x64xf32>, tensor<8xi32>
+}
+
+// -----
+
+// moe.layer C11: who is given the choice knows how often he chose.
+func.func @layer(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %weights: tensor<?x2xf32>, %w13: tensor<8x64x64xf32>, %w2: tensor<8x64x32xf32>) -> (tensor<?x64xf32>, tensor<8xi32>) {
+  // expected-error @+1 {{expected 'expert_load' only with 'router_weight'}}
+  %y, %load = moe.layer hidden(%x : tensor<?x64xf32>) given(%ids, %weights : tensor<?x2xi32>, tensor<?x2xf32>)
+    experts(%w13, %w2 : tensor<8x64x64xf32>, tensor<8x64x32xf32>)
+    routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>, tensor<8xi32>
+  return %y, %load : tensor<?x64xf32>, tensor<8xi32>
+}
+
+// -----
+
 // moe.layer C4: biases come together; only the generic form can break pairs.
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8x64x64xf32>,
                  %w2: tensor<8x64x32xf32>, %b13: tensor<8x64xf32>) -> tensor<?x64xf32> {

@@ -47,6 +47,16 @@ func.func @route(%l: memref<?x8xf32>, %b: memref<7xf32>, %i: memref<?x2xi32>, %w
 
 // -----
 
+// moe.route C1: a number for each expert.
+func.func @route(%l: memref<?x8xf32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>, %n: memref<?x?xi32>) {
+  // expected-error @+1 {{'moe.route' op operand #3 must be}}
+  "moe.route"(%l, %i, %w, %n) <{operandSegmentSizes = array<i32: 1, 0, 0, 0, 0, 1, 1, 1>, routing = #moe.routing<top_k = 2>}>
+    : (memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>, memref<?x?xi32>) -> ()
+  return
+}
+
+// -----
+
 // moe.route C2: groups divide the experts.
 func.func @route(%l: memref<?x8xf32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>) {
   // expected-error @+1 {{expected n_group that divides the 8 experts but got 5}}

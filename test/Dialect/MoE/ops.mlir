@@ -32,12 +32,13 @@ func.func @smallest_layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>,
 // CHECK-SAME: activation(<swigluoai, limit = 6.000000e+00 : f64, alpha = 1.500000e+00 : f64>)
 // CHECK-SAME: num_experts(8)
 // CHECK-SAME: parallel(<tensor = 2, data = 2, expert_parallel = true, eplb = true, redundant_experts = 4>) name("model.layers.3")
+// CHECK-SAME: -> tensor<?x64xbf16>, tensor<12xi32>
 func.func @full_layer(%x: tensor<?x64xbf16>, %router: tensor<8x64xf32>, %rb: tensor<8xf32>, %cb: tensor<8xf32>,
                       %w13: tensor<?x64x16xbf16>, %w2: tensor<?x16x32xbf16>, %b13: tensor<?x64xbf16>, %b2: tensor<?x16xbf16>,
                       %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>, %gate: tensor<1x64xbf16>,
                       %in: tensor<16x64xbf16>, %out: tensor<64x16xbf16>,
-                      %map: tensor<8x5xi32>, %count: tensor<8xi32>) -> tensor<?x64xbf16> {
-  %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xf32>)
+                      %map: tensor<8x5xi32>, %count: tensor<8xi32>) -> (tensor<?x64xbf16>, tensor<12xi32>) {
+  %y, %load = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xf32>)
     router_bias(%rb : tensor<8xf32>) correction_bias(%cb : tensor<8xf32>)
     experts(%w13, %w2 : tensor<?x64x16xbf16>, tensor<?x16x32xbf16>)
     expert_biases(%b13, %b2 : tensor<?x64xbf16>, tensor<?x16xbf16>)
@@ -47,8 +48,8 @@ func.func @full_layer(%x: tensor<?x64xbf16>, %router: tensor<8x64xf32>, %rb: ten
     routing(<top_k = 2, score = sigmoid, n_group = 4, topk_group = 2, group_score = top2_sum, renormalize = true, renormalize_epsilon = 1.0e-20 : f64, scale = 2.5 : f64>)
     activation(<swigluoai, limit = 6.0, alpha = 1.5>) num_experts(8)
     parallel(<tensor = 2, data = 2, expert_parallel = true, eplb = true, redundant_experts = 4>)
-    name("model.layers.3") -> tensor<?x64xbf16>
-  return %y : tensor<?x64xbf16>
+    name("model.layers.3") -> tensor<?x64xbf16>, tensor<12xi32>
+  return %y, %load : tensor<?x64xbf16>, tensor<12xi32>
 }
 
 // -----

@@ -369,3 +369,30 @@ TEST(CPURoute, ReplicasOfExperts) {
   checkReplicas(/*firstRow=*/0);
   checkReplicas(/*firstRow=*/41);
 }
+
+// Ids that name no expert are not counted, and without tokens all is zero.
+TEST(CPURoute, ExpertLoad) {
+  constexpr int64_t kExperts = 5, kChosen = 3;
+  Program program(Target::host(),
+                  {{Element::I32, {-1, kChosen}}, {Element::I32, {kExperts}}},
+                  [](const Emission &emission, mlir::ValueRange all) {
+                    return lowerExpertLoad(emission, {all[0], all[1]});
+                  });
+  ASSERT_TRUE(program.valid());
+  for (int64_t tokens : {0, 1, 200}) {
+    Tensor ids(Element::I32, {tokens, kChosen}), load(Element::I32, {kExperts});
+    std::vector<int64_t> expected(kExperts, 0);
+    std::mt19937 random(6);
+    for (int64_t i = 0; i < tokens * kChosen; ++i) {
+      const int64_t id = int64_t(random() % (kExperts + 3)) - 1;
+      ids.set(i, id);
+      if (id >= 0 && id < kExperts)
+        ++expected[id];
+    }
+    for (int64_t e = 0; e < kExperts; ++e)
+      load.set(e, -7);
+    program.run({&ids, &load});
+    for (int64_t e = 0; e < kExperts; ++e)
+      EXPECT_EQ(load.get(e), expected[e]) << tokens << " tokens, expert " << e;
+  }
+}

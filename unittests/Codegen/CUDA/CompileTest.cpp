@@ -105,6 +105,22 @@ TEST(RouteTest, RejectsMoreSlotsThanLanes) {
             "expected at most 32 experts per token but got 33");
 }
 
+TEST(ExpertLoadTest, Compiles) {
+  Kernels kernels;
+  auto add = [&](const std::string &ids, const std::string &load) {
+    return kernels.add({ids, load}, [](const Emission &emission, ValueRange v) {
+      return emitExpertLoad(emission, {v[0], v[1]});
+    });
+  };
+  for (const char *load : {"8xi32", "256xi32", "1024xi32"})
+    for (const char *ids : {"?x8xi32", "1x1xi32", "4096x6xi32"})
+      EXPECT_EQ(add(ids, load), "");
+  EXPECT_EQ(add("?x8xi32", "?xi32"),
+            "expected 'expert_load' with a static dimension 0 but got "
+            "'memref<?xi32>'");
+  kernels.compile();
+}
+
 //===----------------------------------------------------------------------===//
 // Dispatch
 //===----------------------------------------------------------------------===//

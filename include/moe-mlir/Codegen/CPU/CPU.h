@@ -68,6 +68,8 @@ using Launches = llvm::FailureOr<llvm::SmallVector<Launch>>;
 Launches lowerGate(const Emission &emission, const GateOperands &operands);
 Launches lowerRoute(const Emission &emission, const RouteOperands &operands,
                     const RoutingParams &params);
+Launches lowerExpertLoad(const Emission &emission,
+                         const ExpertLoadOperands &operands);
 Launches lowerDispatchPlan(const Emission &emission,
                            const DispatchPlanOperands &operands);
 Launches lowerExpertMap(const Emission &emission,

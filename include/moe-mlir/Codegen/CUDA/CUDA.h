@@ -59,6 +59,8 @@ llvm::LogicalResult emitGate(const Emission &emission,
 llvm::LogicalResult emitRoute(const Emission &emission,
                               const RouteOperands &operands,
                               const RoutingParams &params);
+llvm::LogicalResult emitExpertLoad(const Emission &emission,
+                                   const ExpertLoadOperands &operands);
 llvm::LogicalResult emitDispatchPlan(const Emission &emission,
                                      const DispatchPlanOperands &operands);
 llvm::LogicalResult emitExpertMap(const Emission &emission,

@@ -108,6 +108,18 @@ static LogicalResult verifyEplb(LayerOp op, Size &e) {
       failed(checkShape(op, "replica_count", op.getReplicaCount(), {e})));
 }
 
+/// moe.layer C11: the counts of the chosen experts.
+static LogicalResult verifyExpertLoad(LayerOp op) {
+  Value load = op.getExpertLoad();
+  if (!load)
+    return success();
+  if (!op.getRouterWeight())
+    return op.emitOpError("expected 'expert_load' only with 'router_weight'");
+  Size physical;
+  physical.value = op.getNumPhysicalExperts();
+  return checkShape(op, "expert_load", load, {physical});
+}
+
 /// moe.layer C10: what may be dynamic.
 static LogicalResult verifyStaticSizes(LayerOp op) {
   // Leading dimensions that are T or L.
@@ -177,6 +189,9 @@ LogicalResult LayerOp::verify() {
     return emitOpError("expected a result of the type of 'hidden_states', ")
            << getHiddenStates().getType() << ", but got "
            << getResult().getType();
+  // moe.layer C11
+  if (failed(verifyExpertLoad(*this)))
+    return failure();
   // moe.layer C10
   return verifyStaticSizes(*this);
 }

@@ -52,13 +52,14 @@ LogicalResult GateOp::verify() {
 }
 
 LogicalResult RouteOp::verify() {
-  Size t, e, replicas;
+  Size t, e, replicas, physical;
   int64_t topK = getRouting().getTopK();
   // moe.route C1
   if (failed(checkShape(*this, "logits", getLogits(), {t, e})) ||
       failed(checkShape(*this, "correction_bias", getCorrectionBias(), {e})) ||
       failed(checkShape(*this, "ids", getIdsInit(), {t, topK})) ||
-      failed(checkShape(*this, "weights", getWeightsInit(), {t, topK})))
+      failed(checkShape(*this, "weights", getWeightsInit(), {t, topK})) ||
+      failed(checkShape(*this, "expert_load", getLoadInit(), {physical})))
     return failure();
   // moe.route C2
   if (failed(checkChoice(*this, getRouting(), e.value)))

@@ -61,6 +61,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     | logical_to_physical, replica_count | [E, R+1], [E] | i32: EPLB |
 
     Result: routed output * scale + shared output, [T, H] in the layer's dtype.
+    With a second one, `expert_load` [P] i32: how often each physical expert was
+    chosen for the rows that this rank routed.
 
     ```mlir
     %y = moe.layer hidden(%x : tensor<?x64xf32>)
@@ -91,6 +93,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
       without zero experts.
     - C9: `result` has the type of `hidden_states`.
     - C10: only T and L are dynamic.
+    - C11: `expert_load` has an element for each physical expert and needs the
+      router.
   }];
   let arguments = (ins
     MoE_TensorOf<[F32, BF16, F16], 2>:$hidden_states,
@@ -119,7 +123,8 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     OptionalAttr<I64Attr>:$num_experts,
     OptionalAttr<StrAttr>:$layer_name
   );
-  let results = (outs MoE_TensorOf<[F32, BF16, F16], 2>:$result);
+  let results = (outs MoE_TensorOf<[F32, BF16, F16], 2>:$result,
+                      Optional<MoE_TensorOf<[I32], 1>>:$expert_load);
   let assemblyFormat = [{
     `hidden` `(` $hidden_states `:` type($hidden_states) `)`
     (`router` `(` $router_weight^ `:` type($router_weight) `)`)?
@@ -136,7 +141,7 @@ def MoE_LayerOp : MoE_Op<"layer", [Pure, AttrSizedOperandSegments]> {
     `routing` `(` $routing `)` `activation` `(` $activation `)`
     (`num_experts` `(` $num_experts^ `)`)? (`quant` `(` $quant^ `)`)?
     (`parallel` `(` $parallel^ `)`)? (`name` `(` $layer_name^ `)`)?
-    attr-dict `->` type($result)
+    attr-dict `->` type($result) (`,` type($expert_load)^)?
   }];
   let extraClassDeclaration = [{
     /// The configuration on the op, or inherited from the function or module
@@ -219,7 +224,7 @@ def MoE_GateOp : MoE_PhaseOp<"gate", "gate", ["logits"]> {
   }];
 }
 
-def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights"], [AttrSizedOperandSegments]> {
+def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights", "expert_load"], [AttrSizedOperandSegments]> {
   let summary = "chosen experts and their weights";
   let description = [{
     `#moe.routing` says how, but for its `scale`, which is the combine's (and
@@ -228,6 +233,9 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights"], [AttrSizedOp
     ((t * 2654435769) mod 2^32) mod replica_count[e]. Where the rows are some of
     a rank's tokens, `first_row` is what t counts from, so that a token gets the
     same replica whatever rows it is routed with.
+
+    With a place for the load [P], expert_load[p] is how often the result's ids
+    name p.
 
     Constraints:
     - C1: logits are [T, E], ids and weights [T, top_k], correction bias [E].
@@ -242,11 +250,13 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights"], [AttrSizedOp
     Optional<MoE_I32Vector>:$replica_count,
     Optional<Index>:$first_row,
     MoE_I32Matrix:$ids_init, MoE_F32Matrix:$weights_init,
+    Optional<MoE_I32Vector>:$load_init,
     MoE_RoutingAttr:$routing
   );
   let inits = [{
-    return ::mlir::MutableOperandRange(getOperation(),
-        getIdsInitMutable().getOperandNumber(), 2);
+    unsigned first = getIdsInitMutable().getOperandNumber();
+    return ::mlir::MutableOperandRange(getOperation(), first,
+        getOperation()->getNumOperands() - first);
   }];
   let assemblyFormat = [{
     `ins` `(` $logits `:` type($logits) `)`
@@ -254,6 +264,7 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights"], [AttrSizedOp
     (`eplb` `(` $logical_to_physical^ `,` $replica_count `:` type($logical_to_physical) `,` type($replica_count) `)`)?
     (`first_row` `(` $first_row^ `)`)?
     `outs` `(` $ids_init `,` $weights_init `:` type($ids_init) `,` type($weights_init) `)`
+    (`load` `(` $load_init^ `:` type($load_init) `)`)?
     `routing` `(` $routing `)` attr-dict (`->` type($results)^)?
   }];
 }
