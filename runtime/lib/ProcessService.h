@@ -37,6 +37,13 @@
 
 namespace moert {
 
+inline long long toMilliseconds(Link::Clock::duration time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+}
+
+/// "rank 1, rank 3".
+std::string joinRanks(const std::vector<int32_t> &ranks);
+
 class ProcessGroup::Service {
 public:
   using Clock = Link::Clock;

@@ -55,6 +55,12 @@ def repeated(tokens, experts, top_k):
     return [[(7 * row) % experts] * top_k for row in range(tokens)]
 
 
+def spread(tokens, experts, top_k):
+    """Choices all over the experts, some of them the same."""
+    return [[(7 * row * row + 3 * slot * row + slot) % experts for slot in range(top_k)]
+            for row in range(tokens)]
+
+
 # (case, number of tokens): around the bounds between kernels for few and for many rows.
 CASES = [(one_expert, 1), (one_expert, 300), (same_experts, 40), (same_experts, 300),
          (holes, 5), (holes, 200), (padded, 130), (nothing, 33), (repeated, 70)]
