@@ -20,7 +20,8 @@ namespace moert {
 /// what the collectives are; how a library moves them is its own affair.
 class Traffic {
 public:
-  explicit Traffic(int32_t numRanks) : bytes(static_cast<std::size_t>(numRanks)) {}
+  explicit Traffic(int32_t numRanks)
+      : bytes(static_cast<std::size_t>(numRanks)) {}
 
   /// Called on streams' threads.
   void add(int32_t rank, int64_t count) { bytes[std::size_t(rank)] += count; }
