@@ -9,7 +9,7 @@ import pathlib
 
 import torch
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 DL_CUDA = 2
 # DLPack's (code, bits) of a dtype.
 DTYPES = {
@@ -43,6 +43,7 @@ class ContextOptions(ctypes.Structure):
 class Call(ctypes.Structure):
     _fields_ = [
         ("abi", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
         ("context", ctypes.c_void_p),
         ("stream", ctypes.c_void_p),
         ("inputs", ctypes.c_void_p),
@@ -105,7 +106,7 @@ class Layer:
                                     for entry in self.descriptor["inputs"][1:]]
         inputs = [as_dlpack(tensor) for tensor in inputs]
         outputs = [as_dlpack(output)]
-        call = Call(ABI_VERSION, self.runtime.context, torch.cuda.current_stream().cuda_stream,
+        call = Call(ABI_VERSION, 0, self.runtime.context, torch.cuda.current_stream().cuda_stream,
                     pointers(inputs), pointers(outputs), len(inputs), 1, None,
                     workspace.data_ptr(), workspace.numel())
         self.runtime.check(self.runtime.lib.moert_program_run(self.program, ctypes.byref(call)),

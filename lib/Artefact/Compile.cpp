@@ -74,7 +74,9 @@ static void setOptions(CompilePipelineOptions &pipeline,
   pipeline.monolithicKernel = options.monolithicKernel;
   pipeline.staticNumTokens = options.staticTokens.value_or(-1);
   pipeline.machine = options.machine;
-  pipeline.maxNumTokens = options.maxTokens.value_or(-1);
+  // The only number of tokens is the most.
+  pipeline.maxNumTokens =
+      options.maxTokens.value_or(options.staticTokens.value_or(-1));
 }
 
 LogicalResult moe::compileTo(ModuleOp module, Form form,

@@ -60,7 +60,10 @@ describeParallel(const policy::ParallelConfig &config) {
       {"expert_placement_strategy",
        text(policy::stringify(config.expertPlacementStrategy))},
       {"sequence_parallel", text(policy::stringify(config.sequenceParallel))},
-      {"shard_shared_experts", config.shardSharedExperts}};
+      {"shard_shared_experts", config.shardSharedExperts},
+      {"enable_dbo", config.enableDbo},
+      {"dbo_decode_token_threshold", config.dboDecodeTokenThreshold},
+      {"dbo_prefill_token_threshold", config.dboPrefillTokenThreshold}};
 }
 
 static llvm::json::Value parseText(const std::string &text) {

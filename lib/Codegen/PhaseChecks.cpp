@@ -142,6 +142,8 @@ LogicalResult moe::codegen::check(Location loc, const RouteOperands &operands,
   if (!operands.logicalToPhysical != !operands.replicaCount)
     return emitError(loc)
            << "expected 'logical_to_physical' and 'replica_count' together";
+  if (operands.firstRow && !operands.replicaCount)
+    return emitError(loc) << "expected 'first_row' with 'replica_count' only";
   if (failed(checkOptional(loc, operands.logicalToPhysical,
                            "logical_to_physical", 2, Elements::I32, {0, 1})) ||
       failed(checkOptional(loc, operands.replicaCount, "replica_count", 1,

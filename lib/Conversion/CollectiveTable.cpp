@@ -37,7 +37,14 @@ LogicalResult CollectiveTable::collect(Region &region, size_t &step) {
     }
     size_t begin = step;
     std::optional<size_t> end;
+    // Where all ranks take the same arm, its sequence is its own.
+    bool isUniform = op.hasAttr("schedule.uniform");
     for (Region &inner : op.getRegions()) {
+      if (isUniform) {
+        if (failed(collect(inner, step)))
+          return failure();
+        continue;
+      }
       step = begin;
       if (failed(collect(inner, step)))
         return failure();
@@ -106,7 +113,10 @@ static SmallVector<int32_t> getDTypes(CollectiveOp op) {
 
 static int64_t getFlags(CollectiveOp op) {
   return (op.getCounts().empty() ? 0 : MOERT_COLLECTIVE_COUNTS) |
-         (op.getBlocksBySource() ? MOERT_COLLECTIVE_BLOCKS_BY_SOURCE : 0);
+         (op.getBlocksBySource() ? MOERT_COLLECTIVE_BLOCKS_BY_SOURCE : 0) |
+         (op.getHalf() ? (*op.getHalf() == 0 ? MOERT_COLLECTIVE_FIRST_HALF
+                                             : MOERT_COLLECTIVE_SECOND_HALF)
+                       : 0);
 }
 
 static SmallVector<int64_t> getColumns(CollectiveOp op) {

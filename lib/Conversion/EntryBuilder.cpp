@@ -194,6 +194,50 @@ void EntryBuilder::convertGPULaunch(LaunchOp launch, Value stream,
        constantI32(gpu.getCluster()), constantI32(gpu.getEarlyStart())});
 }
 
+/// What the runtime knows of the call.
+void EntryBuilder::convertCallValue(Operation *op) {
+  Value value;
+  if (auto total = dyn_cast<TotalTokensOp>(op))
+    value = total.getHalf()
+                ? runtime.call(b, loc, "moert_call_half_tokens",
+                               {call, constantI32(*total.getHalf())})
+                : runtime.call(b, loc, "moert_call_total_tokens", {call});
+  else if (isa<MaxTokensOp>(op))
+    value = runtime.call(b, loc, "moert_call_max_tokens", {call});
+  else if (isa<DecodesOp>(op))
+    value = runtime.call(b, loc, "moert_call_decodes", {call});
+  else
+    value = runtime.call(b, loc, "moert_call_rank", {call});
+  Value result = op->getResult(0);
+  if (result.getType().isIndex())
+    value = arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
+  else
+    value = arith::TruncIOp::create(b, loc, result.getType(), value);
+  result.replaceAllUsesWith(value);
+  op->erase();
+}
+
+void EntryBuilder::convertRows(RowsOp rows) {
+  auto type = cast<MemRefType>(rows.getResult().getType());
+  Type i64 = b.getI64Type();
+  auto toI64 = [&](Value index) -> Value {
+    return arith::IndexCastOp::create(b, loc, i64, index);
+  };
+  int64_t rowBytes = *getElementBytes(type.getElementType()) *
+                     ShapedType::getNumElements(type.getShape().drop_front());
+  Value offset = LLVM::MulOp::create(b, loc, toI64(rows.getFirst()),
+                                     constantI64(rowBytes));
+  MemRefDescriptor source(getDescriptors(rows.getSource()).front());
+  Value pointer =
+      LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), source.alignedPtr(b, loc),
+                          ArrayRef<LLVM::GEPArg>{offset});
+  SmallVector<Value> sizes;
+  if (rows.getSize())
+    sizes.push_back(toI64(rows.getSize()));
+  rows.getResult().replaceAllUsesWith(makeBuffer(type, pointer, sizes));
+  rows.erase();
+}
+
 void EntryBuilder::convertSlice(SliceOp slice) {
   auto workspace = slice.getWorkspace().getDefiningOp<WorkspaceOp>();
   SlotAttr::Bytes bytes = slice.getSlotAttrValue().getOffsetBytes();

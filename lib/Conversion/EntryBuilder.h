@@ -59,6 +59,8 @@ private:
   void convertGPULaunch(schedule::LaunchOp launch, mlir::Value stream,
                         llvm::StringRef label);
   void convertSlice(schedule::SliceOp slice);
+  void convertRows(schedule::RowsOp rows);
+  void convertCallValue(mlir::Operation *op);
 
   mlir::func::FuncOp function;
   RuntimeInterface &runtime;

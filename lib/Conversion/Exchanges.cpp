@@ -68,10 +68,12 @@ static Type getElementType(Value buffer) {
 }
 
 namespace {
-/// The ranks that take part, and how many rows each has for one of its tokens.
+/// The ranks that take part, how many rows each has for one of its tokens, and
+/// the half of its tokens that takes part, if not all do.
 struct Communicator {
   StringRef name;
   int64_t ranks;
+  IntegerAttr half;
   int64_t rowsPerToken = 1;
 };
 } // namespace
@@ -81,10 +83,14 @@ static schedule::CollectiveOp exchange(const Place &place, StringRef label,
                                        const Communicator &communicator,
                                        ValueRange sends, ValueRange receives) {
   OpBuilder &b = place.builder;
+  // Only these know their rows from the tokens of the ranks.
+  bool goesByTokens = kind == CollectiveKind::all_gather ||
+                      kind == CollectiveKind::reduce_scatter;
   return schedule::CollectiveOp::create(
       b, place.loc, kind, b.getStringAttr(communicator.name),
       b.getI64IntegerAttr(communicator.ranks), sends, receives,
       /*counts=*/ValueRange(), b.getI64IntegerAttr(communicator.rowsPerToken),
+      goesByTokens ? communicator.half : IntegerAttr(),
       /*blocks=*/DenseI64ArrayAttr(), /*blocks_by_source=*/UnitAttr(),
       b.getStringAttr(label));
 }
@@ -93,7 +99,7 @@ static schedule::CollectiveOp exchange(const Place &place, StringRef label,
 /// the pcp ranks before.
 static Communicator getCommunicator(Operation *op, ExchangeAttr exchange) {
   Communicator communicator{exchange.getCommunicator().strref(),
-                            exchange.getRanks()};
+                            exchange.getRanks(), getHalf(op)};
   auto function = op->getParentOfType<FunctionOpInterface>();
   auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
   if (communicator.name == "dp" && parallel)
@@ -243,7 +249,7 @@ static FailureOr<int64_t> getCapacity(Operation *op) {
     return op->emitOpError("expected the function's attribute "
                            "'moe.max_num_tokens': the exchange has a fixed "
                            "capacity");
-  return attr.getInt();
+  return getMaxTokens(getHalf(op), attr.getInt());
 }
 
 LogicalResult ExchangeLowering::sendBatched(const Place &place, DispatchOp op) {
@@ -351,16 +357,18 @@ LogicalResult ExchangeLowering::merge(const Place &place, MergeOp op,
   after.routed = isSum ? operands.y : allocate(place, f32, sizes);
   after.shared = {};
   exchange(place, "merge", CollectiveKind::all_reduce,
-           {op.getCommunicatorName(), static_cast<int64_t>(*op.getRanks())},
+           {op.getCommunicatorName(), static_cast<int64_t>(*op.getRanks()),
+            getHalf(op)},
            before.y, after.routed);
   return isSum ? success() : generator.merge(place, after);
 }
 
 template <typename OpTy>
 static LogicalResult lower(const Place &place, OpTy op, CollectiveKind kind) {
-  exchange(place, op.getPhaseName(), kind,
-           {op.getCommunicator(), static_cast<int64_t>(op.getRanks())},
-           op.getX(), op.getInit());
+  exchange(
+      place, op.getPhaseName(), kind,
+      {op.getCommunicator(), static_cast<int64_t>(op.getRanks()), getHalf(op)},
+      op.getX(), op.getInit());
   return success();
 }
 

@@ -142,7 +142,7 @@ static LogicalResult lowerPhase(Operation *op, CombineOp fused,
             place,
             {route.getLogits(), route.getCorrectionBias(), route.getIdsInit(),
              route.getWeightsInit(), route.getLogicalToPhysical(),
-             route.getReplicaCount()},
+             route.getReplicaCount(), route.getFirstRow()},
             getRoutingParams(route.getRouting()));
         if (failed(routed) || !route.getLoadInit())
           return routed;

@@ -37,7 +37,7 @@ using namespace moe;
 using namespace moe::schedule;
 
 /// The field indices of moert_call (runtime/include/moert/moert.h).
-enum CallField { kInputs = 3, kOutputs = 4, kWorkspace = 8 };
+enum CallField { kInputs = 4, kOutputs = 5, kWorkspace = 9 };
 
 /// The number of a stream in the runtime (moert_stream_kind). Communicators are
 /// numbered in the order in which the function first uses them.
@@ -230,7 +230,8 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   Value status = runtime.call(b, loc, "moert_call_begin", {call, address});
   Value accepted = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, status,
                                         constantI32(MOERT_SUCCESS));
-  SmallVector<Type> fields = {i32, ptr, ptr, ptr, ptr, i64, i64, ptr, ptr, i64};
+  SmallVector<Type> fields = {i32, i32, ptr, ptr, ptr, ptr,
+                              i64, i64, ptr, ptr, i64};
   cf::CondBranchOp::create(b, loc, accepted, body, ValueRange(), refused,
                            ValueRange());
   b.setInsertionPointToStart(refused);
@@ -286,16 +287,10 @@ LogicalResult EntryBuilder::convert(Operation *op) {
     mark.erase();
   } else if (auto slice = dyn_cast<SliceOp>(op)) {
     convertSlice(slice);
-  } else if (auto total = dyn_cast<TotalTokensOp>(op)) {
-    Value count = runtime.call(b, loc, "moert_call_total_tokens", {call});
-    total.getTokens().replaceAllUsesWith(
-        arith::IndexCastOp::create(b, loc, b.getIndexType(), count));
-    total.erase();
-  } else if (auto rank = dyn_cast<RankOp>(op)) {
-    Value number = runtime.call(b, loc, "moert_call_rank", {call});
-    rank.getRank().replaceAllUsesWith(
-        arith::IndexCastOp::create(b, loc, b.getIndexType(), number));
-    rank.erase();
+  } else if (auto rows = dyn_cast<RowsOp>(op)) {
+    convertRows(rows);
+  } else if (isa<TotalTokensOp, MaxTokensOp, DecodesOp, RankOp>(op)) {
+    convertCallValue(op);
   } else if (auto ret = dyn_cast<func::ReturnOp>(op)) {
     Value status = runtime.call(b, loc, "moert_call_end", {call});
     LLVM::ReturnOp::create(b, loc, status);

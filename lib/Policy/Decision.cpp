@@ -92,13 +92,10 @@ static std::string join(const std::vector<All2AllBackend> &backends) {
   return text.empty() ? "none" : text;
 }
 
-std::string Decider::fillIn(std::string text) const {
-  const std::pair<const char *, std::string> values[] = {
-      {"{backend}", properties.all2allBackend},
-      {"{platform}", platform.name},
-      {"{threshold}", std::to_string(options.threshold)},
-      {"{eplb_safe}", join(ruleSet.eplbSafeBackends)},
-      {"{async}", join(ruleSet.asyncBackends)}};
+/// Writes values where the text has their keys.
+static std::string
+replaceKeys(std::string text,
+            const std::vector<std::pair<const char *, std::string>> &values) {
   for (const auto &[key, value] : values) {
     // Past what was filled in, so that a value may contain a key.
     for (size_t at = text.find(key); at != std::string::npos;
@@ -106,6 +103,15 @@ std::string Decider::fillIn(std::string text) const {
       text.replace(at, std::string(key).size(), value);
   }
   return text;
+}
+
+std::string Decider::fillIn(std::string text) const {
+  return replaceKeys(std::move(text),
+                     {{"{backend}", properties.all2allBackend},
+                      {"{platform}", platform.name},
+                      {"{threshold}", std::to_string(options.threshold)},
+                      {"{eplb_safe}", join(ruleSet.eplbSafeBackends)},
+                      {"{async}", join(ruleSet.asyncBackends)}});
 }
 
 Outcome Decider::getOutcome(const RuleHit &hit) const {
@@ -240,4 +246,46 @@ moe::policy::decideOrder(const ParallelConfig &config, const LayerTraits &layer,
   }
   return Decider(derived.properties, kernel, platform, ruleSet, options)
       .decide(tokens);
+}
+
+BatchDecision moe::policy::decideBatches(const ParallelConfig &config,
+                                         const LayerTraits &layer,
+                                         const KernelTraits &kernel,
+                                         const RuleSet &ruleSet) {
+  BatchDecision decision;
+  DerivedParallelism derived = derive(config, layer);
+  if (!derived.usable) {
+    decision.rule = "impossible configuration";
+    decision.reason = derived.errors.front();
+    return decision;
+  }
+  const ParallelProperties &p = derived.properties;
+  FactSet facts;
+  facts.set(Fact::EnableDbo, p.enableDbo);
+  facts.set(Fact::Exchange, p.transport != Transport::None);
+  facts.set(Fact::UseAll2AllKernels, p.useAll2AllKernels);
+  facts.set(Fact::ModularKernel, kernel.modular);
+  facts.set(Fact::DboBackend,
+            std::find(ruleSet.dboBackends.begin(), ruleSet.dboBackends.end(),
+                      p.backend) != ruleSet.dboBackends.end());
+  BatchRuleHit hit = findFirstBatchRule(ruleSet, facts);
+  if (!hit.rule) {
+    decision.rule = ruleSet.name + " without a rule";
+    decision.reason = "no rule of '" + ruleSet.name + "' for batches holds";
+    return decision;
+  }
+  decision.twoBatches = hit.rule->twoBatches;
+  decision.decodeThreshold = p.dboDecodeTokenThreshold;
+  decision.prefillThreshold = p.dboPrefillTokenThreshold;
+  decision.rule = ruleSet.name + " " + hit.rule->name;
+  auto fillIn = [&](const std::string &text) {
+    return replaceKeys(
+        text, {{"{backend}", p.all2allBackend},
+               {"{dbo}", join(ruleSet.dboBackends)},
+               {"{decode}", std::to_string(p.dboDecodeTokenThreshold)},
+               {"{prefill}", std::to_string(p.dboPrefillTokenThreshold)}});
+  };
+  decision.reason = fillIn(hit.clause->reason);
+  decision.suggestion = fillIn(hit.clause->suggestion);
+  return decision;
 }

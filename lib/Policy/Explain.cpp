@@ -39,6 +39,15 @@ static void addRow(std::string &text, const std::string &key, size_t width,
           "  " + value + "\n";
 }
 
+static std::string describeBatches(const BatchDecision &batches) {
+  if (!batches.twoBatches)
+    return "one";
+  return "two where the rank with most tokens has at least " +
+         std::to_string(batches.prefillThreshold) + ", or " +
+         std::to_string(batches.decodeThreshold) +
+         " of decodes alone; one below (decided in every call)";
+}
+
 std::string moe::policy::explainText(const Explanation &e) {
   const Decision &decision = e.decision;
   std::string text = e.layer + ": when the shared experts run, by --schedule=" +
@@ -66,6 +75,13 @@ std::string moe::policy::explainText(const Explanation &e) {
   row("reason", getReason(e));
   row("to change it", getSuggestion(e));
 
+  if (e.batches) {
+    row("batches", describeBatches(*e.batches));
+    row("rule", e.batches->rule);
+    row("reason", e.batches->reason);
+    row("to change it", e.batches->suggestion);
+  }
+
   std::string streams;
   for (const std::string &stream : e.streams)
     streams += (streams.empty() ? "" : ", ") + stream;
@@ -89,6 +105,18 @@ std::string moe::policy::explainText(const Explanation &e) {
   return text;
 }
 
+static nlohmann::ordered_json listBatches(const BatchDecision &batches) {
+  nlohmann::ordered_json json;
+  json["two"] = batches.twoBatches;
+  if (batches.twoBatches) {
+    json["decode_token_threshold"] = batches.decodeThreshold;
+    json["prefill_token_threshold"] = batches.prefillThreshold;
+  }
+  json["rule"] = batches.rule;
+  json["reason"] = batches.reason;
+  return json;
+}
+
 std::string moe::policy::explainJson(const Explanation &e) {
   const Decision &decision = e.decision;
   nlohmann::ordered_json json;
@@ -102,6 +130,8 @@ std::string moe::policy::explainJson(const Explanation &e) {
   }
   json["rule"] = getRule(e);
   json["reason"] = getReason(e);
+  if (e.batches)
+    json["batches"] = listBatches(*e.batches);
   nlohmann::ordered_json parallel = nlohmann::ordered_json::object();
   for (const auto &[name, value] : listProperties(e.properties))
     std::visit([&, &name = name](const auto &v) { parallel[name] = v; }, value);

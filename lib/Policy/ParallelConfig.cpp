@@ -275,6 +275,14 @@ DerivedParallelism moe::policy::derive(const ParallelConfig &config,
     out.errors.push_back(error);
     out.usable = false;
   }
+  const std::pair<const char *, int64_t> thresholds[] = {
+      {"--dbo-decode-token-threshold", config.dboDecodeTokenThreshold},
+      {"--dbo-prefill-token-threshold", config.dboPrefillTokenThreshold}};
+  for (auto [flag, threshold] : thresholds)
+    if (threshold < 0)
+      out.errors.push_back("expected " + std::string(flag) +
+                           " of at least 0 but got " +
+                           std::to_string(threshold));
   if (config.numRedundantExperts < 0) {
     out.errors.push_back(
         "expected --num-redundant-experts of at least 0 but got " +
@@ -285,6 +293,9 @@ DerivedParallelism moe::policy::derive(const ParallelConfig &config,
     return out;
 
   p.enableEplb = config.enableEplb;
+  p.enableDbo = config.enableDbo;
+  p.dboDecodeTokenThreshold = config.dboDecodeTokenThreshold;
+  p.dboPrefillTokenThreshold = config.dboPrefillTokenThreshold;
   flatten(config, p);
   deriveExchange(config, layer, out);
   deriveReductions(layer, p);
@@ -320,6 +331,9 @@ moe::policy::listProperties(const ParallelProperties &p) {
       {"all2all_backend", p.all2allBackend},
       {"enable_eplb", p.enableEplb},
       {"num_redundant_experts", p.numRedundantExperts},
+      {"enable_dbo", p.enableDbo},
+      {"dbo_decode_token_threshold", p.dboDecodeTokenThreshold},
+      {"dbo_prefill_token_threshold", p.dboPrefillTokenThreshold},
       {"num_physical_experts", p.numPhysicalExperts},
       {"num_local_experts", p.numLocalExperts},
       {"expert_placement_strategy", text(p.expertPlacement)},

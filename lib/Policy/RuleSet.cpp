@@ -98,6 +98,58 @@ static std::vector<Clause> otherwise() {
 }
 
 //===----------------------------------------------------------------------===//
+// Two batches
+//===----------------------------------------------------------------------===//
+
+static std::vector<BatchRule> batchesOnAnyBackend() {
+  return {
+      {"batch rule 1",
+       {{{{Fact::EnableDbo, false}},
+         "two-batch overlap is not asked for",
+         "give --enable-dbo"}},
+       false},
+      {"batch rule 2",
+       {{{{Fact::Exchange, false}},
+         "no tokens move between ranks for their experts, so there is nothing "
+         "to overlap",
+         ""},
+        {{{Fact::ModularKernel, false}},
+         "a monolithic kernel has no phases to interleave",
+         "drop --monolithic-kernel"}},
+       false},
+      {"batch rule 3",
+       {{{},
+         "--enable-dbo is given: one batch communicates while the other "
+         "computes where the rank with most tokens has at least {prefill}, or "
+         "{decode} of decodes alone",
+         ""}},
+       true}};
+}
+
+static std::vector<BatchRule> vllmBatches() {
+  std::vector<BatchRule> rules = batchesOnAnyBackend();
+  Clause otherBackend = {{{Fact::DboBackend, false}},
+                         "all2all backend '{backend}' is not overlapped in two "
+                         "batches ({dbo} are)",
+                         "use one of {dbo}, or --schedule=overlap, which takes "
+                         "any backend"};
+  Clause unused = {{{Fact::UseAll2AllKernels, false}},
+                   "all-to-all kernels are not in use, and only those of {dbo} "
+                   "are overlapped in two batches",
+                   "give --enable-expert-parallel, or --schedule=overlap, "
+                   "which takes any exchange"};
+  rules.insert(rules.end() - 1,
+               {"batch rule 3", {otherBackend, unused}, false});
+  rules.back().name = "batch rule 4";
+  return rules;
+}
+
+static std::vector<All2AllBackend> vllmBatchBackends() {
+  return {All2AllBackend::DeepEPLowLatency,
+          All2AllBackend::DeepEPHighThroughput};
+}
+
+//===----------------------------------------------------------------------===//
 // Built-in rule sets
 //===----------------------------------------------------------------------===//
 
@@ -110,7 +162,9 @@ static RuleSet vllm() {
            {"rule 3", {fewTokensOnStream()}, Order::MultiStreamOverlapped},
            {"rule 4", otherwise(), Order::NoOverlap}},
           {All2AllBackend::AllGatherReduceScatter},
-          asyncBackends()};
+          asyncBackends(),
+          vllmBatches(),
+          vllmBatchBackends()};
 }
 
 static RuleSet vllm202608() {
@@ -150,6 +204,8 @@ static RuleSet byCost() {
   set.description = "the cheapest order by the cost model, among those that "
                     "the target can run and that give right results";
   set.date = "";
+  set.batchRules = batchesOnAnyBackend();
+  set.dboBackends = {};
   set.rules[0].anyOf = {eplbUnsafe()};
   set.rules.insert(set.rules.begin() + 1,
                    {"cost model", {{{{Fact::CostKnown}}, "", ""}}, {}});
@@ -166,7 +222,13 @@ static RuleSet serial() {
               "use --schedule=vllm or --schedule=auto"}},
             Order::NoOverlap}},
           {},
-          asyncBackends()};
+          asyncBackends(),
+          {{"batch rule 1",
+            {{{},
+              "the serial rule set never overlaps",
+              "use --schedule=vllm or --schedule=auto"}},
+            false}},
+          {}};
 }
 
 static RuleSet overlap() {
@@ -185,7 +247,9 @@ static RuleSet overlap() {
              {{}, streamDisabled().reason, streamDisabled().suggestion}},
             Order::NoOverlap}},
           {},
-          asyncBackends()};
+          asyncBackends(),
+          batchesOnAnyBackend(),
+          {}};
 }
 
 const std::vector<RuleSet> &moe::policy::getBuiltinRuleSets() {
@@ -212,9 +276,9 @@ const RuleSet *moe::policy::findRuleSet(std::string_view name,
 // Evaluating and printing
 //===----------------------------------------------------------------------===//
 
-RuleHit moe::policy::findFirstRule(const RuleSet &ruleSet,
-                                   const FactSet &facts) {
-  for (const Rule &rule : ruleSet.rules)
+template <typename Hit, typename Rules>
+static Hit findFirst(const Rules &rules, const FactSet &facts) {
+  for (const auto &rule : rules)
     for (const Clause &clause : rule.anyOf) {
       bool holds = true;
       for (const Literal &literal : clause.all)
@@ -223,6 +287,16 @@ RuleHit moe::policy::findFirstRule(const RuleSet &ruleSet,
         return {&rule, &clause};
     }
   return {};
+}
+
+RuleHit moe::policy::findFirstRule(const RuleSet &ruleSet,
+                                   const FactSet &facts) {
+  return findFirst<RuleHit>(ruleSet.rules, facts);
+}
+
+BatchRuleHit moe::policy::findFirstBatchRule(const RuleSet &ruleSet,
+                                             const FactSet &facts) {
+  return findFirst<BatchRuleHit>(ruleSet.batchRules, facts);
 }
 
 static std::string printBackends(const std::vector<All2AllBackend> &backends) {
@@ -264,17 +338,24 @@ static std::string printLiteral(const Literal &literal,
     return literal.expected ? "T <= threshold" : "T > threshold";
   case Fact::CostKnown:
     return plain("layer shape and machine known");
+  case Fact::EnableDbo:
+    return plain("enable_dbo");
+  case Fact::Exchange:
+    return literal.expected ? "tokens move between ranks"
+                            : "no tokens move between ranks";
+  case Fact::DboBackend:
+    return member(ruleSet.dboBackends);
   }
   return "";
 }
 
-std::string moe::policy::printCondition(const Rule &rule,
-                                        const RuleSet &ruleSet) {
+static std::string printClauses(const std::vector<Clause> &clauses,
+                                bool isFirst, const RuleSet &ruleSet) {
   std::string text;
-  for (const Clause &clause : rule.anyOf) {
+  for (const Clause &clause : clauses) {
     if (clause.all.empty())
-      return &rule == &ruleSet.rules.front() ? "always" : "otherwise";
-    bool group = rule.anyOf.size() > 1 && clause.all.size() > 1;
+      return isFirst ? "always" : "otherwise";
+    bool group = clauses.size() > 1 && clause.all.size() > 1;
     text += text.empty() ? "" : " or ";
     text += group ? "(" : "";
     for (const Literal &literal : clause.all)
@@ -282,6 +363,25 @@ std::string moe::policy::printCondition(const Rule &rule,
               printLiteral(literal, ruleSet);
     text += group ? ")" : "";
   }
+  return text;
+}
+
+std::string moe::policy::printCondition(const Rule &rule,
+                                        const RuleSet &ruleSet) {
+  return printClauses(rule.anyOf, &rule == &ruleSet.rules.front(), ruleSet);
+}
+
+std::string moe::policy::printCondition(const BatchRule &rule,
+                                        const RuleSet &ruleSet) {
+  return printClauses(rule.anyOf, &rule == &ruleSet.batchRules.front(),
+                      ruleSet);
+}
+
+std::string moe::policy::printBatchRules(const RuleSet &ruleSet) {
+  std::string text = "| rule | holds when | batches |\n|---|---|---|\n";
+  for (const BatchRule &rule : ruleSet.batchRules)
+    text += "| " + rule.name + " | " + printCondition(rule, ruleSet) + " | " +
+            (rule.twoBatches ? "two, from the threshold on" : "one") + " |\n";
   return text;
 }
 

@@ -71,7 +71,7 @@ static FailureOr<int64_t> getCapacity(Operation *op,
     return 0;
   auto function = op->getParentOfType<FunctionOpInterface>();
   if (auto attr = function->getAttrOfType<IntegerAttr>("moe.max_num_tokens"))
-    return attr.getInt();
+    return getMaxTokens(getHalf(op), attr.getInt());
   return op->emitOpError("expected the function's attribute "
                          "'moe.max_num_tokens': the exchange has a fixed "
                          "capacity");

@@ -178,12 +178,9 @@ FailureOr<Program> simulate::buildProgram(FunctionOpInterface function,
            << expected << " ranks but got those of " << numRanks;
   if (function.isExternal() || !function.getFunctionBody().hasOneBlock())
     return function.emitError("expected a function of one block to simulate");
-  int64_t total = 0;
-  for (int64_t tokens : call.tokens)
-    total += tokens;
   std::vector<Sizes> sizes;
-  for (int64_t tokens : call.tokens)
-    sizes.emplace_back(function, tokens, total);
+  for (size_t rank = 0; rank < numRanks; ++rank)
+    sizes.emplace_back(function, call.tokens, rank);
 
   Program program;
   program.tasks.resize(numRanks);

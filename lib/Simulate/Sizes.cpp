@@ -16,8 +16,9 @@
 using namespace mlir;
 using namespace moe::simulate;
 
-Sizes::Sizes(FunctionOpInterface function, int64_t tokens, int64_t totalTokens)
-    : function(function), tokens(tokens), totalTokens(totalTokens) {}
+Sizes::Sizes(FunctionOpInterface function, ArrayRef<int64_t> tokens,
+             size_t rank)
+    : function(function), tokens(tokens), rank(rank) {}
 
 BlockArgument moe::simulate::findTokens(FunctionOpInterface function) {
   BlockArgument first;
@@ -47,12 +48,14 @@ std::optional<int64_t> Sizes::getDim(Value buffer, int64_t dim) {
   if (auto argument = dyn_cast<BlockArgument>(buffer)) {
     bool isEntry = argument.getOwner() == &function.getFunctionBody().front();
     if (dim == 0 && isEntry && hasRowPerToken(function, argument))
-      return tokens;
+      return tokens[rank];
     return std::nullopt;
   }
   Operation *op = buffer.getDefiningOp();
   if (auto alloc = dyn_cast<memref::AllocOp>(op))
     return get(alloc.getDynamicSizes()[type.getDynamicDimIndex(dim)]);
+  if (auto rows = dyn_cast<schedule::RowsOp>(op))
+    return get(rows.getSize());
   if (auto cast = dyn_cast<memref::CastOp>(op))
     return getDim(cast.getSource(), dim);
   auto subview = dyn_cast<memref::SubViewOp>(op);
@@ -78,8 +81,19 @@ std::optional<int64_t> Sizes::get(Value value) {
 }
 
 std::optional<int64_t> Sizes::compute(Operation *op, unsigned result) {
-  if (isa<schedule::TotalTokensOp>(op))
-    return totalTokens;
+  if (auto total = dyn_cast<schedule::TotalTokensOp>(op)) {
+    int64_t sum = 0;
+    for (int64_t count : tokens)
+      sum += !total.getHalf()        ? count
+             : *total.getHalf() == 0 ? count - count / 2
+                                     : count / 2;
+    return sum;
+  }
+  if (isa<schedule::MaxTokensOp>(op))
+    return *llvm::max_element(tokens);
+  // Nothing says that all tokens are decodes.
+  if (isa<schedule::DecodesOp>(op))
+    return 0;
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     std::optional<int64_t> index = dim.getConstantIndex();
     return index ? getDim(dim.getSource(), *index) : std::nullopt;

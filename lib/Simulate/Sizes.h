@@ -27,8 +27,9 @@ bool hasRowPerToken(mlir::FunctionOpInterface function,
 /// tokens.
 class Sizes {
 public:
-  Sizes(mlir::FunctionOpInterface function, int64_t tokens,
-        int64_t totalTokens);
+  /// `tokens` are those of all ranks; the array is not owned.
+  Sizes(mlir::FunctionOpInterface function, llvm::ArrayRef<int64_t> tokens,
+        size_t rank);
 
   /// Nothing where the tokens do not tell.
   std::optional<int64_t> get(mlir::Value value);
@@ -38,7 +39,8 @@ private:
   std::optional<int64_t> compute(mlir::Operation *op, unsigned result);
 
   mlir::FunctionOpInterface function;
-  int64_t tokens, totalTokens;
+  llvm::ArrayRef<int64_t> tokens;
+  size_t rank;
   llvm::DenseMap<mlir::Value, std::optional<int64_t>> known;
 };
 

@@ -44,9 +44,11 @@ static void count(Block &block, const policy::Decision &decision,
       count(*choice.thenBlock(), decision, tokens, low);
       if (choice.elseBlock())
         count(*choice.elseBlock(), decision, tokens, high);
+      // Whether a call is split into batches other ranks decide too.
+      bool decides = tokens && !choice->hasAttr("schedule.uniform");
       bool takesLow =
-          tokens && decision.threshold && *tokens <= *decision.threshold;
-      bool takesHigh = tokens && !takesLow;
+          decides && decision.threshold && *tokens <= *decision.threshold;
+      bool takesHigh = decides && !takesLow;
       if (!takesHigh)
         traffic.streams.insert(low.streams.begin(), low.streams.end());
       if (!takesLow)
@@ -70,6 +72,7 @@ moe::explainFunction(FunctionOpInterface function,
   auto layer = decision.getAs<StringAttr>("layer");
   explanation.layer = layer ? layer.str() : function.getName().str();
   explanation.decision = readDecision(decision);
+  explanation.batches = readBatches(decision);
   explanation.tokens = tokens;
 
   auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");

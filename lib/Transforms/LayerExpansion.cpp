@@ -10,27 +10,34 @@
 // who sums what follows from the parallel configuration by the policy library;
 // here it becomes exchanges, gathers and sums.
 //
+// With two-batch overlap the phases are written twice: for all tokens of a
+// call, and for its halves, of which every rank has one of its own tokens.
+// Which is run is decided on values that all ranks share.
+//
 // Inits are `bufferization.alloc_tensor`s: equal `tensor.empty`s would be
 // merged, and two phases on two streams would then share a buffer.
 //
 //===----------------------------------------------------------------------===//
 
 #include "LayerExpansion.h"
+#include "TensorBuilder.h"
 
-#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace moe;
 
 namespace {
 /// Writes the phases of one layer in front of it.
-class LayerExpansion {
+class LayerExpansion : TensorBuilder {
 public:
   LayerExpansion(OpBuilder &builder, LayerOp layer,
                  const policy::ParallelProperties &parallel,
                  std::optional<int64_t> maxNumTokens)
-      : b(builder), layer(layer), loc(layer.getLoc()), parallel(parallel),
-        maxNumTokens(maxNumTokens),
+      : TensorBuilder(builder, layer.getLoc()), layer(layer),
+        parallel(parallel), maxNumTokens(maxNumTokens),
+        hidden(layer.getHiddenStates()), topkIds(layer.getTopkIds()),
+        topkWeights(layer.getTopkWeights()),
         dtype(layer.getHiddenStates().getType().getElementType()) {}
 
   /// The layer's results, or an error that has been emitted.
@@ -54,28 +61,6 @@ private:
     OpFoldResult numPairs;
   };
 
-  /// The layer's location, with the name that IR printed with names of
-  /// locations gives the value.
-  Location getNamedLoc(StringRef name) {
-    return NameLoc::get(b.getStringAttr(name), loc);
-  }
-
-  // Sizes. They fold as far as they are static.
-  OpFoldResult constant(int64_t value) { return b.getIndexAttr(value); }
-  OpFoldResult dim(Value tensor, int64_t index, StringRef name = "dim");
-  template <typename ArithOp>
-  OpFoldResult compute(StringRef name, OpFoldResult lhs, OpFoldResult rhs,
-                       int64_t (*fold)(int64_t, int64_t));
-  OpFoldResult multiply(StringRef name, OpFoldResult lhs, OpFoldResult rhs);
-  OpFoldResult add(StringRef name, OpFoldResult lhs, OpFoldResult rhs);
-
-  /// A new buffer, which printed IR calls `name` once it is one.
-  Value alloc(StringRef name, Type elementType, ArrayRef<OpFoldResult> sizes);
-  Value gather(StringRef name, Value x, OpFoldResult rows,
-               StringRef communicator, int64_t ranks);
-  Value reduceScatter(StringRef name, Value x, OpFoldResult rows,
-                      StringRef communicator, int64_t ranks);
-
   LogicalResult decideExchange();
   /// True if tokens are gathered over the pcp ranks before the dispatch.
   bool gathersOverPcp() const;
@@ -91,92 +76,33 @@ private:
                 Value expertOut);
   /// Null without shared experts.
   Value runSharedExperts();
-  Value merge(Value routed, Value shared, const Tokens &local);
+  /// Into `init`, or a new buffer.
+  Value merge(Value routed, Value shared, const Tokens &local, Value init);
 
-  OpBuilder &b;
+  /// Gate to merge for the tokens that the members below are set to.
+  FailureOr<Value> expandTokens(Value shared, Value init);
+  /// The same for each half of the tokens, into the rows of `init`.
+  FailureOr<Value> expandHalves(Value init);
+  /// True, in all ranks alike, where a call is split into halves.
+  Value askForHalves();
+
   LayerOp layer;
-  Location loc;
   const policy::ParallelProperties &parallel;
   std::optional<int64_t> maxNumTokens;
+  // The tokens that are expanded: this rank's, or a half of them.
+  Value hidden, topkIds, topkWeights;
+  OpFoldResult numTokens;
+  /// Of a half, and the row of its first token.
+  IntegerAttr half;
+  OpFoldResult firstRow;
+
   Type dtype;
   ExchangeAttr exchange;
-  OpFoldResult numTokens;
   OpFoldResult numLocalExperts;
   /// Null unless the layer records it.
   Value expertLoad;
 };
 } // namespace
-
-//===----------------------------------------------------------------------===//
-// Sizes and buffers
-//===----------------------------------------------------------------------===//
-
-OpFoldResult LayerExpansion::dim(Value tensor, int64_t index, StringRef name) {
-  auto type = cast<RankedTensorType>(tensor.getType());
-  if (!type.isDynamicDim(index))
-    return constant(type.getDimSize(index));
-  Value position = arith::ConstantIndexOp::create(b, loc, index);
-  return tensor::DimOp::create(b, getNamedLoc(name), tensor, position)
-      .getResult();
-}
-
-template <typename ArithOp>
-OpFoldResult LayerExpansion::compute(StringRef name, OpFoldResult lhs,
-                                     OpFoldResult rhs,
-                                     int64_t (*fold)(int64_t, int64_t)) {
-  std::optional<int64_t> left = getConstantIntValue(lhs);
-  std::optional<int64_t> right = getConstantIntValue(rhs);
-  if (left && right)
-    return constant(fold(*left, *right));
-  return ArithOp::create(b, getNamedLoc(name),
-                         getValueOrCreateConstantIndexOp(b, loc, lhs),
-                         getValueOrCreateConstantIndexOp(b, loc, rhs))
-      .getResult();
-}
-
-OpFoldResult LayerExpansion::multiply(StringRef name, OpFoldResult lhs,
-                                      OpFoldResult rhs) {
-  if (isConstantIntValue(lhs, 1))
-    return rhs;
-  if (isConstantIntValue(rhs, 1))
-    return lhs;
-  return compute<arith::MulIOp>(name, lhs, rhs,
-                                [](int64_t a, int64_t b) { return a * b; });
-}
-
-OpFoldResult LayerExpansion::add(StringRef name, OpFoldResult lhs,
-                                 OpFoldResult rhs) {
-  return compute<arith::AddIOp>(name, lhs, rhs,
-                                [](int64_t a, int64_t b) { return a + b; });
-}
-
-Value LayerExpansion::alloc(StringRef name, Type elementType,
-                            ArrayRef<OpFoldResult> sizes) {
-  SmallVector<int64_t> shape;
-  SmallVector<Value> dynamicSizes;
-  dispatchIndexOpFoldResults(sizes, dynamicSizes, shape);
-  return bufferization::AllocTensorOp::create(
-      b, getNamedLoc(name), RankedTensorType::get(shape, elementType),
-      dynamicSizes);
-}
-
-Value LayerExpansion::gather(StringRef name, Value x, OpFoldResult rows,
-                             StringRef communicator, int64_t ranks) {
-  auto type = cast<RankedTensorType>(x.getType());
-  Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
-  return AllGatherOp::create(b, loc, init.getType(), x, init, communicator,
-                             ranks)
-      .getResult(0);
-}
-
-Value LayerExpansion::reduceScatter(StringRef name, Value x, OpFoldResult rows,
-                                    StringRef communicator, int64_t ranks) {
-  auto type = cast<RankedTensorType>(x.getType());
-  Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
-  return ReduceScatterOp::create(b, loc, init.getType(), x, init, communicator,
-                                 ranks)
-      .getResult(0);
-}
 
 //===----------------------------------------------------------------------===//
 // What moves
@@ -222,10 +148,11 @@ OpFoldResult LayerExpansion::getReceivedRows(OpFoldResult rows) {
   if (!exchange)
     return rows;
   if (exchange.getTransport() == Transport::batched)
-    return multiply("num_rows", numLocalExperts,
-                    constant(exchange.getRanks() * *maxNumTokens));
+    return multiply(
+        "num_rows", numLocalExperts,
+        constant(exchange.getRanks() * getMaxTokens(half, *maxNumTokens)));
   Value total = schedule::TotalTokensOp::create(b, getNamedLoc("total_tokens"),
-                                                b.getIndexType());
+                                                b.getIndexType(), half);
   // Tensor-parallel ranks outside the exchange hold the same tokens, and the
   // total counts them once each.
   if (exchange.getCommunicator().strref() == "ep" || parallel.outerTp.size == 1)
@@ -243,7 +170,6 @@ OpFoldResult LayerExpansion::getReceivedRows(OpFoldResult rows) {
 LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   int64_t topK = layer.getRouting().getTopK();
   int64_t pcp = parallel.pcp.size;
-  Value hidden = layer.getHiddenStates();
   OpFoldResult routedRows =
       gathersOverPcp() ? multiply("pcp_tokens", numTokens, constant(pcp))
                        : numTokens;
@@ -271,8 +197,8 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   routed.x = x;
 
   if (!logits) {
-    local.ids = layer.getTopkIds();
-    local.weights = layer.getTopkWeights();
+    local.ids = topkIds;
+    local.weights = topkWeights;
     routed.ids = local.ids;
     routed.weights = local.weights;
     if (gathersOverPcp()) {
@@ -286,16 +212,20 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   SmallVector<OpFoldResult> choices = {routedRows, constant(topK)};
   Value idsInit = alloc("ids", b.getI32Type(), choices);
   Value weightsInit = alloc("weights", b.getF32Type(), choices);
+  // Replicas are chosen by the row among all tokens of the rank.
+  Value routedFrom;
+  if (firstRow && layer.getReplicaCount())
+    routedFrom = getValueOrCreateConstantIndexOp(b, loc, firstRow);
   SmallVector<Type> types = {idsInit.getType(), weightsInit.getType()};
   Value loadInit;
   if (Value load = layer.getExpertLoad()) {
     loadInit = alloc("expert_load", b.getI32Type(), dim(load, 0));
     types.push_back(loadInit.getType());
   }
-  auto route =
-      RouteOp::create(b, loc, types, logits, layer.getCorrectionBias(),
-                      layer.getLogicalToPhysical(), layer.getReplicaCount(),
-                      idsInit, weightsInit, loadInit, layer.getRouting());
+  auto route = RouteOp::create(b, loc, types, logits, layer.getCorrectionBias(),
+                               layer.getLogicalToPhysical(),
+                               layer.getReplicaCount(), routedFrom, idsInit,
+                               weightsInit, loadInit, layer.getRouting());
   routed.ids = route.getResult(0);
   routed.weights = route.getResult(1);
   if (loadInit)
@@ -325,7 +255,8 @@ static ParallelAttr withPlacement(ParallelAttr parallel,
       parallel.getEplb(), parallel.getRedundantExperts(),
       StringAttr::get(context, StringRef(name.data(), name.size())),
       parallel.getSequenceParallel(), parallel.getSequenceParallelFamily(),
-      parallel.getShardSharedExperts());
+      parallel.getShardSharedExperts(), parallel.getDbo(),
+      parallel.getDboDecodeThreshold(), parallel.getDboPrefillThreshold());
 }
 
 LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
@@ -413,7 +344,7 @@ Value LayerExpansion::combine(const Received &received, const Tokens &tokens,
 Value LayerExpansion::runSharedExperts() {
   if (!layer.getSharedW2())
     return {};
-  Value x = layer.getHiddenStates();
+  Value x = hidden;
   OpFoldResult rows = numTokens;
   int64_t tp = parallel.outerTp.size;
   // Sharded over sequence-parallel ranks, each computes its share for the
@@ -441,10 +372,11 @@ Value LayerExpansion::runSharedExperts() {
       .getResult(0);
 }
 
-Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local) {
+Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local,
+                            Value init) {
   RoutingAttr routing = layer.getRouting();
-  Value init =
-      alloc("output", dtype, {numTokens, dim(layer.getHiddenStates(), 1)});
+  if (!init)
+    init = alloc("output", dtype, {numTokens, dim(hidden, 1)});
   Value x, ids, weights;
   IntegerAttr firstZeroExpert, ranks;
   FloatAttr zeroScale;
@@ -467,20 +399,108 @@ Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local) {
       .getResult(0);
 }
 
-FailureOr<SmallVector<Value>> LayerExpansion::expand() {
-  numTokens = dim(layer.getHiddenStates(), 0, "num_tokens");
+FailureOr<Value> LayerExpansion::expandTokens(Value shared, Value init) {
   Tokens local, routed;
-  if (failed(decideExchange()) || failed(chooseExperts(local, routed)))
+  if (failed(chooseExperts(local, routed)))
     return failure();
   numLocalExperts = dim(layer.getW13(), 0, "num_local_experts");
   Received received = dispatch(routed);
   Value expertOut = runExperts(received);
   Value routedOut = combine(received, routed, expertOut);
+  if (!shared)
+    shared = runSharedExperts();
+  return merge(routedOut, shared, local, init);
+}
+
+//===----------------------------------------------------------------------===//
+// Two batches
+//===----------------------------------------------------------------------===//
+
+Value LayerExpansion::askForHalves() {
+  Value tokens = schedule::MaxTokensOp::create(b, getNamedLoc("max_tokens"),
+                                               b.getIndexType());
+  Value decodes =
+      schedule::DecodesOp::create(b, getNamedLoc("decodes"), b.getI1Type());
+  Value threshold = arith::SelectOp::create(
+      b, getNamedLoc("dbo_threshold"), decodes,
+      arith::ConstantIndexOp::create(b, loc, parallel.dboDecodeTokenThreshold),
+      arith::ConstantIndexOp::create(b, loc,
+                                     parallel.dboPrefillTokenThreshold));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, tokens,
+                               threshold);
+}
+
+FailureOr<Value> LayerExpansion::expandHalves(Value init) {
+  // The shared experts exchange no rows by themselves: all tokens at once.
   Value shared = runSharedExperts();
-  SmallVector<Value> results = {merge(routedOut, shared, local)};
-  if (expertLoad)
-    results.push_back(expertLoad);
-  return results;
+  OpFoldResult all = numTokens;
+  OpFoldResult first = compute<arith::DivUIOp>(
+      "half_tokens", add("tokens_and_one", all, constant(1)), constant(2),
+      [](int64_t a, int64_t b) { return a / b; });
+  OpFoldResult rest = compute<arith::SubIOp>(
+      "rest_tokens", all, first, [](int64_t a, int64_t b) { return a - b; });
+  auto take = [&](StringRef name, Value tensor) {
+    return tensor ? takeRows(name, tensor, firstRow, numTokens) : Value();
+  };
+  Block *block = b.getInsertionBlock();
+  for (int64_t number : {0, 1}) {
+    half = b.getI64IntegerAttr(number);
+    numTokens = number == 0 ? first : rest;
+    // Of one token, nothing is left: no rows begin behind the last one.
+    bool isFirst = number == 0 || isConstantIntValue(rest, 0);
+    firstRow = isFirst ? constant(0) : first;
+    hidden = take("hidden_half", layer.getHiddenStates());
+    topkIds = take("ids_half", layer.getTopkIds());
+    topkWeights = take("weights_half", layer.getTopkWeights());
+    Value sharedHalf = take("shared_half", shared);
+    Value outputHalf = take("output_half", init);
+    Operation *last = &block->back();
+    FailureOr<Value> output = expandTokens(sharedHalf, outputHalf);
+    if (failed(output))
+      return failure();
+    while ((last = last->getNextNode()))
+      if (isa<PhaseOpInterface>(last))
+        last->setAttr(kHalfAttrName, half);
+    init = replaceRows(*output, init, firstRow, numTokens);
+  }
+  return init;
+}
+
+FailureOr<SmallVector<Value>> LayerExpansion::expand() {
+  numTokens = dim(hidden, 0, "num_tokens");
+  if (failed(decideExchange()))
+    return failure();
+  bool takesHalves = parallel.enableDbo && exchange;
+  if (takesHalves && layer.getExpertLoad()) {
+    layer.emitWarning("runs in one batch: the load of the experts is counted "
+                      "over all tokens at once");
+    takesHalves = false;
+  }
+  if (!takesHalves) {
+    FailureOr<Value> output = expandTokens(/*shared=*/{}, /*init=*/{});
+    if (failed(output))
+      return failure();
+    SmallVector<Value> results = {*output};
+    if (expertLoad)
+      results.push_back(expertLoad);
+    return results;
+  }
+
+  Value init = alloc("output", dtype, {numTokens, dim(hidden, 1)});
+  OpBuilder::InsertionGuard guard(b);
+  auto choice = scf::IfOp::create(b, loc, init.getType(), askForHalves(),
+                                  /*withElseRegion=*/true);
+  b.setInsertionPointToEnd(choice.elseBlock());
+  FailureOr<Value> whole = expandTokens(/*shared=*/{}, init);
+  if (failed(whole))
+    return failure();
+  scf::YieldOp::create(b, loc, *whole);
+  b.setInsertionPointToEnd(choice.thenBlock());
+  FailureOr<Value> halves = expandHalves(init);
+  if (failed(halves))
+    return failure();
+  scf::YieldOp::create(b, loc, *halves);
+  return SmallVector<Value>(choice.getResults());
 }
 
 FailureOr<SmallVector<Value>>

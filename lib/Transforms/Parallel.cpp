@@ -24,6 +24,9 @@ moe::getParallelConfig(ParallelAttr attr,
   config.enableEplb = attr.getEplb();
   config.numRedundantExperts = attr.getRedundantExperts();
   config.shardSharedExperts = attr.getShardSharedExperts();
+  config.enableDbo = attr.getDbo();
+  config.dboDecodeTokenThreshold = attr.getDboDecodeThreshold();
+  config.dboPrefillTokenThreshold = attr.getDboPrefillThreshold();
   std::optional<policy::ExpertPlacementStrategy> placement =
       policy::parseExpertPlacementStrategy(attr.getExpertPlacement().strref());
   if (!placement)
@@ -54,7 +57,8 @@ ParallelAttr moe::getParallelAttr(MLIRContext *context,
       config.enableEplb, config.numRedundantExperts,
       string(policy::stringify(config.expertPlacementStrategy)),
       string(policy::stringify(config.sequenceParallel)),
-      sequenceParallelFamily, config.shardSharedExperts);
+      sequenceParallelFamily, config.shardSharedExperts, config.enableDbo,
+      config.dboDecodeTokenThreshold, config.dboPrefillTokenThreshold);
 }
 
 policy::LayerTraits moe::getLayerTraits(LayerOp layer) {

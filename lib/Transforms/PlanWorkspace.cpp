@@ -237,10 +237,12 @@ Value Planner::createTokens(OpBuilder &builder) {
 
 Value Planner::createTotalTokens(OpBuilder &builder) {
   SmallVector<schedule::TotalTokensOp> others;
-  function.getFunctionBody().walk(
-      [&](schedule::TotalTokensOp op) { others.push_back(op); });
-  Value total = schedule::TotalTokensOp::create(builder, function.getLoc(),
-                                                builder.getIndexType());
+  function.getFunctionBody().walk([&](schedule::TotalTokensOp op) {
+    if (!op.getHalf())
+      others.push_back(op);
+  });
+  Value total = schedule::TotalTokensOp::create(
+      builder, function.getLoc(), builder.getIndexType(), IntegerAttr());
   for (schedule::TotalTokensOp op : others) {
     op.replaceAllUsesWith(total);
     op.erase();

@@ -6,14 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The policy says in which order a layer's phases run; this pass knows what
-// each order means (the table in docs/scheduling.md) and leaves the events to
-// Issue.cpp, which places them where buffers ask for them.
+// The policy says in which order a layer's phases run, Arrange.cpp what each
+// order means, and Issue.cpp places events where buffers ask for them.
 //
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Transforms/Schedule.h"
-#include "Issue.h"
+#include "Arrange.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Passes.h"
@@ -34,10 +33,17 @@ using namespace moe::schedule;
 using policy::Order;
 
 namespace {
-/// The phases of one layer, in the order of the data flow.
-struct LayerPhases {
-  SmallVector<Operation *> phases;
-  SharedExpertsOp shared;
+/// A layer, and where it can run in two batches the branch of which one arm is
+/// the layer and the other its halves.
+struct Layer {
+  LayerPhases whole;
+  scf::IfOp choice;
+  LayerPhases halves;
+
+  /// Its first op in the function's body.
+  Operation *front() {
+    return choice ? choice.getOperation() : whole.phases.front();
+  }
 };
 } // namespace
 
@@ -51,130 +57,63 @@ static bool isSetUp(Operation *op) {
   return false;
 }
 
-static StringRef getLabel(Operation *op) {
-  if (auto phase = dyn_cast<PhaseOpInterface>(op))
-    return phase.getPhaseName();
-  return op->getName().getStringRef();
+static LogicalResult addPhase(Operation *op, LayerPhases &layer) {
+  if (op->getNumRegions() != 0 || op->getNumResults() != 0)
+    return op->emitOpError("expected work on buffers to schedule, without "
+                           "regions and results; bufferize first and keep "
+                           "control flow out of scheduled functions");
+  layer.phases.push_back(op);
+  auto shared = dyn_cast<SharedExpertsOp>(op);
+  if (!shared)
+    return success();
+  if (layer.shared)
+    return shared.emitOpError("expected one 'moe.shared_experts' per "
+                              "'moe.merge'");
+  layer.shared = shared;
+  return success();
 }
 
-/// Splits the function's work into layers: each ends with its `moe.merge`.
-static FailureOr<SmallVector<LayerPhases>>
+static LogicalResult addPhases(Block &arm, LayerPhases &layer) {
+  for (Operation &op : arm)
+    if (!isSetUp(&op) && !op.hasTrait<OpTrait::IsTerminator>() &&
+        failed(addPhase(&op, layer)))
+      return failure();
+  return success();
+}
+
+/// True for a branch between the halves of a layer and the whole of it.
+static bool choosesHalves(scf::IfOp branch) {
+  return branch.elseBlock() && branch.getNumResults() == 0 &&
+         llvm::any_of(*branch.thenBlock(),
+                      [](Operation &op) { return getHalf(&op) != nullptr; });
+}
+
+/// Splits the function's work into layers: each ends with its `moe.merge`, or
+/// is a branch that holds it twice.
+static FailureOr<SmallVector<Layer>>
 collectLayers(FunctionOpInterface function) {
-  SmallVector<LayerPhases> layers;
+  SmallVector<Layer> layers;
   bool open = false;
   for (Operation &op : function.getFunctionBody().front()) {
     if (isSetUp(&op) || op.hasTrait<OpTrait::IsTerminator>())
       continue;
-    if (op.getNumRegions() != 0 || op.getNumResults() != 0)
-      return op.emitOpError("expected work on buffers to schedule, without "
-                            "regions and results; bufferize first and keep "
-                            "control flow out of scheduled functions");
+    auto branch = dyn_cast<scf::IfOp>(op);
+    bool isChoice = branch && !open && choosesHalves(branch);
     if (!open)
       layers.emplace_back();
-    open = true;
-    layers.back().phases.push_back(&op);
-    if (auto shared = dyn_cast<SharedExpertsOp>(op)) {
-      if (layers.back().shared)
-        return shared.emitOpError("expected one 'moe.shared_experts' per "
-                                  "'moe.merge'");
-      layers.back().shared = shared;
+    Layer &layer = layers.back();
+    if (isChoice) {
+      layer.choice = branch;
+      if (failed(addPhases(*branch.thenBlock(), layer.halves)) ||
+          failed(addPhases(*branch.elseBlock(), layer.whole)))
+        return failure();
+      continue;
     }
-    if (isa<MergeOp>(op))
-      open = false;
+    if (failed(addPhase(&op, layer.whole)))
+      return failure();
+    open = !isa<MergeOp>(op);
   }
   return layers;
-}
-
-//===----------------------------------------------------------------------===//
-// What each order means
-//===----------------------------------------------------------------------===//
-
-/// Phases that only prepare the input of the shared experts, such as a gather
-/// of the rows that sharded weights need: they come with them.
-static SmallVector<Operation *> getPreparation(const LayerPhases &layer) {
-  SmallVector<Operation *> preparation;
-  SharedExpertsOp shared = layer.shared;
-  Value input = shared.getX();
-  for (Operation *op : llvm::reverse(layer.phases)) {
-    auto phase = dyn_cast<DestinationStyleOpInterface>(op);
-    if (!phase || !phase->isBeforeInBlock(shared) ||
-        !llvm::is_contained(phase.getDpsInits(), input))
-      continue;
-    preparation.insert(preparation.begin(), op);
-    input = phase.getDpsInputs().front();
-  }
-  return preparation;
-}
-
-/// The rows of the shared experts that are this rank's own: T is their number,
-/// and not that of gathered ones.
-static Value getOwnRows(const LayerPhases &layer) {
-  SmallVector<Operation *> preparation = getPreparation(layer);
-  SharedExpertsOp shared = layer.shared;
-  if (preparation.empty())
-    return shared.getX();
-  return cast<DestinationStyleOpInterface>(preparation.front())
-      .getDpsInputs()
-      .front();
-}
-
-/// The work of a layer in the order of `order`, each on its stream.
-static SmallVector<IssuedWork> arrange(const LayerPhases &layer, Order order) {
-  MLIRContext *context = layer.phases.front()->getContext();
-  auto compute = StreamAttr::get(context);
-  auto aux = StreamAttr::get(context, StreamKind::aux);
-  SmallVector<Operation *> preparation;
-  if (layer.shared)
-    preparation = getPreparation(layer);
-  SmallVector<IssuedWork> work;
-  for (Operation *op : layer.phases)
-    if (op != layer.shared && !llvm::is_contained(preparation, op))
-      work.push_back({op, compute, getLabel(op)});
-  if (!layer.shared)
-    return work;
-
-  IssuedWork shared = {layer.shared, compute, getLabel(layer.shared)};
-  auto insertBefore = [&](auto position) {
-    position = work.insert(position, shared);
-    for (Operation *op : llvm::reverse(preparation))
-      position = work.insert(position, {op, compute, getLabel(op)});
-  };
-  switch (order) {
-  case Order::None:
-  case Order::NoOverlap: {
-    // After the gate and the gathers of hidden states and logits that follow
-    // it, before the routed experts.
-    auto position = llvm::find_if_not(work, [](const IssuedWork &item) {
-      return isa<GateOp, AllGatherOp, ProjectOp>(item.op);
-    });
-    insertBefore(position);
-    return work;
-  }
-  case Order::MultiStreamOverlapped:
-    // The fork lies before the gate, so the shared experts overlap with all of
-    // the routed path; whoever reads their output joins.
-    shared.stream = aux;
-    insertBefore(work.begin());
-    return work;
-  case Order::MKInternalOverlapped: {
-    // Dispatch and combine go to the communication stream; the shared experts
-    // run between the launch of the combine and its wait.
-    for (IssuedWork &item : work) {
-      StringRef communicator;
-      if (auto dispatch = dyn_cast<DispatchOp>(item.op))
-        communicator = dispatch.getCommunicatorName();
-      else if (auto combine = dyn_cast<CombineOp>(item.op))
-        communicator = combine.getCommunicatorName();
-      if (!communicator.empty())
-        item.stream = StreamAttr::get(context, StreamKind::comm, communicator);
-    }
-    auto combine = llvm::find_if(
-        work, [](const IssuedWork &item) { return isa<CombineOp>(item.op); });
-    insertBefore(combine == work.end() ? combine : std::next(combine));
-    return work;
-  }
-  }
-  llvm_unreachable("unknown order");
 }
 
 //===----------------------------------------------------------------------===//
@@ -215,8 +154,8 @@ static policy::LayerShape readLayerShape(DictionaryAttr info,
 }
 
 /// A decision as an entry of `moe.decisions`; readDecision is its inverse.
-static Attribute describe(Builder &b, const policy::Decision &decision,
-                          StringAttr layer) {
+static NamedAttrList describe(Builder &b, const policy::Decision &decision,
+                              StringAttr layer) {
   auto string = [&](std::string_view text) {
     return b.getStringAttr(StringRef(text.data(), text.size()));
   };
@@ -238,7 +177,7 @@ static Attribute describe(Builder &b, const policy::Decision &decision,
   } else {
     list.append("always", outcome(decision.low));
   }
-  return list.getDictionary(b.getContext());
+  return list;
 }
 
 policy::Decision moe::readDecision(DictionaryAttr attr) {
@@ -264,6 +203,41 @@ policy::Decision moe::readDecision(DictionaryAttr attr) {
     decision.high = decision.low;
   }
   return decision;
+}
+
+/// Two batches as an entry of `moe.decisions`; readBatches is its inverse.
+static NamedAttribute describe(Builder &b,
+                               const policy::BatchDecision &batches) {
+  NamedAttrList list;
+  list.append("two", b.getBoolAttr(batches.twoBatches));
+  if (batches.twoBatches) {
+    list.append("decode_threshold",
+                b.getI64IntegerAttr(batches.decodeThreshold));
+    list.append("prefill_threshold",
+                b.getI64IntegerAttr(batches.prefillThreshold));
+  }
+  list.append("rule", b.getStringAttr(batches.rule));
+  list.append("reason", b.getStringAttr(batches.reason));
+  list.append("suggestion", b.getStringAttr(batches.suggestion));
+  return b.getNamedAttr("batches", list.getDictionary(b.getContext()));
+}
+
+std::optional<policy::BatchDecision> moe::readBatches(DictionaryAttr attr) {
+  auto read = attr.getAs<DictionaryAttr>("batches");
+  if (!read)
+    return std::nullopt;
+  policy::BatchDecision batches;
+  batches.twoBatches = read.getAs<BoolAttr>("two").getValue();
+  if (batches.twoBatches) {
+    batches.decodeThreshold =
+        read.getAs<IntegerAttr>("decode_threshold").getInt();
+    batches.prefillThreshold =
+        read.getAs<IntegerAttr>("prefill_threshold").getInt();
+  }
+  batches.rule = read.getAs<StringAttr>("rule").str();
+  batches.reason = read.getAs<StringAttr>("reason").str();
+  batches.suggestion = read.getAs<StringAttr>("suggestion").str();
+  return batches;
 }
 
 /// Says what was decided, why, and what would change it.
@@ -300,9 +274,100 @@ static void remarkOn(Location loc, StringRef function,
   say(decision.high, " at T > " + threshold);
 }
 
+static void remarkOn(Location loc, StringRef function,
+                     const policy::BatchDecision &batches) {
+  auto opts = remark::RemarkOpts::name("batches")
+                  .category("moe-schedule")
+                  .function(function);
+  auto say = [&](remark::detail::InFlightRemark &&out) {
+    out << ((batches.twoBatches ? "two batches: " : "one batch: ") +
+            batches.rule)
+        << remark::reason("{0}", batches.reason);
+    if (!batches.suggestion.empty())
+      out << remark::suggest("{0}", batches.suggestion);
+  };
+  if (batches.twoBatches)
+    say(remark::passed(loc, opts));
+  else
+    say(remark::missed(loc, opts));
+}
+
+/// Builds runs for the phases in the order that is decided, or for both orders
+/// where the number of `ownRows` decides.
+static void
+issueByTokens(OpBuilder &builder, Location loc, Value ownRows,
+              const policy::Decision &decision,
+              function_ref<SmallVector<IssuedWork>(Order)> arrange) {
+  if (!decision.dependsOnTokens())
+    return issue(builder, arrange(decision.low.order));
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  Value tokens = memref::DimOp::create(builder, loc, ownRows, zero);
+  Value threshold =
+      arith::ConstantIndexOp::create(builder, loc, *decision.threshold);
+  Value few = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ule,
+                                    tokens, threshold);
+  auto choice = scf::IfOp::create(builder, loc, few, /*withElse=*/true);
+  OpBuilder low = choice.getThenBodyBuilder();
+  issue(low, arrange(decision.low.order));
+  OpBuilder high = choice.getElseBodyBuilder();
+  issue(high, arrange(decision.high.order));
+}
+
+/// True if all ranks have the same value: it comes from what they share alone.
+static bool isUniform(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return false;
+  if (op->hasTrait<OpTrait::ConstantLike>() ||
+      isa<MaxTokensOp, DecodesOp, TotalTokensOp>(op))
+    return true;
+  return isa_and_nonnull<arith::ArithDialect>(op->getDialect()) &&
+         llvm::all_of(op->getOperands(), isUniform);
+}
+
+static void issueLayer(OpBuilder &builder, const Layer &layer,
+                       const policy::Decision &decision,
+                       const policy::BatchDecision &batches) {
+  Location loc = layer.whole.phases.front()->getLoc();
+  Value ownRows =
+      decision.dependsOnTokens() ? getOwnRows(layer.whole) : Value();
+  auto issueWhole = [&](OpBuilder &b) {
+    issueByTokens(b, loc, ownRows, decision,
+                  [&](Order order) { return arrange(layer.whole, order); });
+  };
+  if (!layer.choice || !batches.twoBatches)
+    return issueWhole(builder);
+  scf::IfOp branch = layer.choice;
+  auto choice = scf::IfOp::create(builder, branch.getLoc(),
+                                  branch.getCondition(), /*withElse=*/true);
+  if (isUniform(branch.getCondition()))
+    choice->setAttr("schedule.uniform", builder.getUnitAttr());
+  OpBuilder halves = choice.getThenBodyBuilder();
+  issueByTokens(halves, loc, ownRows, decision, [&](Order order) {
+    return arrangeHalves(layer.halves, order);
+  });
+  OpBuilder whole = choice.getElseBodyBuilder();
+  issueWhole(whole);
+}
+
+/// Erases what was scheduled, and the buffers of an arm that was not.
+static void eraseUnscheduled(Block &entry, MutableArrayRef<Layer> layers) {
+  for (Layer &layer : llvm::reverse(layers)) {
+    if (layer.choice) {
+      layer.choice.erase();
+      continue;
+    }
+    for (Operation *op : llvm::reverse(layer.whole.phases))
+      op->erase();
+  }
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(entry)))
+    if (isSetUp(&op) && isOpTriviallyDead(&op))
+      op.erase();
+}
+
 LogicalResult moe::scheduleFunction(FunctionOpInterface function,
                                     const ScheduleOptions &options) {
-  FailureOr<SmallVector<LayerPhases>> layers = collectLayers(function);
+  FailureOr<SmallVector<Layer>> layers = collectLayers(function);
   if (failed(layers))
     return failure();
   if (layers->empty())
@@ -319,7 +384,7 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
 
   // Sizes and buffers are issued by nobody: they come first, in their order.
   Block &entry = function.getFunctionBody().front();
-  Operation *first = layers->front().phases.front();
+  Operation *first = layers->front().front();
   for (Operation &op : llvm::make_early_inc_range(entry))
     if (isSetUp(&op) && first->isBeforeInBlock(&op))
       op.moveBefore(first);
@@ -332,40 +397,37 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
       info = cast<DictionaryAttr>(infos[index]);
     policy::LayerTraits traits =
         info ? readLayerTraits(info) : policy::LayerTraits();
-    traits.hasSharedExperts = static_cast<bool>(layer.shared);
+    traits.hasSharedExperts = static_cast<bool>(layer.whole.shared);
     traits.optsIntoSequenceParallel = parallelAttr.getSequenceParallelFamily();
     policy::DecisionOptions decisionOptions = options.decision;
-    if (info && layer.shared)
+    if (info && layer.whole.shared)
       decisionOptions.cost = policy::CostInputs{
-          readLayerShape(info, layer.shared), options.machine};
+          readLayerShape(info, layer.whole.shared), options.machine};
     policy::Decision decision = policy::decideOrder(
         *config, traits, options.kernel, options.platform, options.staticTokens,
         *options.ruleSet, decisionOptions);
-    Location loc = layer.phases.front()->getLoc();
-    remarkOn(loc, function.getName(), decision);
-    decisions.push_back(
-        describe(builder, decision,
-                 info ? info.getAs<StringAttr>("name") : StringAttr()));
-
-    if (!decision.dependsOnTokens()) {
-      issue(builder, arrange(layer, decision.low.order));
-      continue;
+    policy::BatchDecision batches = policy::decideBatches(
+        *config, traits, options.kernel, *options.ruleSet);
+    if (batches.twoBatches && !layer.choice) {
+      batches.twoBatches = false;
+      batches.reason = "the layer has no phases for halves of its tokens";
+      batches.suggestion =
+          "let --moe-expand-layer write the phases, and record "
+          "no load of the experts";
     }
-    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-    Value tokens = memref::DimOp::create(builder, loc, getOwnRows(layer), zero);
-    Value threshold =
-        arith::ConstantIndexOp::create(builder, loc, *decision.threshold);
-    Value few = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ule,
-                                      tokens, threshold);
-    auto choice = scf::IfOp::create(builder, loc, few, /*withElse=*/true);
-    OpBuilder low = choice.getThenBodyBuilder();
-    issue(low, arrange(layer, decision.low.order));
-    OpBuilder high = choice.getElseBodyBuilder();
-    issue(high, arrange(layer, decision.high.order));
+    Location loc = layer.whole.phases.front()->getLoc();
+    remarkOn(loc, function.getName(), decision);
+    NamedAttrList entryAttr =
+        describe(builder, decision,
+                 info ? info.getAs<StringAttr>("name") : StringAttr());
+    if (config->enableDbo) {
+      remarkOn(loc, function.getName(), batches);
+      entryAttr.push_back(describe(builder, batches));
+    }
+    decisions.push_back(entryAttr.getDictionary(builder.getContext()));
+    issueLayer(builder, layer, decision, batches);
   }
-  for (LayerPhases &layer : llvm::reverse(*layers))
-    for (Operation *op : llvm::reverse(layer.phases))
-      op->erase();
+  eraseUnscheduled(entry, *layers);
   function->setAttr("moe.decisions", builder.getArrayAttr(decisions));
   return success();
 }

@@ -13,6 +13,8 @@
 
 #include "TokenBound.h"
 
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -153,6 +155,8 @@ std::optional<TokenBound> TokenBounds::getDim(Value buffer, int64_t dim) {
     return get(Value(alloc.getDynamicSizes()[dynamicIndex]));
   if (auto slice = dyn_cast<schedule::SliceOp>(op))
     return get(Value(slice.getSizes()[dynamicIndex]));
+  if (auto rows = dyn_cast<schedule::RowsOp>(op))
+    return get(rows.getSize());
   if (auto cast = dyn_cast<memref::CastOp>(op))
     return getDim(cast.getSource(), dim);
   auto subview = dyn_cast<memref::SubViewOp>(op);
@@ -183,8 +187,18 @@ std::optional<TokenBound> TokenBounds::getBytes(MemRefType type,
 }
 
 std::optional<TokenBound> TokenBounds::compute(Operation *op) {
-  if (isa<schedule::TotalTokensOp>(op))
-    return TokenBound::totalTokens();
+  if (auto total = dyn_cast<schedule::TotalTokensOp>(op)) {
+    if (!total.getHalf())
+      return TokenBound::totalTokens();
+    // Every rank may round its first half up.
+    auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
+    if (*total.getHalf() == 0 && !parallel)
+      return TokenBound::totalTokens();
+    TokenBound half = TokenBound::totalTokens().scaledBy(Fraction(1, 2));
+    if (*total.getHalf() == 0)
+      half.coefficients[0] = Fraction(parallel.getNumRanks(), 2);
+    return half;
+  }
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     std::optional<int64_t> index = dim.getConstantIndex();
     return index ? getDim(dim.getSource(), *index) : std::nullopt;

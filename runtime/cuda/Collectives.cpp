@@ -330,9 +330,8 @@ moert_status Communicators::enqueue(const moert_call &call, CUstream stream,
             describe(*signature.exchange, signature.name, request.step),
             {}};
   for (int32_t i = 0; i < work.size(); ++i)
-    work.ownRows.push_back(
-        call.tokens_per_rank[work.communicator.members.rankOf(i)] *
-        collective.rows_per_token);
+    work.ownRows.push_back(countOwnRows(
+        collective, call.tokens_per_rank[work.communicator.members.rankOf(i)]));
   std::string fault = group->findLeft(work.communicator.ranks);
   if (!fault.empty()) {
     group->fail("collective " + work.what + ": " + fault);

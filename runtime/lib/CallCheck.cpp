@@ -35,13 +35,14 @@ public:
           DLDevice device, std::string &error)
       : call(call), signature(signature), device(device), error(error) {}
 
+  bool checkFlags() const;
   bool checkLists() const;
   bool checkTensors();
   bool checkTokens(int32_t rank, int32_t numRanks);
   bool checkWorkspace() const;
   bool checkOverlaps() const;
 
-  CallSizes sizes() const { return {tokens, totalTokens}; }
+  const CallSizes &sizes() const { return callSizes; }
 
 private:
   bool refuse(const std::string &message) const {
@@ -62,6 +63,8 @@ private:
   bool checkMemory(const char *kind, const DLTensor &tensor,
                    const moert_tensor_signature &expected) const;
   bool checkRankTokens(int32_t index, bool ofThisRank) const;
+  /// Adds the tokens of one more rank to the call's sizes.
+  bool addRankTokens(int64_t count);
 
   /// Whether the shape is as expected; takes T and E from it if it is.
   bool acceptShape(const DLTensor &tensor,
@@ -81,7 +84,7 @@ private:
   // What the tensors so far agree on; -1: none has said.
   int64_t tokens = -1;
   int64_t localExperts = -1;
-  int64_t totalTokens = 0;
+  CallSizes callSizes;
 };
 
 } // namespace
@@ -151,6 +154,14 @@ bool Checker::checkList(const char *kind, const void *list, int64_t found,
   if (expected > 0 && !list)
     return refuse(format("the list of %ss is null, expected %lld tensors", kind,
                          printable(expected)));
+  return true;
+}
+
+bool Checker::checkFlags() const {
+  if (uint32_t unknown = call.flags & ~uint32_t(MOERT_CALL_DECODES))
+    return refuse(format("flags has unknown bits 0x%x, expected at most "
+                         "MOERT_CALL_DECODES",
+                         unknown));
   return true;
 }
 
@@ -313,6 +324,16 @@ bool Checker::checkRankTokens(int32_t index, bool ofThisRank) const {
   return true;
 }
 
+bool Checker::addRankTokens(int64_t count) {
+  if (__builtin_add_overflow(callSizes.totalTokens, count,
+                             &callSizes.totalTokens))
+    return refuse("the sum of tokens_per_rank overflows, expected less than "
+                  "2^63");
+  callSizes.firstHalfTokens += count - count / 2;
+  callSizes.maxTokens = std::max(callSizes.maxTokens, count);
+  return true;
+}
+
 bool Checker::checkTokens(int32_t rank, int32_t numRanks) {
   // A program that was compiled for one size has no dimension that says it.
   if (tokens < 0)
@@ -320,27 +341,23 @@ bool Checker::checkTokens(int32_t rank, int32_t numRanks) {
   if (signature.max_tokens >= 0 && tokens > signature.max_tokens)
     return refuse(format("got %lld tokens on this rank, expected at most %lld",
                          printable(tokens), printable(signature.max_tokens)));
-  totalTokens = tokens;
+  callSizes = {tokens, 0, 0, 0};
   if (!call.tokens_per_rank)
-    return numRanks == 1 ||
-           refuse(format("tokens_per_rank is null, expected %d entries",
-                         numRanks));
-  totalTokens = 0;
-  for (int32_t i = 0; i < numRanks; ++i) {
-    if (!checkRankTokens(i, i == rank))
+    return numRanks == 1 ? addRankTokens(tokens)
+                         : refuse(format("tokens_per_rank is null, expected %d "
+                                         "entries",
+                                         numRanks));
+  for (int32_t i = 0; i < numRanks; ++i)
+    if (!checkRankTokens(i, i == rank) ||
+        !addRankTokens(call.tokens_per_rank[i]))
       return false;
-    if (__builtin_add_overflow(totalTokens, call.tokens_per_rank[i],
-                               &totalTokens))
-      return refuse("the sum of tokens_per_rank overflows, expected less than "
-                    "2^63");
-  }
   return true;
 }
 
 bool Checker::checkWorkspace() const {
   constexpr unsigned alignment = 256;
   size_t needed = signature.workspace_size
-                      ? signature.workspace_size(tokens, totalTokens)
+                      ? signature.workspace_size(tokens, callSizes.totalTokens)
                       : 0;
   if (needed > 0 && !call.workspace)
     return refuse(format("the workspace is null, expected %zu bytes", needed));
@@ -348,7 +365,7 @@ bool Checker::checkWorkspace() const {
     return refuse(format("the workspace has %zu bytes, expected at least %zu "
                          "for %lld tokens on this rank and %lld on all",
                          call.workspace_bytes, needed, printable(tokens),
-                         printable(totalTokens)));
+                         printable(callSizes.totalTokens)));
   uintptr_t begin = reinterpret_cast<uintptr_t>(call.workspace);
   unsigned past = begin % alignment;
   if (past)
@@ -410,9 +427,9 @@ moert_status moert::checkCall(const moert_call &call,
                        signature.name, numRanks,
                        printable(signature.num_ranks)));
   Checker checker(call, signature, device, error);
-  if (!checker.checkLists() || !checker.checkTensors() ||
-      !checker.checkTokens(rank, numRanks) || !checker.checkWorkspace() ||
-      !checker.checkOverlaps())
+  if (!checker.checkFlags() || !checker.checkLists() ||
+      !checker.checkTensors() || !checker.checkTokens(rank, numRanks) ||
+      !checker.checkWorkspace() || !checker.checkOverlaps())
     return MOERT_INVALID_ARGUMENT;
   sizes = checker.sizes();
   return MOERT_SUCCESS;

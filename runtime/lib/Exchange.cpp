@@ -91,6 +91,15 @@ bool moert::hasCounts(const moert_collective &collective) {
   return collective.flags & MOERT_COLLECTIVE_COUNTS;
 }
 
+int64_t moert::countOwnRows(const moert_collective &collective,
+                            int64_t tokens) {
+  if (collective.flags & MOERT_COLLECTIVE_FIRST_HALF)
+    tokens -= tokens / 2;
+  else if (collective.flags & MOERT_COLLECTIVE_SECOND_HALF)
+    tokens /= 2;
+  return tokens * collective.rows_per_token;
+}
+
 static std::string stepText(const moert_exchange &exchange,
                             const moert_collective &collective) {
   std::string text = collectiveKindName(collective.kind);
@@ -102,6 +111,10 @@ static std::string stepText(const moert_exchange &exchange,
             .c_str());
   if (hasCounts(collective))
     text += " by counts";
+  if (collective.flags & MOERT_COLLECTIVE_FIRST_HALF)
+    text += " of the first half";
+  if (collective.flags & MOERT_COLLECTIVE_SECOND_HALF)
+    text += " of the second half";
   return text + " on '" + exchange.communicators[collective.communicator] + "'";
 }
 

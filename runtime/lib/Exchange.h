@@ -41,6 +41,10 @@ std::string describe(const moert_exchange &exchange, const char *layer,
 
 bool hasCounts(const moert_collective &collective);
 
+/// The rows that a rank with so many tokens brings to, or takes from, an
+/// all-gather or reduce-scatter.
+int64_t countOwnRows(const moert_collective &collective, int64_t tokens);
+
 /// What must be alike on all ranks of a program.
 struct ProgramText {
   explicit ProgramText(const moert_exchange &exchange);

@@ -101,6 +101,21 @@ int64_t moert_call_total_tokens(const void *call) {
   return contextOf(call).sizes.totalTokens;
 }
 
+int64_t moert_call_half_tokens(const void *call, int32_t half) {
+  const CallSizes &sizes = contextOf(call).sizes;
+  return half == 0 ? sizes.firstHalfTokens
+                   : sizes.totalTokens - sizes.firstHalfTokens;
+}
+
+int64_t moert_call_max_tokens(const void *call) {
+  return contextOf(call).sizes.maxTokens;
+}
+
+int32_t moert_call_decodes(const void *call) {
+  return (static_cast<const moert_call *>(call)->flags & MOERT_CALL_DECODES) !=
+         0;
+}
+
 int32_t moert_call_rank(const void *call) { return contextOf(call).rank; }
 
 int64_t moert_event_record(const void *call, int32_t stream) {

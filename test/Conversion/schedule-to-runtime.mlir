@@ -32,7 +32,7 @@ func.func @kernel(%block: index, %x: memref<?x4xf32>, %y: memref<?x4xf32>) attri
 
 // A tensor starts at its data plus its byte offset.
 // CHECK:       ^[[BODY]]:
-// CHECK:         %[[INPUTS_AT:.*]] = llvm.getelementptr %[[CALL]][0, 3]
+// CHECK:         %[[INPUTS_AT:.*]] = llvm.getelementptr %[[CALL]][0, 4]
 // CHECK-NEXT:    %[[INPUTS:.*]] = llvm.load %[[INPUTS_AT]]
 // CHECK:         %[[INPUT_AT:.*]] = llvm.getelementptr %[[INPUTS]][0]
 // CHECK-NEXT:    %[[INPUT:.*]] = llvm.load %[[INPUT_AT]]
@@ -236,6 +236,44 @@ func.func @ranks(%x: memref<?x4xf32>, %ids: memref<?x2xi32>, %y: memref<?x4xf32>
       schedule.collective all_to_all over("ep", 4) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   }
+  return
+}
+
+// -----
+
+// Arms that all ranks take alike have numbers of their own, one sequence behind
+// the other. What the call knows of its ranks' tokens comes from the runtime, and
+// rows of a buffer start where their first one does.
+// CHECK-LABEL: llvm.func @halves_run(
+// CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr) -> i32
+// CHECK:         %[[HALF:.*]] = llvm.call @moert_call_half_tokens(%[[CALL]], %{{.*}}) : (!llvm.ptr, i32) -> i64
+// CHECK:         %[[FIRST:.*]] = arith.index_cast %[[HALF]] : i64 to index
+// CHECK:         llvm.call @moert_call_max_tokens(%[[CALL]]) : (!llvm.ptr) -> i64
+// CHECK:         %[[FLAG:.*]] = llvm.call @moert_call_decodes(%[[CALL]]) : (!llvm.ptr) -> i32
+// CHECK:         arith.trunci %[[FLAG]] : i32 to i1
+// CHECK:         %[[ROW_BYTES:.*]] = llvm.mlir.constant(16 : i64) : i64
+// CHECK:         %[[OFFSET:.*]] = llvm.mul %{{.*}}, %[[ROW_BYTES]]
+// CHECK:         llvm.getelementptr %{{.*}}[%[[OFFSET]]] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+// CHECK-LABEL: llvm.mlir.global private constant @halves_exchange_collectives() {{.*}} : !llvm.array<3 x struct
+func.func @halves(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result})
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true>} {
+  %c8 = arith.constant 8 : index
+  %first = schedule.total_tokens half(0) : index
+  %max = schedule.max_tokens : index
+  %decodes = schedule.decodes : i1
+  %threshold = arith.select %decodes, %c8, %first : index
+  %many = arith.cmpi uge, %max, %threshold : index
+  %rest = schedule.rows %x[%first](%first) : memref<?x4xf32> to memref<?x4xf32>
+  scf.if %many {
+    schedule.run on(compute) {
+      schedule.collective all_gather over("ep", 2) half(0) sends(%rest : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_gather over("ep", 2) half(1) sends(%rest : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } else {
+    schedule.run on(compute) {
+      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } {schedule.uniform}
   return
 }
 

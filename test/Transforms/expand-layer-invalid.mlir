@@ -91,3 +91,17 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4
     routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
+
+// -----
+
+// The load of the experts is counted over all tokens at once, so there are no halves.
+func.func @load(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4x64x64xf32>, %w2: tensor<4x64x32xf32>,
+    %map: tensor<8x1xi32>, %count: tensor<8xi32>) -> (tensor<?x64xf32>, tensor<8xi32>)
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, eplb = true, dbo = true>} {
+  // expected-warning @below {{runs in one batch: the load of the experts is counted over all tokens at once}}
+  %y, %load = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
+    experts(%w13, %w2 : tensor<4x64x64xf32>, tensor<4x64x32xf32>)
+    eplb(%map, %count : tensor<8x1xi32>, tensor<8xi32>)
+    routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>, tensor<8xi32>
+  return %y, %load : tensor<?x64xf32>, tensor<8xi32>
+}

@@ -60,3 +60,27 @@ func.func @none(%x: memref<?x64xf32>, %y: memref<?x64xf32>) {
   moe.merge ins(%x : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
   return
 }
+
+// -----
+
+// Two batches, where they are asked for: not by this backend under these rules.
+// CHECK: remark: [Missed] batches | Category:moe-schedule | Function=backend | Reason="all2all backend 'mori' is not overlapped in two batches (deepep_low_latency, deepep_high_throughput are)", Remark="one batch: vllm batch rule 3", Suggestion="use one of deepep_low_latency, deepep_high_throughput, or --schedule=overlap, which takes any backend"
+func.func @backend(%x: memref<?x64xf32>, %y: memref<?x64xf32>)
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "mori", dbo = true>} {
+  // expected-remark @below {{NONE: no shared experts}}
+  // expected-remark @below {{one batch: vllm batch rule 3}}
+  moe.merge ins(%x : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
+  return
+}
+
+// -----
+
+// The rules would, but nobody wrote the halves.
+// CHECK: remark: [Missed] batches | Category:moe-schedule | Function=phases | Reason="the layer has no phases for halves of its tokens", Remark="one batch: vllm batch rule 4", Suggestion="let --moe-expand-layer write the phases, and record no load of the experts"
+func.func @phases(%x: memref<?x64xf32>, %y: memref<?x64xf32>)
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency", dbo = true>} {
+  // expected-remark @below {{NONE: no shared experts}}
+  // expected-remark @below {{one batch: vllm batch rule 4}}
+  moe.merge ins(%x : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
+  return
+}

@@ -243,6 +243,50 @@ func.func @orders(%c: i1, %x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.re
 
 // -----
 
+// A condition that is said to be uniform must not be made of what differs from
+// rank to rank.
+func.func @rank(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z: memref<?x4xf32> {bufferize.result}) {
+  %c0 = arith.constant 0 : index
+  // expected-note @below {{ranks differ in this}}
+  %rank = schedule.rank : index
+  %first = arith.cmpi eq, %rank, %c0 : index
+  // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'schedule.rank'}}
+  scf.if %first {
+    schedule.run on(compute) {
+      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+    }
+  } else {
+    schedule.run on(compute) {
+      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } {schedule.uniform}
+  return
+}
+
+// -----
+
+func.func @tokens(%x: memref<?x4xf32> {schedule.tokens}, %y: memref<?x4xf32> {bufferize.result}, %n: index) {
+  %c0 = arith.constant 0 : index
+  // expected-note @below {{ranks differ in this}}
+  %t = memref.dim %x, %c0 : memref<?x4xf32>
+  %few = arith.cmpi ult, %t, %n : index
+  // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'memref.dim'}}
+  scf.if %few {
+    schedule.run on(compute) {
+      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } else {
+    schedule.run on(compute) {
+      schedule.collective reduce_scatter over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } {schedule.uniform}
+  return
+}
+
+// -----
+
 // Two collectives of one communicator on two streams have no order of their own.
 func.func @streams(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z: memref<?x4xf32> {bufferize.result}) {
   %fork = schedule.mark on(compute)

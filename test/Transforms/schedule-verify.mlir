@@ -43,3 +43,30 @@ func.func @through_a_third_stream(%x: memref<8xf32>,
   }
   return
 }
+
+// All ranks see the most tokens of a rank, so the arms may issue other collectives.
+// CHECK-LABEL: func.func @uniform
+func.func @uniform(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) {
+  %c0 = arith.constant 0 : index
+  %c8 = arith.constant 8 : index
+  %n = schedule.total_tokens : index
+  %first = schedule.total_tokens half(0) : index
+  %second = arith.subi %n, %first : index
+  %a = schedule.rows %x[%c0](%first) : memref<?x4xf32> to memref<?x4xf32>
+  %b = schedule.rows %x[%first](%second) : memref<?x4xf32> to memref<?x4xf32>
+  %ya = schedule.rows %y[%c0](%first) : memref<?x4xf32> to memref<?x4xf32>
+  %yb = schedule.rows %y[%first](%second) : memref<?x4xf32> to memref<?x4xf32>
+  %max = schedule.max_tokens : index
+  %many = arith.cmpi uge, %max, %c8 : index
+  scf.if %many {
+    schedule.run on(compute) {
+      schedule.collective reduce_scatter over("ep", 2) half(0) sends(%a : memref<?x4xf32>) receives(%ya : memref<?x4xf32>)
+      schedule.collective reduce_scatter over("ep", 2) half(1) sends(%b : memref<?x4xf32>) receives(%yb : memref<?x4xf32>)
+    }
+  } else {
+    schedule.run on(compute) {
+      schedule.collective reduce_scatter over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    }
+  } {schedule.uniform}
+  return
+}

@@ -158,6 +158,22 @@ void CompileFlags::addParallel(CLI::App &app) {
       ->group("Parallel configuration")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "on", "off"}));
+  app.add_flag("--enable-dbo", parallel.enableDbo,
+               "Two-batch overlap: split the tokens of a call into two "
+               "batches, of which one communicates while the other computes")
+      ->group("Parallel configuration");
+  app.add_option("--dbo-decode-token-threshold",
+                 parallel.dboDecodeTokenThreshold,
+                 "The least tokens of the rank with most that are split, in "
+                 "calls with decodes alone")
+      ->group("Parallel configuration")
+      ->capture_default_str()
+      ->check(counts);
+  app.add_option("--dbo-prefill-token-threshold",
+                 parallel.dboPrefillTokenThreshold, "The same in other calls")
+      ->group("Parallel configuration")
+      ->capture_default_str()
+      ->check(counts);
   app.add_flag("--shard-shared-experts", parallel.shardSharedExperts,
                "Shard the shared experts over sequence-parallel ranks")
       ->group("Parallel configuration");
@@ -292,6 +308,11 @@ std::vector<std::string> CompileFlags::toArguments() const {
        defaults.expertPlacement);
   text("--sequence-parallel", sequenceParallel, defaults.sequenceParallel);
   boolean("--shard-shared-experts", parallel.shardSharedExperts);
+  boolean("--enable-dbo", parallel.enableDbo);
+  number("--dbo-decode-token-threshold", parallel.dboDecodeTokenThreshold,
+         defaults.parallel.dboDecodeTokenThreshold);
+  number("--dbo-prefill-token-threshold", parallel.dboPrefillTokenThreshold,
+         defaults.parallel.dboPrefillTokenThreshold);
   text("--machine", machine, defaults.machine);
   text("--routing", routing, defaults.routing);
   text("--simulate-trace", simulateTrace, defaults.simulateTrace);

@@ -123,6 +123,7 @@ Outcome Execution::prepare() {
 Outcome Execution::enqueue() {
   moert_call call = {};
   call.abi = MOERT_ABI_VERSION;
+  call.flags = inputs.host().decodes ? MOERT_CALL_DECODES : 0;
   call.context = context.get();
   call.stream = context.stream();
   call.inputs = inputPointers.data();

@@ -56,6 +56,20 @@ static std::string explainText(const Artefact &artefact,
     row("order", get("order") + ", whatever T is");
   row("rule", get("rule"));
   row("reason", get("reason"));
+  if (auto batches = decision.find("batches"); batches != decision.end()) {
+    auto of = [&](const char *key) {
+      return textOf(batches->value(key, ordered_json("")));
+    };
+    row("batches", batches->value("two", false)
+                       ? "two where the rank with most tokens has at least " +
+                             of("prefill_token_threshold") + ", or " +
+                             of("decode_token_threshold") +
+                             " of decodes alone; one below (decided in every "
+                             "call)"
+                       : "one");
+    row("rule", of("rule"));
+    row("reason", of("reason"));
+  }
   row("streams", get("streams"));
   row("events", get("events"));
   row("workspace", decision["workspace_bytes"].is_null()

@@ -208,6 +208,7 @@ Outcome moe::tools::makeInputs(const RunOptions &options,
   const LayerSpec &layer = descriptor.layer;
   if (Outcome outcome = checkSignature(descriptor); !outcome)
     return outcome;
+  inputs.decodes = options.decodes;
   RowFile file;
   if (!options.input.empty())
     if (Outcome outcome = file.open(options.input, layer, options.convertDType);

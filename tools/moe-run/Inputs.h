@@ -21,6 +21,8 @@ struct Inputs {
   /// With several ranks: the tokens of each. T is then those of one rank, or
   /// the rows of all of them.
   std::vector<int64_t> tokensPerRank;
+  /// All tokens are decodes.
+  bool decodes = false;
   /// Those of layerInputs(layer), in canonical order.
   std::vector<HostTensor> tensors;
   /// Where they come from, one line of text each.

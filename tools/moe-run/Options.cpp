@@ -182,6 +182,10 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
       ->group(group)
       ->delimiter(',')
       ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+  app.add_flag("--decodes", options.decodes,
+               "Say that every token is a decode: --dbo-decode-token-threshold "
+               "counts")
+      ->group(group);
   app.add_option_function<std::string>(
          "--on-lost-rank",
          [&](const std::string &what) { options.shrink = what == "shrink"; },

@@ -52,6 +52,7 @@ struct RunOptions {
   /// Those that the artefact was compiled for.
   std::optional<int64_t> ranks;
   std::vector<int64_t> tokensPerRank;
+  bool decodes = false;
   /// How long ranks wait for each other, in seconds.
   double timeout = 60;
   /// Print what ranks got from each other.

@@ -285,6 +285,7 @@ Inputs moe::tools::takeRankInputs(const Inputs &whole, const LayerSpec &layer,
   Inputs inputs;
   inputs.T = tokens[rank];
   inputs.tokensPerRank = tokens;
+  inputs.decodes = whole.decodes;
   const int64_t firstRow = findFirstRow(layout, tokens, rank);
   Sharder sharder(layer, layout, rank);
   for (const HostTensor &tensor : whole.tensors) {

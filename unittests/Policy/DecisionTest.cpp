@@ -471,3 +471,91 @@ TEST(Decision, RuleSetThatDoesNotDecide) {
   EXPECT_EQ(decision.low.order, Order::NoOverlap);
   EXPECT_EQ(decision.low.reason, "no rule of 'empty' holds");
 }
+
+//===----------------------------------------------------------------------===//
+// Two batches
+//===----------------------------------------------------------------------===//
+
+static ParallelConfig askForBatches(const std::string &backend) {
+  ParallelConfig config;
+  config.dataParallelSize = 2;
+  config.enableExpertParallel = true;
+  config.all2allBackend = backend;
+  config.enableDbo = true;
+  return config;
+}
+
+static BatchDecision decideBatches(const ParallelConfig &config,
+                                   const char *ruleSet,
+                                   const KernelTraits &kernel = {}) {
+  return decideBatches(config, LayerTraits(), kernel, getRuleSet(ruleSet));
+}
+
+// vLLM overlaps two batches of two backends; without the flag nobody does.
+TEST(Batches, OfEveryBackendAndRuleSet) {
+  for (const BackendInfo &backend : getBackendTable()) {
+    std::string name(backend.name);
+    ParallelConfig config = askForBatches(name);
+    bool isDeepEP =
+        name == "deepep_low_latency" || name == "deepep_high_throughput";
+    for (const char *ruleSet : {"vllm", "vllm-2026-08", "vllm-2026-09"})
+      EXPECT_EQ(decideBatches(config, ruleSet).twoBatches, isDeepEP)
+          << name << " " << ruleSet;
+    for (const char *ruleSet : {"overlap", "auto"})
+      EXPECT_TRUE(decideBatches(config, ruleSet).twoBatches) << name;
+    EXPECT_FALSE(decideBatches(config, "serial").twoBatches) << name;
+    config.enableDbo = false;
+    for (const RuleSet &ruleSet : getBuiltinRuleSets())
+      EXPECT_FALSE(decideBatches(config, LayerTraits(), {}, ruleSet).twoBatches)
+          << name << " " << ruleSet.name;
+  }
+}
+
+// Without an exchange there is nothing to overlap; what vLLM overlaps needs
+// all-to-all kernels, other rule sets take any exchange.
+TEST(Batches, NeedAnExchange) {
+  ParallelConfig config = askForBatches("deepep_low_latency");
+  config.enableExpertParallel = false;
+  EXPECT_FALSE(decideBatches(config, "vllm").twoBatches);
+  EXPECT_TRUE(decideBatches(config, "overlap").twoBatches);
+  config.enableExpertParallel = true;
+  config.dataParallelSize = 1;
+  config.tensorParallelSize = 2;
+  EXPECT_FALSE(decideBatches(config, "overlap").twoBatches);
+  KernelTraits monolithic;
+  monolithic.modular = false;
+  config = askForBatches("deepep_low_latency");
+  EXPECT_FALSE(decideBatches(config, "overlap", monolithic).twoBatches);
+}
+
+TEST(Batches, SayWhy) {
+  ParallelConfig config = askForBatches("deepep_low_latency");
+  BatchDecision decision = decideBatches(config, "vllm");
+  EXPECT_EQ(decision.decodeThreshold, 32);
+  EXPECT_EQ(decision.prefillThreshold, 512);
+  EXPECT_EQ(decision.rule, "vllm batch rule 4");
+  EXPECT_EQ(decision.reason,
+            "--enable-dbo is given: one batch communicates while the other "
+            "computes where the rank with most tokens has at least 512, or 32 "
+            "of decodes alone");
+  config.all2allBackend = "mori";
+  decision = decideBatches(config, "vllm");
+  EXPECT_EQ(decision.rule, "vllm batch rule 3");
+  EXPECT_EQ(decision.reason,
+            "all2all backend 'mori' is not overlapped in two batches "
+            "(deepep_low_latency, deepep_high_throughput are)");
+  EXPECT_EQ(decision.suggestion,
+            "use one of deepep_low_latency, deepep_high_throughput, or "
+            "--schedule=overlap, which takes any backend");
+  config.all2allBackend = "carrier_pigeon";
+  EXPECT_EQ(decideBatches(config, "vllm").rule, "impossible configuration");
+}
+
+TEST(Batches, RuleSetThatDoesNotDecide) {
+  RuleSet empty;
+  empty.name = "empty";
+  BatchDecision decision = decideBatches(askForBatches("mori"), LayerTraits(),
+                                         KernelTraits(), empty);
+  EXPECT_FALSE(decision.twoBatches);
+  EXPECT_EQ(decision.reason, "no rule of 'empty' for batches holds");
+}

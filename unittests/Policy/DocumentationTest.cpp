@@ -44,6 +44,13 @@ TEST(Documentation, RuleSetsAreAsPrinted) {
               ruleSet.description + ".\n\n" + printRuleSet(ruleSet));
 }
 
+TEST(Documentation, BatchRulesAreAsPrinted) {
+  std::string page = readPage(), error;
+  for (const char *name : {"vllm", "overlap", "serial"})
+    EXPECT_EQ(getBlock(page, std::string("batches of ") + name),
+              printBatchRules(*findRuleSet(name, error)));
+}
+
 TEST(Documentation, BackendsAreAsPrinted) {
   EXPECT_EQ(getBlock(readPage(), "backends"), printBackendTable());
 }

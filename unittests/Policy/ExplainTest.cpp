@@ -170,3 +170,35 @@ TEST(Explain, TextForOneSizeAndWithWarnings) {
         "using 'allgather_reducescatter'\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
 }
+
+// Two batches are explained where they are asked for.
+TEST(Explain, Batches) {
+  ParallelConfig config;
+  config.enableDbo = true;
+  std::string error;
+  const RuleSet &vllm = *findRuleSet("vllm", error);
+  Explanation e = explain(config, {}, {});
+  e.batches = decideBatches(config, LayerTraits(), {}, vllm);
+  auto json = nlohmann::json::parse(explainJson(e));
+  EXPECT_EQ(json["batches"]["two"], false);
+  EXPECT_EQ(json["batches"]["rule"], "vllm batch rule 2");
+  EXPECT_FALSE(json["batches"].contains("prefill_token_threshold"));
+  EXPECT_NE(explainText(e).find("\n  batches       one\n  rule          vllm "
+                                "batch rule 2\n"),
+            std::string::npos);
+
+  config.dataParallelSize = 2;
+  config.enableExpertParallel = true;
+  config.all2allBackend = "deepep_high_throughput";
+  config.dboDecodeTokenThreshold = 7;
+  e.batches = decideBatches(config, LayerTraits(), {}, vllm);
+  json = nlohmann::json::parse(explainJson(e));
+  EXPECT_EQ(json["batches"]["two"], true);
+  EXPECT_EQ(json["batches"]["prefill_token_threshold"], 512);
+  EXPECT_EQ(json["batches"]["decode_token_threshold"], 7);
+  EXPECT_NE(
+      explainText(e).find("\n  batches       two where the rank with most "
+                          "tokens has at least 512, or 7 of decodes alone; one "
+                          "below (decided in every call)\n"),
+      std::string::npos);
+}

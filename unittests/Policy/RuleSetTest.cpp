@@ -74,6 +74,8 @@ TEST(RuleSet, BuiltinSetsAreTotal) {
       ASSERT_NE(hit.clause, nullptr);
       ASSERT_TRUE(hit.rule >= ruleSet.rules.data() &&
                   hit.rule < ruleSet.rules.data() + ruleSet.rules.size());
+      ASSERT_NE(findFirstBatchRule(ruleSet, facts).rule, nullptr)
+          << ruleSet.name << " " << bits;
     }
 }
 

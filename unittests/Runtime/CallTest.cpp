@@ -96,7 +96,27 @@ TEST_F(CallTest, SumsTokensOfRanks) {
   EXPECT_EQ(moert_call_begin(&call, &ranks.signature), MOERT_SUCCESS)
       << moert_last_error(ranks.context.get());
   EXPECT_EQ(moert_call_total_tokens(&call), 85);
+  EXPECT_EQ(moert_call_half_tokens(&call, 0), 0 + 3 + 8 + 32);
+  EXPECT_EQ(moert_call_half_tokens(&call, 1), 0 + 2 + 8 + 32);
+  EXPECT_EQ(moert_call_max_tokens(&call), 64);
+  EXPECT_EQ(moert_call_decodes(&call), 0);
   EXPECT_EQ(moert_call_rank(&call), 2);
+}
+
+TEST_F(CallTest, FlagsSayWhatTokensAre) {
+  moert_call call = arguments.call();
+  call.flags = MOERT_CALL_DECODES;
+  EXPECT_EQ(moert_call_begin(&call, &arguments.signature), MOERT_SUCCESS);
+  EXPECT_EQ(moert_call_decodes(&call), 1);
+  // One rank is all ranks.
+  EXPECT_EQ(moert_call_max_tokens(&call), 16);
+  EXPECT_EQ(moert_call_half_tokens(&call, 0), 8);
+  call.flags = MOERT_CALL_DECODES | 6;
+  EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
+            MOERT_INVALID_ARGUMENT);
+  EXPECT_STREQ(moert_last_error(arguments.context.get()),
+               "deepseek_v2: flags has unknown bits 0x6, expected at most "
+               "MOERT_CALL_DECODES");
 }
 
 TEST_F(CallTest, FixedSizeIsTheBound) {
@@ -126,7 +146,7 @@ TEST_F(CallTest, RefusesCallsWithoutAContext) {
   EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
             MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr),
-               "the call has ABI version 7, expected 4");
+               "the call has ABI version 7, expected 5");
 }
 
 TEST_F(CallTest, RefusesSignatures) {
@@ -134,7 +154,7 @@ TEST_F(CallTest, RefusesSignatures) {
   EXPECT_EQ(moert_call_begin(&call, nullptr), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(call.context), "the signature is null");
   arguments.signature.abi = 1;
-  expectRefusal("the signature has ABI version 1, expected 4");
+  expectRefusal("the signature has ABI version 1, expected 5");
 }
 
 TEST_F(CallTest, RefusesProgramsOfOtherDevices) {

@@ -156,6 +156,30 @@ TEST(NCCLTest, GathersRows) {
   expectNoMisuse();
 }
 
+// Of 3 and 1 tokens, the first halves are 2 and 1 rows, the second 1 and none.
+TEST(NCCLTest, GathersAndScattersHalves) {
+  GPURanks ranks(2);
+  Program program({MOERT_ALL_GATHER, MOERT_REDUCE_SCATTER}, f32, 1, 1, 2);
+  program.collectives[0].flags = MOERT_COLLECTIVE_FIRST_HALF;
+  program.collectives[1].flags = MOERT_COLLECTIVE_SECOND_HALF;
+  ranks.tokens = {3, 1};
+  std::vector<std::vector<float>> send = {{0, 1, 2, 3}, {4, 5}};
+  std::vector<std::vector<float>> gathered(2, std::vector<float>(6, -1));
+  std::vector<std::vector<float>> sums = {std::vector<float>(2), {}};
+  EXPECT_EQ(ranks.run(program,
+                      [&](const moert_call &call, int32_t rank) {
+                        enqueue(call, 0, send[size_t(rank)],
+                                gathered[size_t(rank)]);
+                        enqueue(call, 1, std::vector<float>{1, 10},
+                                sums[size_t(rank)]);
+                      }),
+            all(2, MOERT_SUCCESS))
+      << ranks.error(0);
+  EXPECT_THAT(gathered, Each(std::vector<float>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(sums[0], (std::vector<float>{2, 20}));
+  expectNoMisuse();
+}
+
 TEST(NCCLTest, ScattersSums) {
   GPURanks ranks(2);
   Program program({MOERT_REDUCE_SCATTER}, f32, 1, 1, 2);

@@ -79,12 +79,14 @@ struct RoutingParams {
 ///
 /// With EPLB's maps `logicalToPhysical` [E, R + 1] i32 and `replicaCount` [E]
 /// i32, ids are physical: the replica of expert e for the token in row t is
-/// number ((t * 2654435769) mod 2^32) mod replicaCount[e].
+/// number ((t * 2654435769) mod 2^32) mod replicaCount[e]. With `firstRow`, an
+/// index, t is the row + firstRow.
 struct RouteOperands {
   mlir::Value logits;
   mlir::Value correctionBias; ///< Optional.
   mlir::Value ids, weights;
   mlir::Value logicalToPhysical = {}, replicaCount = {}; ///< Optional.
+  mlir::Value firstRow = {};                             ///< Optional.
 };
 
 /// load [P] i32: load[p] is how many of ids [T, k] i32 are p. Ids that are

@@ -100,6 +100,27 @@ Decision decideOrder(const ParallelConfig &config, const LayerTraits &layer,
                      std::optional<int64_t> tokens, const RuleSet &ruleSet,
                      const DecisionOptions &options = {});
 
+/// Whether the tokens of a call are split into two batches: for calls in which
+/// the rank with most tokens has at least a threshold of them. All ranks see
+/// the same maximum, and so decide alike.
+struct BatchDecision {
+  /// False: every call is one batch, and the thresholds mean nothing.
+  bool twoBatches = false;
+  /// For calls whose tokens are all decodes, and for other ones.
+  int64_t decodeThreshold = 0;
+  int64_t prefillThreshold = 0;
+  std::string rule;
+  std::string reason;
+  /// What the user can change to get two batches; may be empty.
+  std::string suggestion;
+};
+
+/// Decides about two batches. A pure function; of a configuration from which
+/// nothing can be derived it says one batch.
+BatchDecision decideBatches(const ParallelConfig &config,
+                            const LayerTraits &layer,
+                            const KernelTraits &kernel, const RuleSet &ruleSet);
+
 } // namespace moe::policy
 
 #endif // MOE_MLIR_POLICY_DECISION_H

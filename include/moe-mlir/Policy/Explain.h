@@ -26,6 +26,8 @@ struct Explanation {
   /// The layer's name, such as "model.layers.3.mlp".
   std::string layer;
   Decision decision;
+  /// Where the user asks for two batches.
+  std::optional<BatchDecision> batches;
   ParallelProperties properties;
   /// The streams that the schedule uses, such as "compute" and "aux".
   std::vector<std::string> streams;
@@ -48,8 +50,12 @@ std::string explainText(const Explanation &explanation);
 /// One JSON object in one line, without a newline at its end. Keys: "layer",
 /// "order" (where T does not decide, or `tokens` is given),
 /// "order_at_or_below_threshold", "order_above_threshold" and "threshold"
-/// (where T decides), "rule", "reason", "parallel", "streams", "events",
-/// "workspace_bytes" (null where not known) and "capturable".
+/// (where T decides), "rule", "reason", "batches" (where asked for),
+/// "parallel", "streams", "events", "workspace_bytes" (null where not known)
+/// and "capturable".
+///
+/// "batches" is an object: "two" (false: never), "decode_token_threshold" and
+/// "prefill_token_threshold" (where "two"), "rule" and "reason".
 std::string explainJson(const Explanation &explanation);
 
 } // namespace moe::policy

@@ -56,6 +56,11 @@ struct ParallelConfig {
       ExpertPlacementStrategy::Linear;
   SequenceParallelMode sequenceParallel = SequenceParallelMode::Auto;
   bool shardSharedExperts = false;
+  /// Two-batch overlap, and the least tokens of the rank with most that are
+  /// split: of calls with decodes alone, and of other ones.
+  bool enableDbo = false;
+  int64_t dboDecodeTokenThreshold = 32;
+  int64_t dboPrefillTokenThreshold = 512;
 };
 
 /// What the parallel configuration needs to know of a layer. A size of zero
@@ -120,6 +125,9 @@ struct ParallelProperties {
   std::string all2allBackend = "allgather_reducescatter";
   bool enableEplb = false;
   int64_t numRedundantExperts = 0;
+  bool enableDbo = false;
+  int64_t dboDecodeTokenThreshold = 32;
+  int64_t dboPrefillTokenThreshold = 512;
 
   bool isSequenceParallel = false;
   bool useAll2AllKernels = false;

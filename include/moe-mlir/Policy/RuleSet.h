@@ -64,8 +64,14 @@ enum class Fact {
   FewTokens,
   /// The cost model has a layer shape and a machine to work with.
   CostKnown,
+  /// The user has asked for two batches.
+  EnableDbo,
+  /// Tokens move between ranks for their experts.
+  Exchange,
+  /// The backend is among those that the rule set overlaps in two batches.
+  DboBackend,
 };
-constexpr size_t numFacts = size_t(Fact::CostKnown) + 1;
+constexpr size_t numFacts = size_t(Fact::DboBackend) + 1;
 
 /// The facts that hold.
 class FactSet {
@@ -86,7 +92,8 @@ struct Literal {
 /// Holds when all of its literals do; without literals it always holds.
 ///
 /// `reason` and `suggestion` may name values: {backend}, {platform},
-/// {threshold}, {eplb_safe} and {async}.
+/// {threshold}, {eplb_safe} and {async}; of two batches {backend}, {dbo},
+/// {decode} and {prefill}.
 struct Clause {
   std::vector<Literal> all;
   std::string reason;
@@ -102,6 +109,15 @@ struct Rule {
   std::optional<Order> outcome;
 };
 
+/// The same for two-batch overlap, which vLLM calls dual batch overlap (DBO):
+/// whether a call with enough tokens is split into two batches, so that one
+/// communicates while the other computes.
+struct BatchRule {
+  std::string name;
+  std::vector<Clause> anyOf;
+  bool twoBatches = false;
+};
+
 struct RuleSet {
   std::string name;
   /// One sentence for users.
@@ -113,6 +129,9 @@ struct RuleSet {
   std::vector<All2AllBackend> eplbSafeBackends;
   /// Backends whose combine can be launched and awaited separately.
   std::vector<All2AllBackend> asyncBackends;
+  std::vector<BatchRule> batchRules;
+  /// Backends whose exchanges may be overlapped in two batches.
+  std::vector<All2AllBackend> dboBackends;
 };
 
 /// `vllm`, `vllm-2026-08`, `vllm-2026-09`, `auto`, `serial`, `overlap`.
@@ -129,11 +148,21 @@ struct RuleHit {
 };
 RuleHit findFirstRule(const RuleSet &ruleSet, const FactSet &facts);
 
+struct BatchRuleHit {
+  const BatchRule *rule = nullptr;
+  const Clause *clause = nullptr;
+};
+BatchRuleHit findFirstBatchRule(const RuleSet &ruleSet, const FactSet &facts);
+
 /// The rule's condition in words, such as "enable_eplb and ...".
 std::string printCondition(const Rule &rule, const RuleSet &ruleSet);
+std::string printCondition(const BatchRule &rule, const RuleSet &ruleSet);
 
 /// The rule set as a Markdown table of rule, condition and order.
 std::string printRuleSet(const RuleSet &ruleSet);
+
+/// Its rules for two batches, as a table of rule, condition and batches.
+std::string printBatchRules(const RuleSet &ruleSet);
 
 } // namespace moe::policy
 

@@ -86,10 +86,16 @@ def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
     layer as a whole: `name`, `hidden_size`, `num_experts` (logical, without zero
     experts), `top_k`, `n_group`, `intermediate_size`,
     `shared_intermediate_size` (both before sharding), `gated`.
+
+    A layer whose configuration has `dbo`, and whose tokens move between ranks,
+    is expanded twice, into a branch that all ranks take alike: where the rank
+    with most tokens has enough of them, each half of the tokens has phases of
+    its own, marked `moe.half`, and the shared experts run once for both.
+    `--moe-schedule` interleaves the halves, or keeps the other arm alone.
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect",
-    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::bufferization::BufferizationDialect", "::mlir::scf::SCFDialect",
     "::mlir::tensor::TensorDialect", "::moe::schedule::ScheduleDialect"
   ];
   let options = [
@@ -103,7 +109,9 @@ def MoEHoistBuffers : Pass<"moe-hoist-buffers", "::mlir::func::FuncOp"> {
   let summary = "move allocations and sizes to the function's entry";
   let description = [{
     Allocations, and the pure ops that compute their sizes, dominate all work
-    then, so that a schedule may put the work in any order and in any region.
+    then, so that a schedule may put the work in any order and in any region;
+    those in a branch come before it too. Subviews of whole rows become
+    `schedule.rows`, which are row-major as the buffers are.
     Arguments get the location `moe.name` says, for readable IR
     (`--mlir-use-nameloc-as-prefix`).
 
@@ -121,7 +129,8 @@ def MoEHoistBuffers : Pass<"moe-hoist-buffers", "::mlir::func::FuncOp"> {
     moe.gate ins(%x, %router ...) outs(%logits ...)
     ```
   }];
-  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+  let dependentDialects = ["::mlir::memref::MemRefDialect",
+                           "::moe::schedule::ScheduleDialect"];
 }
 
 def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {

@@ -41,6 +41,9 @@ mlir::LogicalResult scheduleFunction(mlir::FunctionOpInterface function,
 /// The decision that an entry of `moe.decisions` records.
 policy::Decision readDecision(mlir::DictionaryAttr attr);
 
+/// What it records about two batches, where they were asked for.
+std::optional<policy::BatchDecision> readBatches(mlir::DictionaryAttr attr);
+
 /// What an entry of `moe.layers` (--moe-expand-layer) says about its layer.
 policy::LayerTraits readLayerTraits(mlir::DictionaryAttr attr);
 

@@ -31,11 +31,11 @@ namespace {
 class RouteKernel {
 public:
   RouteKernel(KernelBuilder &k, const RoutingParams &params, Value logits,
-              Value bias, Value replicas, Value replicaCount, Value ids,
-              Value weights)
+              Value bias, Value replicas, Value replicaCount, Value firstRow,
+              Value ids, Value weights)
       : k(k), params(params), logits(logits), bias(bias), replicas(replicas),
-        replicaCount(replicaCount), ids(ids), weights(weights),
-        lanes(k.getLanes()), numExperts(k.dim(logits, 1)),
+        replicaCount(replicaCount), firstRow(firstRow), ids(ids),
+        weights(weights), lanes(k.getLanes()), numExperts(k.dim(logits, 1)),
         numPadded(k.mul(k.ceilDiv(numExperts, lanes), k.index(lanes))),
         numChosen(getMemRefType(ids).getDimSize(1)),
         scores(k.blockLocal(numPadded, k.getF32Type())),
@@ -67,7 +67,7 @@ private:
 
   KernelBuilder &k;
   const RoutingParams &params;
-  Value logits, bias, replicas, replicaCount, ids, weights;
+  Value logits, bias, replicas, replicaCount, firstRow, ids, weights;
   int64_t lanes;
   Value numExperts, numPadded;
   int64_t numChosen;
@@ -297,6 +297,8 @@ Value RouteKernel::emitReplica(Value token, Value expert) {
     return arith::ConstantOp::create(
         k, k.getI32IntegerAttr(static_cast<int32_t>(value)));
   };
+  if (firstRow)
+    token = k.add(token, firstRow);
   Value row = arith::IndexCastOp::create(k, k.getI32Type(), token);
   Value hash = arith::MulIOp::create(k, row, word(2654435769u));
   // A count out of range must neither divide by zero nor lead out of the map.
@@ -380,19 +382,24 @@ Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
   if (hasReplicas)
     reads.append({operands.logicalToPhysical, operands.replicaCount});
   SmallVector<Value> writes{operands.ids, operands.weights};
+  SmallVector<Value> scalars;
+  if (operands.firstRow)
+    scalars.push_back(operands.firstRow);
   std::string key = describeParameters(
-      hasBias, hasReplicas, static_cast<int>(params.scores), params.groups,
-      params.chosenGroups, static_cast<int>(params.groupScore),
+      hasBias, hasReplicas, scalars.size(), static_cast<int>(params.scores),
+      params.groups, params.chosenGroups, static_cast<int>(params.groupScore),
       static_cast<int>(params.weights), params.renormalize, params.epsilon,
       params.minimumSum, params.scale);
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "route", reads, writes, key,
-      [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
+      emission, "route", reads, writes, scalars, key,
+      [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes,
+          ValueRange scalars) {
         Value bias = hasBias ? reads[1] : Value();
         ValueRange maps = reads.drop_front(1 + hasBias);
         RouteKernel route(
             k, params, reads[0], bias, hasReplicas ? maps[0] : Value(),
-            hasReplicas ? maps[1] : Value(), writes[0], writes[1]);
+            hasReplicas ? maps[1] : Value(),
+            scalars.empty() ? Value() : scalars[0], writes[0], writes[1]);
         Value begin = k.mul(block, k.index(kBlockTokens));
         Value end =
             k.minimum(k.add(begin, k.index(kBlockTokens)), k.dim(reads[0], 0));
@@ -400,5 +407,5 @@ Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
       });
   KernelBuilder grid = gridBuilder(emission);
   Value blocks = grid.ceilDiv(grid.dim(operands.logits, 0), kBlockTokens);
-  return SmallVector<Launch>{{kernel, "route", reads, writes, blocks}};
+  return SmallVector<Launch>{{kernel, "route", reads, writes, blocks, scalars}};
 }

@@ -30,6 +30,7 @@ static constexpr int32_t kNoExpert = std::numeric_limits<int32_t>::max();
 namespace {
 struct RouteBuffers {
   Buffer logits, bias, replicas, replicaCount, ids, weights;
+  std::optional<Scalar> firstRow;
 };
 
 /// What a lane holds of its token's choice: slot number `lane`.
@@ -272,7 +273,10 @@ Expr RouteKernel::emitReplica(Expr expert) {
   Expr limit = k.dim(buffers.replicas, 1);
   count = k.select(below(count, limit), count, limit);
   count = max(count, 1);
-  return k.load(buffers.replicas, {expert, token * kHash % count});
+  Expr row = token;
+  if (buffers.firstRow)
+    row = row + k.scalar(*buffers.firstRow);
+  return k.load(buffers.replicas, {expert, row * kHash % count});
 }
 
 //===----------------------------------------------------------------------===//
@@ -322,12 +326,16 @@ LogicalResult moe::codegen::cuda::emitRoute(const Emission &emission,
                        launch.read(operands.logicalToPhysical),
                        launch.read(operands.replicaCount),
                        launch.write(operands.ids),
-                       launch.write(operands.weights)};
+                       launch.write(operands.weights),
+                       {}};
+  if (operands.firstRow)
+    buffers.firstRow = launch.take(operands.firstRow);
   launch.setThreads(kBlockTokens * kWarpSize);
   launch.setKey(static_cast<int>(params.scores), params.groups,
                 params.chosenGroups, static_cast<int>(params.groupScore),
                 static_cast<int>(params.weights), params.renormalize,
-                params.epsilon, params.minimumSum, params.scale);
+                params.epsilon, params.minimumSum, params.scale,
+                buffers.firstRow.has_value());
 
   int64_t numExperts = buffers.logits.type.getDimSize(1);
   int64_t sharedBytes = kBlockTokens * numExperts * sizeof(int32_t);

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Artefacts and runtimes of different ABI versions refuse each other. */
-#define MOERT_ABI_VERSION 4u
+#define MOERT_ABI_VERSION 5u
 
 /* The most bytes of kernel arguments that one launch may carry. */
 #define MOERT_MAX_ARGUMENT_BYTES 1024
@@ -250,6 +250,11 @@ MOERT_API size_t moert_program_workspace_size(const moert_program *program,
                                               int64_t tokens,
                                               int64_t tokens_all_ranks);
 
+/* What `flags` of a call say, equally on all ranks: every token of every rank
+ * is a decode, the next token of a request. Programs that overlap two batches
+ * then have a threshold of their own. */
+#define MOERT_CALL_DECODES 1
+
 /* One execution of a compiled layer. Tensors are row-major contiguous DLPack
  * tensors in the descriptor's order. The work is enqueued when the call
  * returns; all that it reads and writes may be reused in the order of the
@@ -257,7 +262,8 @@ MOERT_API size_t moert_program_workspace_size(const moert_program *program,
  * DLTensors may go when the call returns. Outputs and workspace alias no other
  * argument. A call that fails has no work left in flight. */
 typedef struct moert_call {
-  uint32_t abi; /* MOERT_ABI_VERSION */
+  uint32_t abi;   /* MOERT_ABI_VERSION */
+  uint32_t flags; /* MOERT_CALL_... */
   moert_context *context;
   void *stream; /* CUDA: the caller's cudaStream_t, or null for the legacy
                  * default stream; it may be one that is being captured. CPU:
@@ -414,6 +420,10 @@ typedef enum moert_collective_kind {
  * are what a rank sends. */
 #define MOERT_COLLECTIVE_COUNTS 1
 #define MOERT_COLLECTIVE_BLOCKS_BY_SOURCE 2
+/* What `flags` of a MOERT_ALL_GATHER or MOERT_REDUCE_SCATTER say: of a rank's t
+ * tokens only the first ceil(t / 2) take part, or only the rest. */
+#define MOERT_COLLECTIVE_FIRST_HALF 4
+#define MOERT_COLLECTIVE_SECOND_HALF 8
 
 /* What does not change from call to call. All ranks get the same bits of a sum.
  * CPU: it is that of float32 in rank order, rounded to the dtype. CUDA: NCCL's,
@@ -442,7 +452,9 @@ typedef struct moert_exchange {
   int64_t num_communicators;
   const char *const *communicators; /* [num_communicators] */
   int64_t num_collectives;
-  const moert_collective *collectives; /* in the order of every call */
+  /* In the order of every call. Where all ranks choose alike between
+   * sequences, one follows the other here, and a call issues one of them. */
+  const moert_collective *collectives;
   uint64_t hash; /* of all this; ranks whose programs differ in it refuse each
                   * other */
 } moert_exchange;

@@ -140,3 +140,14 @@ module attributes {moe.gemm_tiles = {experts.up = 3}} {}
 
 // expected-error @+1 {{expected 'moe.gemm_tiles' as a dictionary but got 3 : i64}}
 module attributes {moe.gemm_tiles = 3} {}
+
+// -----
+
+// #moe.parallel C4: thresholds are numbers of tokens.
+// expected-error @+1 {{expected dbo_decode_threshold and dbo_prefill_threshold of at least 0 but got 32 and -1}}
+module attributes {test.attribute = #moe.parallel<dbo = true, dbo_prefill_threshold = -1>} {}
+
+// -----
+
+// expected-error @+1 {{expected 'moe.half' to be 0 or 1 on a phase but got 0 : i64}}
+module attributes {moe.half = 0 : i64} {}

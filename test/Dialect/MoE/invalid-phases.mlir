@@ -50,7 +50,7 @@ func.func @route(%l: memref<?x8xf32>, %b: memref<7xf32>, %i: memref<?x2xi32>, %w
 // moe.route C1: a number for each expert.
 func.func @route(%l: memref<?x8xf32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>, %n: memref<?x?xi32>) {
   // expected-error @+1 {{'moe.route' op operand #3 must be}}
-  "moe.route"(%l, %i, %w, %n) <{operandSegmentSizes = array<i32: 1, 0, 0, 0, 1, 1, 1>, routing = #moe.routing<top_k = 2>}>
+  "moe.route"(%l, %i, %w, %n) <{operandSegmentSizes = array<i32: 1, 0, 0, 0, 0, 1, 1, 1>, routing = #moe.routing<top_k = 2>}>
     : (memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>, memref<?x?xi32>) -> ()
   return
 }
@@ -70,6 +70,15 @@ func.func @route(%l: memref<?x8xf32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>) 
 func.func @route(%l: memref<?x8xf32>, %m: memref<9x2xi32>, %c: memref<8xi32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>) {
   // expected-error @+1 {{expected 'logical_to_physical' of shape [8, ?] but got [9, 2]}}
   moe.route ins(%l : memref<?x8xf32>) eplb(%m, %c : memref<9x2xi32>, memref<8xi32>) outs(%i, %w : memref<?x2xi32>, memref<?x2xf32>) routing(<top_k = 2>)
+  return
+}
+
+// -----
+
+// moe.route C3: rows count for replicas alone.
+func.func @route(%l: memref<?x8xf32>, %first: index, %i: memref<?x2xi32>, %w: memref<?x2xf32>) {
+  // expected-error @+1 {{expected 'first_row' only with 'replica_count' but got it alone}}
+  moe.route ins(%l : memref<?x8xf32>) first_row(%first) outs(%i, %w : memref<?x2xi32>, memref<?x2xf32>) routing(<top_k = 2>)
   return
 }
 

@@ -306,3 +306,48 @@ func.func @no_dimension(%x: memref<4xf32>) {
   }
   return
 }
+
+// -----
+
+func.func @third_half(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected half 0 or 1 but got 2}}
+    schedule.collective all_gather over("ep", 2) half(2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+// schedule.total_tokens C1: there are two halves.
+func.func @third_half() {
+  // expected-error @below {{'schedule.total_tokens' op expected half 0 or 1 but got 2}}
+  %n = schedule.total_tokens half(2) : index
+  return
+}
+
+// -----
+
+// schedule.rows C1: the result is rows of the buffer.
+func.func @rows(%x: memref<?x4xf32>, %i: index) {
+  // expected-error @below {{'schedule.rows' op expected buffers that differ in their rows alone but got 'memref<?x4xf32>' and 'memref<?x8xf32>'}}
+  %y = schedule.rows %x[%i](%i) : memref<?x4xf32> to memref<?x8xf32>
+  return
+}
+
+// -----
+
+func.func @rows(%x: memref<?x4xf32, strided<[8, 1]>>, %i: index) {
+  // expected-error @below {{'schedule.rows' op expected row-major buffers whose rows have a static size but got 'memref<?x4xf32, strided<[8, 1]>>' and 'memref<?x4xf32>'}}
+  %y = schedule.rows %x[%i](%i) : memref<?x4xf32, strided<[8, 1]>> to memref<?x4xf32>
+  return
+}
+
+// -----
+
+// schedule.rows C2: a size says how many, or the type does.
+func.func @rows(%x: memref<?x4xf32>, %i: index) {
+  // expected-error @below {{'schedule.rows' op expected a size exactly where the number of rows is dynamic but got one for 'memref<8x4xf32>'}}
+  %y = schedule.rows %x[%i](%i) : memref<?x4xf32> to memref<8x4xf32>
+  return
+}

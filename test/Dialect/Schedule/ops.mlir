@@ -96,14 +96,26 @@ func.func @collectives(%x: memref<?x64xbf16>, %ids: memref<?x2xi32>, %y: memref<
                        %n: memref<2xi32>, %m: memref<2xi32>) {
   // CHECK: %{{.*}} = schedule.rank : index
   %rank = schedule.rank : index
+  // CHECK: %{{.*}} = schedule.max_tokens : index
+  %max = schedule.max_tokens : index
+  // CHECK: %{{.*}} = schedule.decodes : i1
+  %decodes = schedule.decodes : i1
+  // CHECK: %[[HALF:.*]] = schedule.total_tokens half(1) : index
+  %half = schedule.total_tokens half(1) : index
+  // CHECK: %{{.*}} = schedule.rows %{{.*}}[%{{.*}}](%[[HALF]]) : memref<?x64xbf16> to memref<?x64xbf16>
+  %some = schedule.rows %x[%rank](%half) : memref<?x64xbf16> to memref<?x64xbf16>
+  // CHECK: %{{.*}} = schedule.rows %{{.*}}[%{{.*}}]() : memref<?x64xbf16> to memref<8x64xbf16>
+  %eight = schedule.rows %x[%rank]() : memref<?x64xbf16> to memref<8x64xbf16>
   schedule.run on(comm "ep") {
     // CHECK: schedule.collective all_gather over("ep", 2) label("dispatch") sends(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) receives(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
     schedule.collective all_gather over("ep", 2) label("dispatch") sends(%x, %ids : memref<?x64xbf16>, memref<?x2xi32>)
       receives(%y, %all : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
+    // CHECK: schedule.collective reduce_scatter over("ep", 2) half(0) sends
+    schedule.collective reduce_scatter over("ep", 2) half(0) sends(%y : memref<?x64xbf16>) receives(%x : memref<?x64xbf16>)
     // CHECK: schedule.collective all_to_all over("ep", 2) blocks [3, 5] sends
     schedule.collective all_to_all over("ep", 2) blocks [3, 5] sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
     // CHECK: schedule.collective all_to_all over("ep", 2) counts(%{{.*}}, %{{.*}} : memref<2xi32>, memref<2xi32>) sends
-    // CSE-COUNT-4: schedule.collective
+    // CSE-COUNT-5: schedule.collective
     schedule.collective all_to_all over("ep", 2) counts(%n, %m : memref<2xi32>, memref<2xi32>)
       sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
     schedule.collective all_to_all over("ep", 2) counts(%n, %m : memref<2xi32>, memref<2xi32>)

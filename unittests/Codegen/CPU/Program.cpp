@@ -188,7 +188,7 @@ struct LaunchStub {
 };
 } // namespace
 
-/// Calls a declared function of the launch's buffers and its grid.
+/// Calls a declared function of the launch's grid, buffers and scalars.
 static LaunchStub emitStub(ModuleOp module, OpBuilder &builder, Launch launch,
                            int64_t number) {
   Location loc = builder.getUnknownLoc();
@@ -199,6 +199,7 @@ static LaunchStub emitStub(ModuleOp module, OpBuilder &builder, Launch launch,
       "launch" + std::to_string(number), launch.kernel.getName().str(), {}};
   for (Value value : ArrayRef<Value>(arguments).drop_front())
     stub.types.push_back(cast<MemRefType>(value.getType()));
+  llvm::append_range(arguments, launch.scalars);
   auto type = builder.getFunctionType(ValueRange(arguments).getTypes(), {});
   auto function = func::FuncOp::create(loc, stub.stub, type);
   function.setPrivate();
@@ -225,7 +226,8 @@ static void fillStub(ModuleOp module, const LaunchStub &stub) {
     next += fields;
   }
   PackedArguments packed =
-      packArguments(b, b.getLoc(), stub.types, descriptors);
+      packArguments(b, b.getLoc(), stub.types, descriptors,
+                    entry->getArguments().drop_front(next));
   auto pointer = LLVM::LLVMPointerType::get(context);
   Value kernel = LLVM::AddressOfOp::create(b, pointer, stub.kernel);
   Value bytes = LLVM::ConstantOp::create(b, b.getI64Type(), packed.bytes);

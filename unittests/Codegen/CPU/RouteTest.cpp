@@ -8,6 +8,7 @@
 
 #include "Program.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
@@ -316,9 +317,9 @@ TEST(CPURoute, AbsentExpertsArePadding) {
   EXPECT_EQ(weights.get(4), 0.0);
 }
 
-// Ids become those of replicas, spread by the row's hash; counts and maps that
-// make no sense do not lead out of the map.
-TEST(CPURoute, ReplicasOfExperts) {
+/// Routes rows that count from `firstRow`, or with 0 from nothing in
+/// particular.
+static void checkReplicas(int64_t firstRow) {
   constexpr int64_t kExperts = 8, kChosen = 2, kTokens = 40;
   Program program(Target::host(),
                   {{Element::F32, {-1, kExperts}},
@@ -326,10 +327,13 @@ TEST(CPURoute, ReplicasOfExperts) {
                    {Element::I32, {kExperts}},
                    {Element::I32, {-1, kChosen}},
                    {Element::F32, {-1, kChosen}}},
-                  [](const Emission &emission, mlir::ValueRange all) {
+                  [&](const Emission &emission, mlir::ValueRange all) {
                     RouteOperands route{all[0], {}, all[3], all[4]};
                     route.logicalToPhysical = all[1];
                     route.replicaCount = all[2];
+                    if (firstRow > 0)
+                      route.firstRow = mlir::arith::ConstantIndexOp::create(
+                          emission.builder, emission.loc, firstRow);
                     return lowerRoute(emission, route, {});
                   });
   ASSERT_TRUE(program.valid());
@@ -351,12 +355,19 @@ TEST(CPURoute, ReplicasOfExperts) {
   Case c{"", kExperts, kChosen, false, {}};
   for (int64_t t = 0; t < kTokens; ++t) {
     std::vector<int64_t> expected = sortedIds(plainScores(c, logits, t));
-    uint32_t hash = static_cast<uint32_t>(t) * 2654435769u;
+    uint32_t hash = static_cast<uint32_t>(firstRow + t) * 2654435769u;
     for (int64_t j = 0; j < kChosen; ++j) {
       int64_t e = expected[j];
       EXPECT_EQ(ids.get(t, j), 10 * e + hash % used[e]);
     }
   }
+}
+
+// Ids become those of replicas, spread by the row's hash; counts and maps that
+// make no sense do not lead out of the map.
+TEST(CPURoute, ReplicasOfExperts) {
+  checkReplicas(/*firstRow=*/0);
+  checkReplicas(/*firstRow=*/41);
 }
 
 // Ids that name no expert are not counted, and without tokens all is zero.

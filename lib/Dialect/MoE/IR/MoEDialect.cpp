@@ -88,7 +88,8 @@ LogicalResult ParallelAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                    int64_t prefillContext, int64_t rank, bool,
                                    StringAttr, bool, int64_t redundantExperts,
                                    StringAttr placement, StringAttr sequence,
-                                   bool, bool) {
+                                   bool, bool, bool, int64_t decodeThreshold,
+                                   int64_t prefillThreshold) {
   // #moe.parallel C1
   constexpr int64_t maxSize = int64_t(1) << 20;
   const std::pair<const char *, int64_t> sizes[] = {
@@ -114,6 +115,11 @@ LogicalResult ParallelAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected sequence_parallel \"auto\", \"on\" or "
                           "\"off\" but got "
                        << sequence;
+  // #moe.parallel C4
+  if (decodeThreshold < 0 || prefillThreshold < 0)
+    return emitError() << "expected dbo_decode_threshold and "
+                          "dbo_prefill_threshold of at least 0 but got "
+                       << decodeThreshold << " and " << prefillThreshold;
   return success();
 }
 
@@ -160,6 +166,15 @@ LogicalResult GemmTileAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 
 LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
                                                    NamedAttribute attribute) {
+  if (attribute.getName() == kHalfAttrName) {
+    auto half = dyn_cast<IntegerAttr>(attribute.getValue());
+    if (isa<PhaseOpInterface>(op) && half &&
+        llvm::is_contained({0, 1}, half.getInt()))
+      return success();
+    return op->emitError() << "expected '" << kHalfAttrName
+                           << "' to be 0 or 1 on a phase but got "
+                           << attribute.getValue();
+  }
   if (attribute.getName() != kGemmTilesAttrName)
     return success();
   auto tiles = dyn_cast<DictionaryAttr>(attribute.getValue());
@@ -180,4 +195,12 @@ LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
              << tile.getValue();
   }
   return success();
+}
+
+IntegerAttr moe::getHalf(Operation *phase) {
+  return phase->getAttrOfType<IntegerAttr>(kHalfAttrName);
+}
+
+int64_t moe::getMaxTokens(IntegerAttr half, int64_t maxTokens) {
+  return half ? llvm::divideCeil(maxTokens, 2) : maxTokens;
 }

@@ -68,9 +68,13 @@ LogicalResult RouteOp::verify() {
   if (failed(checkTogether(*this, "logical_to_physical", getLogicalToPhysical(),
                            "replica_count", getReplicaCount())) ||
       failed(checkShape(*this, "logical_to_physical", getLogicalToPhysical(),
-                        {e, replicas})))
+                        {e, replicas})) ||
+      failed(checkShape(*this, "replica_count", getReplicaCount(), {e})))
     return failure();
-  return checkShape(*this, "replica_count", getReplicaCount(), {e});
+  if (getFirstRow() && !getReplicaCount())
+    return emitOpError("expected 'first_row' only with 'replica_count' but got "
+                       "it alone");
+  return success();
 }
 
 LogicalResult DispatchOp::verify() {

@@ -205,8 +205,40 @@ void Interpreter::checkCollective(WorkId id, Operation *op) {
         {communicator, interface.getCollectiveName(), Value(), op});
 }
 
+/// What a value is made of that differs from rank to rank, as far as that can
+/// be seen; null otherwise.
+static Operation *findRankDependence(Value value,
+                                     FunctionOpInterface function) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return nullptr;
+  if (isa<RankOp>(op))
+    return op;
+  if (auto dim = dyn_cast<memref::DimOp>(op)) {
+    auto argument = dyn_cast<BlockArgument>(dim.getSource());
+    bool isTokens =
+        argument && dim.getConstantIndex() == 0 &&
+        argument.getOwner() == &function.getFunctionBody().front() &&
+        function.getArgAttr(argument.getArgNumber(), "schedule.tokens");
+    return isTokens ? op : nullptr;
+  }
+  if (isPure(op) && op->getNumRegions() == 0)
+    for (Value operand : op->getOperands())
+      if (Operation *found = findRankDependence(operand, function))
+        return found;
+  return nullptr;
+}
+
 void Interpreter::compareArms(Operation *op, Value condition,
                               ArrayRef<SmallVector<Collective, 2>> arms) {
+  bool isUniform = op->hasAttr("schedule.uniform");
+  if (isUniform && llvm::any_of(arms, [](auto &arm) { return !arm.empty(); }))
+    if (Operation *cause = findRankDependence(condition, function))
+      report(FindingKind::CollectivesDiffer, op, cause,
+             "expected a condition that all ranks share, as "
+             "'schedule.uniform' says, but got one that is made of '" +
+                 cause->getName().getStringRef() + "'",
+             "ranks differ in this");
   const SmallVector<Collective, 2> &first = arms.front();
   for (const SmallVector<Collective, 2> &other : arms.drop_front()) {
     size_t i = 0, shorter = std::min(first.size(), other.size());
@@ -214,7 +246,7 @@ void Interpreter::compareArms(Operation *op, Value condition,
       ++i;
     if (i == first.size() && i == other.size())
       continue;
-    if (op->hasAttr("schedule.uniform")) {
+    if (isUniform) {
       // All ranks take one arm, and so the branch is one step of them all.
       std::string name = "one of";
       for (const SmallVector<Collective, 2> &arm : arms) {

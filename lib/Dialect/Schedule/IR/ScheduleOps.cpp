@@ -231,6 +231,8 @@ std::string CollectiveOp::getCollectiveName() {
        << (getBlocksBySource() ? " by source" : "");
   if (!getCounts().empty())
     os << " by counts";
+  if (std::optional<int64_t> half = getHalf())
+    os << " of half " << *half;
   return name;
 }
 
@@ -253,6 +255,12 @@ static LogicalResult verifyPair(CollectiveOp op, Type send, Type receive) {
                           "alone but got ")
            << from << " and " << to;
   return success();
+}
+
+static LogicalResult verifyHalf(Operation *op, std::optional<int64_t> half) {
+  if (!half || *half == 0 || *half == 1)
+    return success();
+  return op->emitOpError("expected half 0 or 1 but got ") << *half;
 }
 
 LogicalResult CollectiveOp::verify() {
@@ -298,6 +306,41 @@ LogicalResult CollectiveOp::verify() {
   if (getRowsPerToken() < 1)
     return emitOpError("expected at least 1 row per token but got ")
            << getRowsPerToken();
+  return verifyHalf(*this, getHalf());
+}
+
+//===----------------------------------------------------------------------===//
+// schedule.total_tokens and schedule.rows
+//===----------------------------------------------------------------------===//
+
+LogicalResult TotalTokensOp::verify() {
+  // schedule.total_tokens C1
+  return verifyHalf(*this, getHalf());
+}
+
+Value RowsOp::getViewSource() { return getSource(); }
+
+LogicalResult RowsOp::verify() {
+  // schedule.rows C1
+  auto from = dyn_cast<MemRefType>(getSource().getType());
+  auto to = dyn_cast<MemRefType>(getResult().getType());
+  for (MemRefType type : {from, to})
+    if (!type || !type.getLayout().isIdentity() || type.getRank() == 0 ||
+        !ShapedType::isStaticShape(type.getShape().drop_front()))
+      return emitOpError("expected row-major buffers whose rows have a static "
+                         "size but got ")
+             << getSource().getType() << " and " << getResult().getType();
+  if (from.getElementType() != to.getElementType() ||
+      from.getShape().drop_front() != to.getShape().drop_front() ||
+      from.getMemorySpace() != to.getMemorySpace())
+    return emitOpError("expected buffers that differ in their rows alone but "
+                       "got ")
+           << from << " and " << to;
+  // schedule.rows C2
+  if (to.isDynamicDim(0) != static_cast<bool>(getSize()))
+    return emitOpError("expected a size exactly where the number of rows is "
+                       "dynamic but got ")
+           << (getSize() ? "one for " : "none for ") << to;
   return success();
 }
 

@@ -30,6 +30,9 @@ namespace moe {
 inline constexpr llvm::StringLiteral kGemmTilesAttrName = "moe.gemm_tiles";
 inline constexpr llvm::StringLiteral kGemmProducts[] = {
     "experts.up", "experts.down", "shared.up", "shared.down"};
+
+/// The attribute of phases that work on one half of each rank's tokens: 0 or 1.
+inline constexpr llvm::StringLiteral kHalfAttrName = "moe.half";
 } // namespace moe
 
 #include "moe-mlir/Dialect/MoE/IR/MoEDialect.h.inc"
@@ -41,5 +44,14 @@ inline constexpr llvm::StringLiteral kGemmProducts[] = {
 
 #define GET_OP_CLASSES
 #include "moe-mlir/Dialect/MoE/IR/MoEOps.h.inc"
+
+namespace moe {
+/// The half of each rank's tokens that the phase works on, or null: on all.
+mlir::IntegerAttr getHalf(mlir::Operation *phase);
+
+/// The most tokens of one rank that a phase works on, where a rank has at most
+/// `maxTokens`.
+int64_t getMaxTokens(mlir::IntegerAttr half, int64_t maxTokens);
+} // namespace moe
 
 #endif // MOE_MLIR_DIALECT_MOE_IR_MOE_H

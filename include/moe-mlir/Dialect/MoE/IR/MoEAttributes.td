@@ -185,6 +185,7 @@ def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
     - C2: `redundant_experts` >= 0.
     - C3: `expert_placement` is "linear" or "round_robin"; `sequence_parallel`
       is "auto", "on" or "off".
+    - C4: `dbo_decode_threshold` and `dbo_prefill_threshold` are at least 0.
   }];
   let parameters = (ins
     DefaultValuedParameter<"int64_t", "1">:$tensor,
@@ -201,7 +202,10 @@ def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
     DefaultValuedParameter<"::mlir::StringAttr",
       "::mlir::StringAttr::get($_ctxt, \"auto\")">:$sequence_parallel,
     DefaultValuedParameter<"bool", "false">:$sequence_parallel_family,
-    DefaultValuedParameter<"bool", "false">:$shard_shared_experts
+    DefaultValuedParameter<"bool", "false">:$shard_shared_experts,
+    DefaultValuedParameter<"bool", "false">:$dbo,
+    DefaultValuedParameter<"int64_t", "32">:$dbo_decode_threshold,
+    DefaultValuedParameter<"int64_t", "512">:$dbo_prefill_threshold
   );
   // One rank that does everything.
   let builders = [AttrBuilder<(ins), [{
@@ -209,7 +213,8 @@ def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
       return ::mlir::StringAttr::get($_ctxt, text);
     };
     return $_get($_ctxt, 1, 1, 1, 0, false, string("allgather_reducescatter"),
-                 false, 0, string("linear"), string("auto"), false, false);
+                 false, 0, string("linear"), string("auto"), false, false,
+                 false, 32, 512);
   }]>];
   let extraClassDeclaration = [{
     int64_t getNumRanks() const {

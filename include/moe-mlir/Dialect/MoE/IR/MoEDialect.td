@@ -47,6 +47,10 @@ def MoE_Dialect : Dialect {
     phases, says how matrix products are cut into tiles, instead of what the
     target would choose: a dictionary of `#moe.gemm_tile` by product,
     `experts.up`, `experts.down`, `shared.up` and `shared.down`.
+
+    **Halves.** Phases that overlap in two batches carry `moe.half`, 0 or 1: they
+    work on the first ceil(T / 2) of every rank's tokens, or on the rest. A rank
+    with fewer than two tokens has empty halves, and takes part in all exchanges.
   }];
   let hasOperationAttrVerify = 1;
   let useDefaultAttributePrinterParser = 1;

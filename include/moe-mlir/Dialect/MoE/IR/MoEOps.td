@@ -230,7 +230,9 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights", "expert_load"
     `#moe.routing` says how, but for its `scale`, which is the combine's (and
     for zero experts the merge's). Ids are logical expert ids, or with EPLB's
     maps physical ones: the replica of expert e for the token in row t is number
-    ((t * 2654435769) mod 2^32) mod replica_count[e].
+    ((t * 2654435769) mod 2^32) mod replica_count[e]. Where the rows are some of
+    a rank's tokens, `first_row` is what t counts from, so that a token gets the
+    same replica whatever rows it is routed with.
 
     With a place for the load [P], expert_load[p] is how often the result's ids
     name p.
@@ -239,12 +241,14 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights", "expert_load"
     - C1: logits are [T, E], ids and weights [T, top_k], correction bias [E].
     - C2: `n_group` divides E; the chosen groups hold at least `top_k` experts;
       `top_k` <= E.
-    - C3: EPLB's maps come together: [E, R+1] and [E].
+    - C3: EPLB's maps come together: [E, R+1] and [E]; `first_row` is only with
+      them.
   }];
   let arguments = (ins
     MoE_F32Matrix:$logits, Optional<MoE_F32Vector>:$correction_bias,
     Optional<MoE_I32Matrix>:$logical_to_physical,
     Optional<MoE_I32Vector>:$replica_count,
+    Optional<Index>:$first_row,
     MoE_I32Matrix:$ids_init, MoE_F32Matrix:$weights_init,
     Optional<MoE_I32Vector>:$load_init,
     MoE_RoutingAttr:$routing
@@ -258,6 +262,7 @@ def MoE_RouteOp : MoE_PhaseOp<"route", "route", ["ids", "weights", "expert_load"
     `ins` `(` $logits `:` type($logits) `)`
     (`correction_bias` `(` $correction_bias^ `:` type($correction_bias) `)`)?
     (`eplb` `(` $logical_to_physical^ `,` $replica_count `:` type($logical_to_physical) `,` type($replica_count) `)`)?
+    (`first_row` `(` $first_row^ `)`)?
     `outs` `(` $ids_init `,` $weights_init `:` type($ids_init) `,` type($weights_init) `)`
     (`load` `(` $load_init^ `:` type($load_init) `)`)?
     `routing` `(` $routing `)` attr-dict (`->` type($results)^)?

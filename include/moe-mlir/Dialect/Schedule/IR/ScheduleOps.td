@@ -145,7 +145,8 @@ def Schedule_CollectiveOp : Schedule_Op<"collective", [
     How many rows come from whom the host knows before it issues the op, with
     one exception:
     - `all_gather` and `reduce_scatter`: a rank has `rows_per_token` rows for
-      each of its tokens, and every rank knows the tokens of all;
+      each of its tokens, or with `half` for those of one half (see
+      `schedule.total_tokens`), and every rank knows the tokens of all;
     - `all_to_all` with `blocks`: what rank r gets are blocks of `blocks[r]`
       rows, or with `blocks_by_source`, which is the way back, what it sends;
       without `blocks` all blocks are one n-th of the send buffer;
@@ -169,7 +170,7 @@ def Schedule_CollectiveOp : Schedule_Op<"collective", [
     - C5: `blocks` has an entry for each rank, `counts` are [n] i32; both are
       only with `all_to_all`, and not together; `blocks_by_source` is only with
       `blocks`.
-    - C6: `rows_per_token` is at least 1.
+    - C6: `rows_per_token` is at least 1, `half` is 0 or 1.
   }];
   let arguments = (ins
     EnumProp<Schedule_CollectiveKind>:$kind,
@@ -178,13 +179,14 @@ def Schedule_CollectiveOp : Schedule_Op<"collective", [
     Variadic<AnyMemRef>:$receives,
     Variadic<MemRefRankOf<[I32], [1]>>:$counts,
     DefaultValuedAttr<I64Attr, "1">:$rows_per_token,
+    OptionalAttr<I64Attr>:$half,
     OptionalAttr<DenseI64ArrayAttr>:$blocks,
     UnitAttr:$blocks_by_source,
     OptionalAttr<StrAttr>:$label
   );
   let assemblyFormat = [{
     $kind `over` `(` $communicator `,` $ranks `)` (`label` `(` $label^ `)`)?
-    (`blocks` $blocks^)?
+    (`half` `(` $half^ `)`)? (`blocks` $blocks^)?
     (`counts` `(` $counts^ `:` type($counts) `)`)?
     `sends` `(` $sends `:` type($sends) `)`
     `receives` `(` $receives `:` type($receives) `)` attr-dict
@@ -211,14 +213,75 @@ def Schedule_TotalTokensOp : Schedule_Op<"total_tokens", [Pure]> {
   let description = [{
     The sum of the tokens that all ranks bring to this call. Whoever lowers the
     function knows where it comes from; here it is what buffers may grow with
-    beside the tokens of this rank.
+    beside the tokens of this rank. With `half` every rank counts a half of its
+    tokens alone: 0 is the first ceil(t / 2) of a rank's t tokens, 1 the rest.
 
     ```mlir
     %n = schedule.total_tokens : index
+    %first = schedule.total_tokens half(0) : index
+    ```
+
+    Constraints:
+    - C1: `half` is 0 or 1.
+  }];
+  let arguments = (ins OptionalAttr<I64Attr>:$half);
+  let results = (outs Index:$tokens);
+  let assemblyFormat = "(`half` `(` $half^ `)`)? attr-dict `:` type($tokens)";
+  let hasVerifier = 1;
+}
+
+def Schedule_MaxTokensOp : Schedule_Op<"max_tokens", [Pure]> {
+  let summary = "the tokens of the rank that has most";
+  let description = [{
+    Every rank gets the same value, so a branch on it is one that all ranks
+    take alike.
+
+    ```mlir
+    %max = schedule.max_tokens : index
     ```
   }];
   let results = (outs Index:$tokens);
   let assemblyFormat = "attr-dict `:` type($tokens)";
+}
+
+def Schedule_DecodesOp : Schedule_Op<"decodes", [Pure]> {
+  let summary = "true if all tokens of all ranks are decodes";
+  let description = [{
+    As the caller of all ranks says: no request of this call brings more than
+    its next token. Every rank gets the same value.
+
+    ```mlir
+    %decodes = schedule.decodes : i1
+    ```
+  }];
+  let results = (outs I1:$decodes);
+  let assemblyFormat = "attr-dict `:` type($decodes)";
+}
+
+def Schedule_RowsOp : Schedule_Op<"rows", [
+    Pure, DeclareOpInterfaceMethods<ViewLikeOpInterface>]> {
+  let summary = "consecutive rows of a buffer, as a buffer";
+  let description = [{
+    Rows are the first dimension. Unlike a `memref.subview` the result is
+    row-major with no offset, and so what runs on a whole buffer runs on it.
+
+    ```mlir
+    %second = schedule.rows %x[%first](%n) : memref<?x64xf32> to memref<?x64xf32>
+    %fixed = schedule.rows %x[%first]() : memref<?x64xf32> to memref<8x64xf32>
+    ```
+
+    Constraints:
+    - C1: both buffers are row-major, with one element type and equal static
+      dimensions but the first.
+    - C2: `size` is there exactly where the result's first dimension is dynamic.
+  }];
+  let arguments = (ins AnyMemRef:$source, Index:$first, Optional<Index>:$size);
+  let results = (outs AnyMemRef:$result);
+  let assemblyFormat = [{
+    $source `[` $first `]` `` `(` ($size^)? `)` attr-dict
+      `:` type($source) `to` type($result)
+  }];
+  let hasVerifier = 1;
 }
 
 def Schedule_WorkspaceOp : Schedule_Op<"workspace", [Pure]> {
