@@ -374,27 +374,36 @@ bool ProcessGroup::Service::setFailure(const std::string &message,
   return true;
 }
 
+/// What this rank waits in, or was in last, unless the message says so.
+static std::string sayPlace(const std::vector<Activity> &activities,
+                            int32_t rank, const std::string &message) {
+  std::string text;
+  for (const Activity &activity : activities)
+    if (!activity.what.empty() && message.find(activity.what) == message.npos)
+      text +=
+          format(activity.isWaiting ? "; rank %d was in "
+                                    : "; the last collective of rank %d was ",
+                 rank) +
+          activity.what;
+  return text;
+}
+
 void ProcessGroup::Service::announce(const std::string &message,
                                      const Ranks &lost) {
+  std::lock_guard<std::mutex> lock(watchMutex);
+  const std::string place =
+      watched ? sayPlace(watched->look(), group.options.rank, message) : "";
+  {
+    // Whoever learns of the failure learns where this rank was.
+    std::lock_guard<std::mutex> lock(mutex);
+    if (!group.failed)
+      ownPlace = place;
+  }
   if (!setFailure(message, lost))
     return;
   broadcast({{"is", "failed"}, {"text", message}, {"lost", lost}});
-  std::lock_guard<std::mutex> lock(watchMutex);
-  if (!watched)
-    return;
-  std::string text;
-  for (const Activity &activity : watched->look())
-    if (!activity.what.empty() && message.find(activity.what) == message.npos)
-      text += format(activity.isWaiting ? "; rank %d was in "
-                                        : "; the last collective of rank %d "
-                                          "was ",
-                     group.options.rank) +
-              activity.what;
-  {
-    std::lock_guard<std::mutex> lock(mutex);
-    ownPlace = text;
-  }
-  watched->abort();
+  if (watched)
+    watched->abort();
 }
 
 //===----------------------------------------------------------------------===//

@@ -15,7 +15,8 @@ import queue
 import socket
 import time
 
-ABI_VERSION = 4
+# utils/gpu-pack takes it from the header.
+ABI_VERSION = int((pathlib.Path(__file__).parent / "abi").read_text())
 RANKS = 2
 TO_DEVICE, TO_HOST = 0, 1
 # What drivers and NCCL may keep for good after their first uses.
