@@ -11,6 +11,7 @@
 
 #include "../lib/Error.h"
 
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -18,6 +19,7 @@ using namespace moert;
 
 moert_status moert::broadcastByNCCL(const Driver &driver, void *comm,
                                     int32_t rank, int32_t numRanks,
+                                    std::chrono::milliseconds timeout,
                                     std::string &text, std::string &error) {
   NCCL nccl;
   error = nccl.load();
@@ -47,14 +49,29 @@ moert_status moert::broadcastByNCCL(const Driver &driver, void *comm,
     sent = nccl.Broadcast(reinterpret_cast<void *>(memory),
                           reinterpret_cast<void *>(memory), sizeof(line),
                           ncclInt8, /*root=*/0, handle, stream);
-  while (sent == ncclInProgress) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  auto isLate = [&] { return std::chrono::steady_clock::now() > deadline; };
+  while (sent == ncclInProgress && !isLate()) {
     std::this_thread::yield();
     nccl.CommGetAsyncError(handle, &sent);
   }
   if (result == CUDA_SUCCESS && sent == ncclSuccess)
     result = driver.cuMemcpyDtoHAsync(line, memory, sizeof(line), stream);
-  if (stream && result == CUDA_SUCCESS)
-    result = driver.cuStreamSynchronize(stream);
+  while (result == CUDA_SUCCESS && sent == ncclSuccess) {
+    result = driver.cuStreamQuery(stream);
+    if (result != CUDA_ERROR_NOT_READY)
+      break;
+    result = CUDA_SUCCESS;
+    if (isLate())
+      sent = ncclInProgress;
+    std::this_thread::yield();
+  }
+  // What still runs keeps its stream and memory: who waits for it is stuck.
+  if (sent == ncclInProgress)
+    return fail(error, MOERT_RANK_FAILED,
+                format("rank %d has waited %lld ms for the other ranks of the "
+                       "communicator",
+                       rank, static_cast<long long>(timeout.count())));
   if (stream)
     driver.cuStreamDestroy(stream);
   if (memory)

@@ -64,7 +64,8 @@ public:
   moert_status join(const moert_group &group, int32_t rank,
                     std::string &error) override;
   moert_status broadcast(void *comm, int32_t rank, int32_t numRanks,
-                         std::string &text, std::string &error) override;
+                         std::chrono::milliseconds timeout, std::string &text,
+                         std::string &error) override;
   moert_status shrink(std::vector<bool> &isMember, std::string &error) override;
   moert_status allGather(std::string mine, std::vector<std::string> &all,
                          std::string &error) override;

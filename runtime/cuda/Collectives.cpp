@@ -288,13 +288,17 @@ moert_status Communicators::enqueueMarked(const Communicator &communicator,
                                           std::string &error) {
   const uint32_t ticket = nextTicket(what);
   volatile Mark *mark = communicator.mark;
-  auto write = [&](volatile uint32_t &value) {
+  auto write = [&](volatile uint32_t &place, uint32_t value) {
     return driver.cuStreamWriteValue32(
-        stream, reinterpret_cast<CUdeviceptr>(const_cast<uint32_t *>(&value)),
-        ticket, CU_STREAM_WRITE_VALUE_DEFAULT);
+        stream, reinterpret_cast<CUdeviceptr>(const_cast<uint32_t *>(&place)),
+        value, CU_STREAM_WRITE_VALUE_DEFAULT);
   };
-  if (CUresult result = write(mark->begun))
-    return driver.report(result, "collective " + what, error);
+  // A graph's next replay has the same ticket.
+  CUresult begun = write(mark->ended, 0);
+  if (begun == CUDA_SUCCESS)
+    begun = write(mark->begun, ticket);
+  if (begun != CUDA_SUCCESS)
+    return driver.report(begun, "collective " + what, error);
   ncclResult_t result = ncclInProgress;
   {
     std::lock_guard<std::timed_mutex> lock(mutex);
@@ -307,7 +311,7 @@ moert_status Communicators::enqueueMarked(const Communicator &communicator,
   if (moert_status status =
           settle(communicator.handle, result, "collective " + what, error))
     return status;
-  if (CUresult result = write(mark->ended))
+  if (CUresult result = write(mark->ended, ticket))
     return driver.report(result, "collective " + what, error);
   return MOERT_SUCCESS;
 }

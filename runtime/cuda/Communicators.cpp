@@ -95,6 +95,9 @@ Communicators::~Communicators() {
     else if (!isAborted)
       nccl.CommAbort(it->handle);
   }
+  // Streams may be about to write their marks.
+  if (isAborted)
+    driver.cuCtxSynchronize();
   if (pinned)
     driver.cuMemFreeHost(pinned);
 }

@@ -26,6 +26,7 @@ moert_status moert::createNCCLTransport(const Driver &, CUcontext,
 }
 
 moert_status moert::broadcastByNCCL(const Driver &, void *, int32_t, int32_t,
-                                    std::string &, std::string &error) {
+                                    std::chrono::milliseconds, std::string &,
+                                    std::string &error) {
   return refuse(error);
 }

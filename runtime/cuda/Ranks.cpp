@@ -118,7 +118,8 @@ moert_status CUDADevice::enqueueTransfers(void *stream,
 }
 
 moert_status CUDADevice::broadcast(void *comm, int32_t rank, int32_t numRanks,
+                                   std::chrono::milliseconds timeout,
                                    std::string &text, std::string &error) {
   CurrentContext current(driver, context);
-  return broadcastByNCCL(driver, comm, rank, numRanks, text, error);
+  return broadcastByNCCL(driver, comm, rank, numRanks, timeout, text, error);
 }

@@ -49,8 +49,9 @@ moert_status createNCCLTransport(const Driver &driver, CUcontext context,
 /// Gives all ranks of the caller's ncclComm_t the text of rank 0. The context
 /// is current.
 moert_status broadcastByNCCL(const Driver &driver, void *comm, int32_t rank,
-                             int32_t numRanks, std::string &text,
-                             std::string &error);
+                             int32_t numRanks,
+                             std::chrono::milliseconds timeout,
+                             std::string &text, std::string &error);
 
 } // namespace moert
 

@@ -42,7 +42,8 @@ moert_status Device::join(const moert_group &, int32_t, std::string &error) {
       format("this context runs on %s, which joins no ranks", name().c_str()));
 }
 
-moert_status Device::broadcast(void *, int32_t, int32_t, std::string &,
+moert_status Device::broadcast(void *, int32_t, int32_t,
+                               std::chrono::milliseconds, std::string &,
                                std::string &error) {
   return fail(error, MOERT_UNSUPPORTED,
               format("this context runs on %s, expected a GPU: a communicator "

@@ -13,6 +13,7 @@
 
 #include "moert/moert.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -139,6 +140,7 @@ public:
   /// Gives all ranks of the caller's communicator the text of rank 0, of at
   /// most 255 characters.
   virtual moert_status broadcast(void *comm, int32_t rank, int32_t numRanks,
+                                 std::chrono::milliseconds timeout,
                                  std::string &text, std::string &error);
 
   /// Goes on without the ranks that the group has lost. `isMember[rank]` says

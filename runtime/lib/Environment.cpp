@@ -13,6 +13,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -171,9 +172,26 @@ static uint16_t findFreePort() {
   return port;
 }
 
+/// Whether NCCL_SOCKET_IFNAME lets NCCL use an interface: prefixes with commas
+/// between them, after '=' whole names, after '^' those that are not used.
+static bool isChosen(const std::string &interface, std::string list) {
+  const bool isExcluding = list[0] == '^';
+  if (isExcluding)
+    list.erase(0, 1);
+  const bool isExact = list[0] == '=';
+  if (isExact)
+    list.erase(0, 1);
+  std::istringstream names(list);
+  bool isNamed = false;
+  for (std::string name; std::getline(names, name, ',');)
+    isNamed |= isExact ? interface == name
+                       : interface.compare(0, name.size(), name) == 0;
+  return isNamed != isExcluding;
+}
+
 std::string moert::findOwnPlace() {
-  const char *prefix = find("NCCL_SOCKET_IFNAME");
-  std::string host = "127.0.0.1";
+  const char *list = find("NCCL_SOCKET_IFNAME");
+  std::string host;
   ifaddrs *all = nullptr;
   if (getifaddrs(&all) != 0)
     return "";
@@ -181,16 +199,19 @@ std::string moert::findOwnPlace() {
     const bool isUp = one->ifa_flags & IFF_UP;
     if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET || !isUp)
       continue;
-    if (prefix ? std::strncmp(one->ifa_name, prefix, std::strlen(prefix)) != 0
-               : (one->ifa_flags & IFF_LOOPBACK) != 0)
+    // Of several, loopback is the last choice.
+    const bool isLoopback = one->ifa_flags & IFF_LOOPBACK;
+    if ((list && !isChosen(one->ifa_name, list)) ||
+        (isLoopback && !host.empty()))
       continue;
     char text[INET_ADDRSTRLEN];
     const auto *address = reinterpret_cast<const sockaddr_in *>(one->ifa_addr);
     if (inet_ntop(AF_INET, &address->sin_addr, text, sizeof(text)))
       host = text;
-    break;
+    if (!isLoopback)
+      break;
   }
   freeifaddrs(all);
   const uint16_t port = findFreePort();
-  return port ? host + ":" + std::to_string(port) : "";
+  return port && !host.empty() ? host + ":" + std::to_string(port) : "";
 }

@@ -24,8 +24,8 @@ std::string parsePlace(const std::string &place, std::string &host,
                        uint16_t &port);
 
 /// A place on this machine where nobody listens, for ranks that may be on
-/// others: on an interface that NCCL_SOCKET_IFNAME begins the name of, or else
-/// the first that is no loopback. "" if there is none.
+/// others: on the first interface that NCCL_SOCKET_IFNAME allows, and loopback
+/// only if there is no other. "" if there is none.
 std::string findOwnPlace();
 
 } // namespace moert

@@ -26,8 +26,8 @@ static std::string readLimits(int32_t numRanks, int64_t timeout,
   constexpr int32_t maxRanks = 1 << 16;
   if (numRanks < 1 || numRanks > maxRanks)
     return format("num_ranks is %d, expected 1 to %d", numRanks, maxRanks);
-  // Three hundred years overflow no clock.
-  constexpr int64_t maxTimeout = int64_t(1) << 43;
+  // Seventy years, and twice as long, overflow no clock.
+  constexpr int64_t maxTimeout = int64_t(1) << 41;
   if (timeout < 0 || timeout > maxTimeout)
     return format("timeout_ms is %lld, expected 0 to %lld",
                   static_cast<long long>(timeout),
@@ -52,6 +52,8 @@ static std::string readOptions(const moert_process_options &given,
                   given.num_ranks - 1);
   options.rank = given.rank;
   options.size = given.num_ranks;
+  if (given.num_ranks == 1)
+    return ""; // Nobody else comes.
   std::string place(given.rendezvous,
                     strnlen(given.rendezvous, sizeof(given.rendezvous)));
   return parsePlace(place, options.host, options.port);
@@ -98,8 +100,8 @@ moert_status moert_group_create_local(int32_t num_ranks, int64_t timeout_ms,
     error = readLimits(num_ranks, timeout_ms, timeout);
     if (!error.empty())
       return MOERT_INVALID_ARGUMENT;
-    *group =
-        new moert_group{std::make_shared<LocalGroup>(num_ranks, timeout), {}};
+    *group = new moert_group{
+        std::make_shared<LocalGroup>(num_ranks, timeout), {}, false};
     return MOERT_SUCCESS;
   });
 }
@@ -154,8 +156,12 @@ moert_status moert_context_join(moert_context *context, moert_group *group) {
                   format("this process is rank %d of the group, expected %d, "
                          "as the context",
                          group->processes->rank(), context->rank));
+    if (group->isTaken)
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  "the group has a context of this process already");
     moert_status status = context->device->join(*group, context->rank, error);
     context->hasJoined = status == MOERT_SUCCESS;
+    group->isTaken = context->hasJoined && group->processes;
     return status;
   });
 }
@@ -176,7 +182,7 @@ moert_status moert_context_join_nccl(moert_context *context, void *comm,
       return MOERT_INVALID_ARGUMENT;
     std::string place = options.rank == 0 ? findOwnPlace() : "";
     if (moert_status status = context->device->broadcast(
-            comm, options.rank, options.size, place, error))
+            comm, options.rank, options.size, options.timeout, place, error))
       return status;
     error = parsePlace(place, options.host, options.port);
     if (!error.empty())

@@ -20,6 +20,9 @@ struct moert_group {
   std::shared_ptr<moert::LocalGroup> local;
   std::shared_ptr<moert::ProcessGroup> processes;
 
+  /// Of a group of processes: whether it has this process' context.
+  bool isTaken = false;
+
   int32_t size() const { return local ? local->size() : processes->size(); }
 };
 

@@ -15,9 +15,6 @@
 using namespace moert;
 using nlohmann::json;
 
-/// More is no message of ours.
-static constexpr uint32_t maxLength = 1u << 30;
-
 void Link::start() {
   asio::error_code ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
@@ -61,7 +58,7 @@ void Link::readLength() {
                      uint32_t bytes = 0;
                      for (unsigned char byte : length)
                        bytes = bytes << 8 | byte;
-                     if (error || bytes > maxLength)
+                     if (error || bytes > limit)
                        return fail();
                      readBody(bytes);
                    });
@@ -70,7 +67,13 @@ void Link::readLength() {
 void Link::readBody(uint32_t bytes) {
   auto self = shared_from_this();
   body.resize(bytes);
-  asio::async_read(socket, asio::buffer(body),
+  // A long message is a sign of life with each of its parts.
+  auto noteLife = [this, self](asio::error_code error, size_t) -> size_t {
+    constexpr size_t part = 1 << 16;
+    heard = Clock::now();
+    return error ? 0 : part;
+  };
+  asio::async_read(socket, asio::buffer(body), noteLife,
                    [this, self](asio::error_code error, size_t) {
                      if (error)
                        return fail();

@@ -30,6 +30,11 @@ public:
 
   explicit Link(Socket socket) : socket(std::move(socket)) {}
 
+  /// More is no message of ours.
+  static constexpr uint32_t maxLength = 1u << 30;
+  /// Takes no longer messages: a stranger's are short.
+  void setLimit(uint32_t bytes) { limit = bytes; }
+
   std::function<void(const nlohmann::json &message)> onMessage;
   /// Called once, unless `close` was called before.
   std::function<void()> onClose;
@@ -54,6 +59,7 @@ private:
 
   Socket socket;
   unsigned char length[4];
+  uint32_t limit = maxLength;
   std::string body;
   std::deque<std::string> queue;
   bool isFinishing = false;

@@ -84,10 +84,13 @@ void ProcessGroup::Service::run(Start start) {
 
 /// Short of memory or of sockets: to be known as lost is all that is left.
 void ProcessGroup::Service::giveUp(const std::exception &exception) {
-  setFailure(std::string("the group's thread has failed: ") + exception.what(),
-             {});
+  const bool isFirst = setFailure(
+      std::string("the group's thread has failed: ") + exception.what(), {});
   for (auto &[rank, peer] : peers)
     peer.link->close();
+  std::lock_guard<std::mutex> lock(watchMutex);
+  if (isFirst && watched)
+    watched->abort();
 }
 
 bool ProcessGroup::Service::isMember(int32_t rank) const {
@@ -114,6 +117,8 @@ std::string ProcessGroup::Service::open(const Start &start) {
     if (!error)
       acceptor->listen(Acceptor::max_listen_connections, error);
   };
+  if (group.ranks.size() == 1)
+    return "";
   listen(successor, 0);
   if (!error && isHub()) {
     if (start.listener >= 0) {
@@ -138,9 +143,16 @@ void ProcessGroup::Service::accept() {
   listener->async_accept([this](asio::error_code error, Link::Socket socket) {
     if (!listener)
       return;
-    if (!error)
+    if (!error) {
       greet(std::move(socket));
-    accept();
+      return accept();
+    }
+    // Sockets are short: some may close.
+    pause.expires_after(milliseconds(100));
+    pause.async_wait([this](asio::error_code error) {
+      if (!error && listener)
+        accept();
+    });
   });
 }
 
@@ -148,8 +160,14 @@ void ProcessGroup::Service::accept() {
 void ProcessGroup::Service::greet(Link::Socket socket) {
   auto link = std::make_shared<Link>(std::move(socket));
   strangers.insert(link);
+  link->setLimit(4096);
   link->onMessage = [this, link = link.get()](const json &message) {
-    onHello(link->shared_from_this(), message);
+    try {
+      onHello(link->shared_from_this(), message);
+    } catch (const json::exception &) {
+      strangers.erase(link->shared_from_this());
+      link->close();
+    }
   };
   link->onClose = [this, link = link.get()] {
     strangers.erase(link->shared_from_this());
@@ -189,6 +207,7 @@ void ProcessGroup::Service::onHello(const std::shared_ptr<Link> &link,
       announce(fault, {});
     return;
   }
+  link->setLimit(Link::maxLength);
   Peer &peer = peers[rank];
   peer.link = link;
   peer.address = link->peerAddress() + ":" +
@@ -250,8 +269,9 @@ void ProcessGroup::Service::becomeReady() {
     found[rank] = peer.address;
   // Where the hub itself would listen next, nobody needs to know: it is the
   // first to be lost or the hub again.
-  found[hub] = group.options.host + ":" +
-               std::to_string(successor->local_endpoint().port());
+  if (successor)
+    found[hub] = group.options.host + ":" +
+                 std::to_string(successor->local_endpoint().port());
   for (auto &[rank, address] : found)
     message["addresses"][std::to_string(rank)] = address;
   broadcast(message);
@@ -261,10 +281,15 @@ void ProcessGroup::Service::becomeReady() {
 void ProcessGroup::Service::onReady(const json &message) {
   std::lock_guard<std::mutex> lock(mutex);
   group.ranks = message.at("members").get<Ranks>();
-  for (auto &[rank, address] : message.at("addresses").items())
+  const json places = message.value("addresses", json::object());
+  for (auto &[rank, address] : places.items())
     addresses[std::stoi(rank)] = address;
   isReady = true;
   change.notify_all();
+  // Nobody more is to come.
+  listener.reset();
+  for (const auto &link : std::exchange(strangers, {}))
+    link->close();
 }
 
 /// Not all have come in time.
@@ -286,8 +311,10 @@ void ProcessGroup::Service::expire() {
              missing);
     return;
   }
-  // A hub that is there says itself who is missing, a little later.
-  if (peers.count(hub) && Clock::now() < deadline + 4 * interval)
+  // A hub that is there says itself who is missing, once its own time is over:
+  // it may have begun to wait later.
+  if (peers.count(hub) &&
+      Clock::now() < deadline + group.options.timeout + 4 * interval)
     return;
   announce(format("rank %d has not reached rank %d at %s within %lld ms: %s",
                   group.options.rank, hub, place().c_str(), waited,
@@ -346,6 +373,7 @@ void ProcessGroup::Service::onLeft(int32_t rank) {
   }
   if (auto peer = peers.find(rank); peer != peers.end())
     peer->second.link->onClose = nullptr;
+  change.notify_all();
   if (!isHub())
     return;
   for (auto &[other, peer] : peers)
@@ -365,8 +393,11 @@ void ProcessGroup::Service::onLost(int32_t rank) {
 bool ProcessGroup::Service::setFailure(const std::string &message,
                                        const Ranks &lost) {
   std::lock_guard<std::mutex> lock(mutex);
-  if (group.failed)
+  if (group.failed) {
+    // Who is lost later is lost, too.
+    lostRanks.insert(lostRanks.end(), lost.begin(), lost.end());
     return false;
+  }
   failure = message;
   lostRanks = lost;
   group.failed = true;
@@ -424,6 +455,12 @@ moert_status ProcessGroup::Service::allGather(const std::string &what,
                                               std::string mine,
                                               std::vector<std::string> &all,
                                               std::string &error) {
+  if (mine.size() > Link::maxLength / 2 / group.ranks.size())
+    return moert::fail(error, MOERT_INVALID_ARGUMENT,
+                       format("'%s': %zu bytes on each of %zu ranks are too "
+                              "many, expected at most %u together",
+                              what.c_str(), mine.size(), group.ranks.size(),
+                              Link::maxLength / 2));
   std::unique_lock<std::mutex> lock(mutex);
   const int64_t number = numGathers++;
   asio::post(io, [this, number, what, mine = std::move(mine)] {
@@ -432,7 +469,14 @@ moert_status ProcessGroup::Service::allGather(const std::string &what,
            {"what", what},
            {"bytes", mine}});
   });
-  auto isOver = [&] { return group.failed || gathered.count(number); };
+  // Without a hub nothing is gathered any more.
+  auto hasHubLeft = [&] {
+    return std::find(leftRanks.begin(), leftRanks.end(), hub) !=
+           leftRanks.end();
+  };
+  auto isOver = [&] {
+    return group.failed || gathered.count(number) || hasHubLeft();
+  };
   // The hub has the clock for the ranks; this one is for the hub.
   auto limit = group.options.timeout + 4 * interval;
   if (!change.wait_for(lock, limit, isOver)) {
@@ -447,7 +491,9 @@ moert_status ProcessGroup::Service::allGather(const std::string &what,
     gathered.erase(found);
     return MOERT_SUCCESS;
   }
-  error = failure;
+  error = group.failed
+              ? failure
+              : format("'%s': rank %d has left the group", what.c_str(), hub);
   return MOERT_RANK_FAILED;
 }
 
@@ -481,29 +527,33 @@ std::string ProcessGroup::Service::findLeft(const Ranks &ranks) const {
 moert_status ProcessGroup::Service::prepareNext(Options &options,
                                                 Ranks &survivors, Start &start,
                                                 std::string &error) {
-  std::lock_guard<std::mutex> lock(mutex);
-  if (!group.failed || !isReady)
-    return moert::fail(error, MOERT_INVALID_ARGUMENT,
-                       isReady ? "the group has not failed, expected a group "
-                                 "that has lost a rank"
-                               : "the group was never complete");
-  for (int32_t rank : group.ranks)
-    if (std::find(lostRanks.begin(), lostRanks.end(), rank) ==
-            lostRanks.end() &&
-        std::find(leftRanks.begin(), leftRanks.end(), rank) == leftRanks.end())
-      survivors.push_back(rank);
-  if (std::find(survivors.begin(), survivors.end(), options.rank) ==
-      survivors.end())
-    return moert::fail(error, MOERT_RANK_FAILED,
-                       format("rank %d counts as lost: ", options.rank) +
-                           failure);
-  const std::string &address = addresses[survivors.front()];
-  const size_t colon = address.rfind(':');
-  options.host = address.substr(0, colon);
-  options.port = uint16_t(std::stoi(address.substr(colon + 1)));
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (!group.failed || !isReady)
+      return moert::fail(
+          error, MOERT_INVALID_ARGUMENT,
+          isReady ? "the group has not failed, expected a group that "
+                    "has lost a rank"
+                  : "the group was never complete");
+    auto isIn = [](const Ranks &ranks, int32_t rank) {
+      return std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
+    };
+    for (int32_t rank : group.ranks)
+      if (!isIn(lostRanks, rank) && !isIn(leftRanks, rank))
+        survivors.push_back(rank);
+    if (!isIn(survivors, options.rank))
+      return moert::fail(error, MOERT_RANK_FAILED,
+                         format("rank %d counts as lost: ", options.rank) +
+                             failure);
+    const std::string &address = addresses[survivors.front()];
+    const size_t colon = address.rfind(':');
+    options.host = address.substr(0, colon);
+    options.port = uint16_t(std::stoi(address.substr(colon + 1)));
+  }
   start.epoch = epoch + 1;
   start.mayMiss = true;
   if (survivors.front() == options.rank) {
+    // Handlers ahead of this one may want the lock.
     std::promise<int> taken;
     asio::post(io, [&] {
       taken.set_value(successor ? dup(successor->native_handle()) : -1);

@@ -118,6 +118,8 @@ private:
   void expire();
   void tick();
   void watchStalls(const std::vector<Activity> &activities);
+  /// Whether it is in this collective for a while without a break.
+  bool isStuck(const Activity &activity);
   void decideStall(const std::vector<Activity> &mine);
   void checkSilence();
   void checkGathers();

@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -27,13 +28,24 @@ using namespace moe::tools;
 
 extern char **environ;
 
+static constexpr char launchedVariable[] = "MOE_RUN_LAUNCHED";
+
 bool moe::tools::isRankProcess() {
-  moert_process_options options;
-  return moert_process_options_from_environment(&options) == MOERT_SUCCESS;
+  const char *const variables[][2] = {
+      {"RANK", "WORLD_SIZE"},
+      {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+      {"SLURM_PROCID", "SLURM_NTASKS"}};
+  for (auto [rank, size] : variables)
+    if (std::getenv(rank) && std::getenv(size))
+      return true;
+  return false;
 }
 
 Outcome moe::tools::readProcess(const Descriptor &descriptor,
                                 moert_process_options &options) {
+  // Ranks of this program end with it.
+  if (std::getenv(launchedVariable))
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (moert_process_options_from_environment(&options) != MOERT_SUCCESS)
     return Outcome::badInput(moert_last_error(nullptr));
   if (options.num_ranks != descriptor.numRanks)
@@ -45,18 +57,19 @@ Outcome moe::tools::readProcess(const Descriptor &descriptor,
   return {};
 }
 
-/// The ranks of this machine, as the launcher tells.
-static int findLocalSize(const moert_process_options &process) {
-  for (const char *name : {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
-                           "SLURM_NTASKS_PER_NODE"})
+/// The ranks of this machine, as the launcher tells; 0 where it does not. srun
+/// may give each of them a GPU of its own to see.
+static int findLocalSize() {
+  for (const char *name : {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"})
     if (const char *value = std::getenv(name))
       return std::atoi(value);
-  return process.num_ranks;
+  const char *tasks = std::getenv("SLURM_STEP_TASKS_PER_NODE");
+  return tasks && !std::getenv("CUDA_VISIBLE_DEVICES") ? std::atoi(tasks) : 0;
 }
 
 std::string moe::tools::shareGPUs(const moert_process_options &process,
                                   int devices) {
-  const int local = findLocalSize(process);
+  const int local = findLocalSize();
   if (local <= devices)
     return "processes, each with a GPU";
   setenv("NCCL_HOSTID",
@@ -78,7 +91,8 @@ public:
   ~Children() { end(SIGKILL); }
 
   Outcome start(char **arguments, const std::vector<std::string> &variables);
-  Outcome wait(int64_t graceMs);
+  /// Without `graceMs`, the others have their own time limits.
+  Outcome wait(std::optional<int64_t> graceMs);
 
 private:
   /// To those that still run.
@@ -122,7 +136,7 @@ Outcome Children::start(char **arguments,
   return {};
 }
 
-Outcome Children::wait(int64_t graceMs) {
+Outcome Children::wait(std::optional<int64_t> graceMs) {
   using Clock = std::chrono::steady_clock;
   std::optional<Clock::time_point> deadline;
   int code = 0;
@@ -144,6 +158,9 @@ Outcome Children::wait(int64_t graceMs) {
     if (child == running.end())
       continue;
     *child = 0;
+    // Whoever goes on without a lost rank says how that went.
+    if (WIFSIGNALED(status) && !graceMs)
+      continue;
     const int failure =
         WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     if (failure == 0 || code != 0)
@@ -154,7 +171,8 @@ Outcome Children::wait(int64_t graceMs) {
                     int(child - running.begin()), WTERMSIG(status),
                     strsignal(WTERMSIG(status)));
     // The others notice by themselves, and say what they know.
-    deadline = Clock::now() + std::chrono::milliseconds(graceMs);
+    if (graceMs)
+      deadline = Clock::now() + std::chrono::milliseconds(*graceMs);
   }
   if (code == 0)
     return {};
@@ -180,7 +198,7 @@ static int findFreePort() {
 }
 
 Outcome moe::tools::launchRanks(char **arguments, int64_t ranks,
-                                int64_t timeoutMs) {
+                                std::optional<int64_t> graceMs) {
   const int port = findFreePort();
   if (port == 0)
     return Outcome::failed("cannot find a free port for the ranks");
@@ -188,11 +206,12 @@ Outcome moe::tools::launchRanks(char **arguments, int64_t ranks,
   for (int64_t rank = 0; rank < ranks; ++rank)
     if (Outcome outcome = children.start(
             arguments, {"RANK=" + std::to_string(rank),
+                        std::string(launchedVariable) + "=1",
                         "WORLD_SIZE=" + std::to_string(ranks),
                         "LOCAL_RANK=" + std::to_string(rank),
                         "LOCAL_WORLD_SIZE=" + std::to_string(ranks),
                         "MOERT_RENDEZVOUS=127.0.0.1:" + std::to_string(port)});
         !outcome)
       return outcome;
-  return children.wait(2 * timeoutMs);
+  return children.wait(graceMs);
 }

@@ -27,9 +27,10 @@ Outcome readProcess(const Descriptor &descriptor,
 std::string shareGPUs(const moert_process_options &process, int devices);
 
 /// Starts this program once for every rank, on this machine, and waits for all.
-/// The first that fails counts; the others are ended then if they do not end by
-/// themselves.
-Outcome launchRanks(char **arguments, int64_t ranks, int64_t timeoutMs);
+/// The first that fails counts; `graceMs` later the others are ended if they do
+/// not end by themselves. Without, a rank that is killed counts as lost only.
+Outcome launchRanks(char **arguments, int64_t ranks,
+                    std::optional<int64_t> graceMs);
 
 } // namespace moe::tools
 

@@ -109,6 +109,8 @@ static Outcome trace(const RunOptions &options, RankSet &set, RankRun &run) {
   for (int64_t index = 0; index < set.numHere(); ++index)
     if (Outcome outcome = set[index].context.startTrace(); !outcome)
       return outcome;
+  if (Outcome outcome = set.meet(); !outcome)
+    return outcome;
   if (Outcome outcome = run.run(); !outcome)
     return outcome;
   for (int64_t index = 0; index < set.numHere(); ++index) {
@@ -294,7 +296,7 @@ Outcome moe::tools::runRanks(const RunOptions &options,
   HostTensor output;
   Voice voice;
   Outcome outcome = runAll(options, artefact, set, voice, output);
-  if (!outcome && options.shrink && set.isProcess())
+  if (!outcome && options.shrink && set.isProcess() && set.numHere() > 0)
     outcome = goOn(options, artefact, set, voice, outcome, output);
   if (outcome && set.isProcess()) {
     const bool isLead = set.isLead();

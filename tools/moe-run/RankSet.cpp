@@ -150,7 +150,7 @@ Outcome moe::tools::replaceMap(Rank &rank, const std::string &name,
 Outcome RankSet::gather(const std::vector<const HostTensor *> &tensors,
                         int64_t stride, std::vector<char> &all) {
   all.assign(size_t(stride * shares.numRanks()), 0);
-  for (int64_t index = 0; index < numHere(); ++index)
+  for (size_t index = 0; index < tensors.size(); ++index)
     std::memcpy(all.data() + here[index]->number * stride,
                 tensors[index]->data(), size_t(tensors[index]->numBytes()));
   if (!isProcess())
@@ -160,6 +160,11 @@ Outcome RankSet::gather(const std::vector<const HostTensor *> &tensors,
                                all.begin() + (process + 1) * stride);
   return context.check(moert_context_all_gather(context.get(), mine.data(),
                                                 mine.size(), all.data()));
+}
+
+Outcome RankSet::meet() {
+  std::vector<char> all;
+  return gather({}, 1, all);
 }
 
 Outcome RankSet::collectTraffic(std::vector<int64_t> &bytes) {

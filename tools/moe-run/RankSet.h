@@ -63,6 +63,9 @@ public:
   int64_t numHere() const { return int64_t(here.size()); }
   Rank &operator[](int64_t index) { return *here[index]; }
 
+  /// Waits for the other processes, so that all begin at the same time.
+  Outcome meet();
+
   /// What each rank got from each other so far: [to * ranks + from].
   Outcome collectTraffic(std::vector<int64_t> &bytes);
 

@@ -203,8 +203,10 @@ static Outcome runAllRanks(const RunOptions &options, const Artefact &artefact,
   // That there is none, one process says best.
   if (countGPUs() == 0)
     return Context().create(descriptor.target, options.threads);
-  return launchRanks(arguments, descriptor.numRanks,
-                     options.timeoutMilliseconds());
+  std::optional<int64_t> grace;
+  if (!options.shrink)
+    grace = 2 * options.timeoutMilliseconds();
+  return launchRanks(arguments, descriptor.numRanks, grace);
 }
 
 static Outcome run(const RunOptions &options, char **arguments) {

@@ -168,7 +168,9 @@ MOERT_API void moert_group_destroy(moert_group *group);
  * value. The group is of no use afterwards; destroy it and its contexts, or
  * shrink it.
  *
- * Programs of a GPU meet at their first call, which is not to be captured: the
+ * GPUs: the ranks compare their programs, but not what they pass in
+ * `tokens_per_rank` and `flags`, which must be equal on all of them: each checks
+ * its own sizes against these. Programs of a GPU meet at their first call, which is not to be captured: the
  * ranks compare what they will exchange. */
 MOERT_API moert_status moert_context_join(moert_context *context,
                                           moert_group *group);
@@ -183,7 +185,7 @@ MOERT_API moert_status moert_context_join_nccl(moert_context *context,
 /* Hands `bytes` bytes of host memory of each rank to all ranks of a group of
  * processes: `all` gets num_ranks * bytes, in the order of ranks; those of lost
  * ranks stay as they are. For small things (loads, sizes, results of tests), as
- * it goes over the first rank. Waits. */
+ * it goes over the first rank: at most 512 MiB of all ranks. Waits. */
 MOERT_API moert_status moert_context_all_gather(moert_context *context,
                                                 const void *mine, size_t bytes,
                                                 void *all);
