@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <atomic>
 #include <csignal>
@@ -330,25 +331,29 @@ int waitFor(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/// Rank `victim` of three gets a signal once all ranks have met; what the
-/// others do then is up to `survive`, which returns an exit code.
-void loseRank(int32_t victim, int signal, int timeout,
-              const std::function<int(ProcessGroup &group)> &survive) {
+/// The ranks `victims` of `size` get a signal once all ranks have met;
+/// what the others do then is up to `survive`, which returns an exit code.
+void loseRanks(int32_t size, const std::vector<int32_t> &victims, int signal,
+               int timeout,
+               const std::function<int(ProcessGroup &group)> &survive) {
+  auto isVictim = [&](int32_t rank) {
+    return std::find(victims.begin(), victims.end(), rank) != victims.end();
+  };
   const uint16_t port = findFreePort();
   std::vector<pid_t> children;
   int ready[2];
   ASSERT_EQ(pipe(ready), 0);
-  for (int32_t rank = 0; rank < 3; ++rank)
+  for (int32_t rank = 0; rank < size; ++rank)
     children.push_back(startProcess([&] {
       std::shared_ptr<ProcessGroup> group;
       std::string error;
-      if (ProcessGroup::create(makeOptions(rank, 3, port, timeout), group,
+      if (ProcessGroup::create(makeOptions(rank, size, port, timeout), group,
                                error))
         return 10;
       char byte = 0;
       if (write(ready[1], &byte, 1) != 1)
         return 11;
-      if (rank == victim)
+      if (isVictim(rank))
         while (true)
           pause();
       const auto begin = steady_clock::now();
@@ -357,18 +362,26 @@ void loseRank(int32_t victim, int signal, int timeout,
         std::this_thread::sleep_for(milliseconds(5));
       return survive(*group);
     }));
-  char bytes[3];
-  for (int i = 0; i < 3; ++i)
-    ASSERT_EQ(read(ready[0], bytes, 1), 1);
-  kill(children[size_t(victim)], signal);
-  for (int32_t rank = 0; rank < 3; ++rank)
-    if (rank != victim) {
+  char byte;
+  for (int32_t i = 0; i < size; ++i)
+    ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  for (int32_t victim : victims)
+    kill(children[size_t(victim)], signal);
+  for (int32_t rank = 0; rank < size; ++rank)
+    if (!isVictim(rank)) {
       EXPECT_EQ(waitFor(children[size_t(rank)]), 0) << "rank " << rank;
     }
-  kill(children[size_t(victim)], SIGKILL);
-  waitFor(children[size_t(victim)]);
+  for (int32_t victim : victims) {
+    kill(children[size_t(victim)], SIGKILL);
+    waitFor(children[size_t(victim)]);
+  }
   close(ready[0]);
   close(ready[1]);
+}
+
+void loseRank(int32_t victim, int signal, int timeout,
+              const std::function<int(ProcessGroup &group)> &survive) {
+  loseRanks(3, {victim}, signal, timeout, survive);
 }
 
 TEST(ProcessGroupTest, NamesAKilledRank) {
@@ -413,6 +426,24 @@ TEST(ProcessGroupTest, ShrinksToTheRanksThatAreLeft) {
                                              std::to_string(expected[1])}
                  ? 0
                  : 3;
+    });
+}
+
+TEST(ProcessGroupTest, ShrinksAfterSeveralLosses) {
+  for (const std::vector<int32_t> &victims :
+       {std::vector<int32_t>{2, 3}, {1, 3}, {0, 2}})
+    loseRanks(4, victims, SIGKILL, 2000, [&](ProcessGroup &group) {
+      // Whether the second loss is known yet or not.
+      std::this_thread::sleep_for(milliseconds(victims[1] == 3 ? 0 : 200));
+      std::shared_ptr<ProcessGroup> smaller;
+      std::string error;
+      if (group.shrink(smaller, error))
+        return 1;
+      std::vector<std::string> all;
+      if (smaller->members().size() != 2 ||
+          smaller->allGather("ranks", "", all, error))
+        return 2;
+      return 0;
     });
 }
 

@@ -169,9 +169,10 @@ MOERT_API void moert_group_destroy(moert_group *group);
  * shrink it.
  *
  * GPUs: the ranks compare their programs, but not what they pass in
- * `tokens_per_rank` and `flags`, which must be equal on all of them: each checks
- * its own sizes against these. Programs of a GPU meet at their first call, which is not to be captured: the
- * ranks compare what they will exchange. */
+ * `tokens_per_rank` and `flags`, which must be equal on all of them: each
+ * checks its own sizes against these. Programs of a GPU meet at their first
+ * call, which is not to be captured: the ranks compare what they will exchange.
+ */
 MOERT_API moert_status moert_context_join(moert_context *context,
                                           moert_group *group);
 
@@ -203,7 +204,9 @@ MOERT_API moert_status moert_context_bytes_received(moert_context *context,
  * their numbers; in `tokens_per_rank` lost ones have 0. Their experts give
  * nothing: what they would add to a row is left out, unless EPLB's maps name
  * replicas on other ranks instead. Programs meet again at their first call, and
- * graphs must be captured anew. */
+ * graphs must be captured anew. The others meet at the lowest rank that is not
+ * known as lost: where that does not come, the call fails, and the context is
+ * of no use any more. */
 MOERT_API moert_status moert_context_shrink(moert_context *context,
                                             uint8_t *is_member);
 
