@@ -8,13 +8,12 @@
 
 #include "CUDAFixture.h"
 #include "FakeNCCL.h"
+#include "FreePort.h"
 #include "GroupFixture.h"
 
 #include "gmock/gmock.h"
 
-#include <arpa/inet.h>
 #include <cstdio>
-#include <unistd.h>
 
 using namespace moert::test;
 using ::testing::AllOf;
@@ -35,18 +34,6 @@ FakeNCCL &fakeNCCL() {
   return nccl;
 }
 
-std::string findFreePlace() {
-  int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  socklen_t size = sizeof(address);
-  auto *place = reinterpret_cast<sockaddr *>(&address);
-  EXPECT_EQ(bind(listener, place, size), 0);
-  EXPECT_EQ(getsockname(listener, place, &size), 0);
-  close(listener);
-  return "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-}
-
 /// Ranks of a group of processes, all of them in this one.
 class GPURanks : public Ranks {
 public:
@@ -58,7 +45,7 @@ public:
     fakeNCCL().fault.clear();
     tokens.assign(size_t(count), 0);
     contexts.resize(size_t(count));
-    const std::string place = findFreePlace();
+    const std::string place = "127.0.0.1:" + std::to_string(findFreePort());
     forEach([&](int32_t rank) {
       moert_process_options process;
       moert_process_options_init(&process);

@@ -7,21 +7,21 @@
 //===----------------------------------------------------------------------===//
 
 #include "lib/ProcessGroup.h"
+#include "FreePort.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <atomic>
 #include <csignal>
 #include <functional>
 #include <mutex>
 #include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 
 using namespace moert;
+using moert::test::findFreePort;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using ::testing::AllOf;
@@ -29,18 +29,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 namespace {
-
-uint16_t findFreePort() {
-  int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  socklen_t size = sizeof(address);
-  auto *place = reinterpret_cast<sockaddr *>(&address);
-  EXPECT_EQ(bind(listener, place, size), 0);
-  EXPECT_EQ(getsockname(listener, place, &size), 0);
-  close(listener);
-  return ntohs(address.sin_port);
-}
 
 ProcessGroup::Options makeOptions(int32_t rank, int32_t size, uint16_t port,
                                   int timeout) {
@@ -66,6 +54,20 @@ template <typename Body> void runRanks(int32_t size, Body body) {
     thread.join();
 }
 
+/// The same with a group of them.
+template <typename Body> void runGroup(int32_t size, int timeout, Body body) {
+  const uint16_t port = findFreePort();
+  runRanks(size, [&](int32_t rank) {
+    std::shared_ptr<ProcessGroup> group;
+    std::string error;
+    ASSERT_EQ(ProcessGroup::create(makeOptions(rank, size, port, timeout),
+                                   group, error),
+              MOERT_SUCCESS)
+        << error;
+    body(*group, rank);
+  });
+}
+
 /// Creates the groups of ranks that differ from the rule.
 std::vector<std::string>
 createAll(const std::vector<ProcessGroup::Options> &options) {
@@ -80,20 +82,14 @@ createAll(const std::vector<ProcessGroup::Options> &options) {
 }
 
 TEST(ProcessGroupTest, HandsValuesOfAllRanksToAll) {
-  const uint16_t port = findFreePort();
-  runRanks(5, [&](int32_t rank) {
-    std::shared_ptr<ProcessGroup> group;
+  runGroup(5, patient, [](ProcessGroup &group, int32_t rank) {
     std::string error;
-    ASSERT_EQ(
-        ProcessGroup::create(makeOptions(rank, 5, port, patient), group, error),
-        MOERT_SUCCESS)
-        << error;
-    EXPECT_THAT(group->members(), ElementsAre(0, 1, 2, 3, 4));
+    EXPECT_THAT(group.members(), ElementsAre(0, 1, 2, 3, 4));
     for (int turn = 0; turn < 20; ++turn) {
       // Any bytes, of different length, and a megabyte once.
       std::string mine(turn == 7 ? 1 << 20 : size_t(rank), char(200 + rank));
       std::vector<std::string> all;
-      ASSERT_EQ(group->allGather("bytes", mine, all, error), MOERT_SUCCESS)
+      ASSERT_EQ(group.allGather("bytes", mine, all, error), MOERT_SUCCESS)
           << error;
       ASSERT_EQ(all.size(), 5u);
       for (int32_t other = 0; other < 5; ++other)
@@ -101,7 +97,7 @@ TEST(ProcessGroupTest, HandsValuesOfAllRanksToAll) {
                   std::string(turn == 7 ? 1 << 20 : size_t(other),
                               char(200 + other)));
     }
-    EXPECT_FALSE(group->hasFailed());
+    EXPECT_FALSE(group.hasFailed());
   });
 }
 
@@ -194,59 +190,41 @@ TEST(ProcessGroupTest, ListensToNoStrangers) {
 //===----------------------------------------------------------------------===//
 
 TEST(ProcessGroupTest, NamesARankThatDoesNotCall) {
-  const uint16_t port = findFreePort();
-  runRanks(3, [&](int32_t rank) {
-    std::shared_ptr<ProcessGroup> group;
+  runGroup(3, 1000, [](ProcessGroup &group, int32_t rank) {
     std::string error;
-    ASSERT_EQ(
-        ProcessGroup::create(makeOptions(rank, 3, port, 1000), group, error),
-        MOERT_SUCCESS)
-        << error;
     if (rank != 1) {
       std::vector<std::string> all;
-      EXPECT_EQ(group->allGather("values", "x", all, error), MOERT_RANK_FAILED);
+      EXPECT_EQ(group.allGather("values", "x", all, error), MOERT_RANK_FAILED);
       EXPECT_THAT(error,
                   AllOf(HasSubstr("'values': rank "),
                         HasSubstr(" has waited 1000 ms for rank 1, which did "
                                   "not come")));
       return;
     }
-    while (!group->hasFailed(error))
+    while (!group.hasFailed(error))
       std::this_thread::sleep_for(milliseconds(5));
     EXPECT_THAT(error, HasSubstr("for rank 1, which did not come"));
   });
 }
 
 TEST(ProcessGroupTest, NamesARankThatHasLeft) {
-  const uint16_t port = findFreePort();
-  runRanks(3, [&](int32_t rank) {
-    std::shared_ptr<ProcessGroup> group;
+  runGroup(3, patient, [](ProcessGroup &group, int32_t rank) {
     std::string error;
-    ASSERT_EQ(
-        ProcessGroup::create(makeOptions(rank, 3, port, patient), group, error),
-        MOERT_SUCCESS)
-        << error;
     if (rank == 2)
       return;
     std::vector<std::string> all;
-    EXPECT_EQ(group->allGather("values", "x", all, error), MOERT_RANK_FAILED);
+    EXPECT_EQ(group.allGather("values", "x", all, error), MOERT_RANK_FAILED);
     EXPECT_EQ(error, "'values': rank 2 has left the group");
-    EXPECT_EQ(group->findLeft({0, 1}), "");
-    EXPECT_EQ(group->findLeft({0, 2}), "rank 2 has left the group");
+    EXPECT_EQ(group.findLeft({0, 1}), "");
+    EXPECT_EQ(group.findLeft({0, 2}), "rank 2 has left the group");
   });
 }
 
 TEST(ProcessGroupTest, RefusesDifferentQuestions) {
-  const uint16_t port = findFreePort();
-  runRanks(2, [&](int32_t rank) {
-    std::shared_ptr<ProcessGroup> group;
+  runGroup(2, patient, [](ProcessGroup &group, int32_t rank) {
     std::string error;
-    ASSERT_EQ(
-        ProcessGroup::create(makeOptions(rank, 2, port, patient), group, error),
-        MOERT_SUCCESS)
-        << error;
     std::vector<std::string> all;
-    EXPECT_EQ(group->allGather(rank ? "one" : "another", "x", all, error),
+    EXPECT_EQ(group.allGather(rank ? "one" : "another", "x", all, error),
               MOERT_RANK_FAILED);
     EXPECT_THAT(error, AllOf(HasSubstr("'one'"), HasSubstr("'another'")));
   });
@@ -271,44 +249,32 @@ public:
 } // namespace
 
 TEST(ProcessGroupTest, NamesARankThatACollectiveWaitsFor) {
-  const uint16_t port = findFreePort();
-  runRanks(3, [&](int32_t rank) {
-    std::shared_ptr<ProcessGroup> group;
+  runGroup(3, 1000, [](ProcessGroup &group, int32_t rank) {
     std::string error;
-    ASSERT_EQ(
-        ProcessGroup::create(makeOptions(rank, 3, port, 1000), group, error),
-        MOERT_SUCCESS)
-        << error;
     FakeRank watched(/*isWaiting=*/rank != 2);
-    group->watch(&watched);
-    while (!group->hasFailed(error))
+    group.watch(&watched);
+    while (!group.hasFailed(error))
       std::this_thread::sleep_for(milliseconds(5));
     EXPECT_THAT(error, AllOf(HasSubstr("'dispatch' (step 1): rank "),
                              HasSubstr(" has waited 1000 ms for rank 2, which "
                                        "did not come")));
-    group->watch(nullptr);
+    group.watch(nullptr);
     EXPECT_EQ(watched.numAborts, 1);
   });
 }
 
 TEST(ProcessGroupTest, TellsAFaultOfOneRankToAll) {
-  const uint16_t port = findFreePort();
-  runRanks(3, [&](int32_t rank) {
-    std::shared_ptr<ProcessGroup> group;
+  runGroup(3, 2000, [](ProcessGroup &group, int32_t rank) {
     std::string error;
-    ASSERT_EQ(
-        ProcessGroup::create(makeOptions(rank, 3, port, 2000), group, error),
-        MOERT_SUCCESS)
-        << error;
     FakeRank watched(/*isWaiting=*/false);
     watched.fault = rank == 1 ? "the network is down" : "";
-    group->watch(&watched);
-    while (!group->hasFailed(error))
+    group.watch(&watched);
+    while (!group.hasFailed(error))
       std::this_thread::sleep_for(milliseconds(5));
     EXPECT_THAT(error, AllOf(HasSubstr("rank 1: the network is down; the last "
                                        "collective of rank "),
                              HasSubstr("'dispatch' (step 1)")));
-    group->watch(nullptr);
+    group.watch(nullptr);
   });
 }
 
