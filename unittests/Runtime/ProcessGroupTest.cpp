@@ -215,8 +215,8 @@ TEST(ProcessGroupTest, NamesARankThatHasLeft) {
     std::vector<std::string> all;
     EXPECT_EQ(group.allGather("values", "x", all, error), MOERT_RANK_FAILED);
     EXPECT_EQ(error, "'values': rank 2 has left the group");
-    EXPECT_EQ(group.findLeft({0, 1}), "");
-    EXPECT_EQ(group.findLeft({0, 2}), "rank 2 has left the group");
+    EXPECT_EQ(group.findLeft({rank}), "");
+    EXPECT_EQ(group.findLeft({rank, 2}), "rank 2 has left the group");
   });
 }
 
