@@ -301,7 +301,7 @@ moert_status Communicators::enqueueMarked(const Communicator &communicator,
     return driver.report(begun, "collective " + what, error);
   ncclResult_t result = ncclInProgress;
   {
-    std::lock_guard<std::timed_mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(mutex);
     if (!isAborted) {
       nccl.GroupStart();
       issue();

@@ -72,7 +72,7 @@ moert_status Communicators::create(std::string &error) {
   config.blocking = 0;
   ncclResult_t result;
   {
-    std::lock_guard<std::timed_mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(mutex);
     result =
         nccl.CommInitRankConfig(&all->handle, int(all->ranks.size()), id,
                                 all->numbers[all->members.member], &config);
@@ -104,7 +104,10 @@ Communicators::~Communicators() {
 
 void Communicators::abort() {
   // A thread that is stuck in NCCL with the lock is let go by this, too.
-  std::unique_lock<std::timed_mutex> lock(mutex, std::chrono::seconds(2));
+  std::unique_lock<std::mutex> lock(mutex, std::defer_lock);
+  const auto deadline = steady_clock::now() + std::chrono::seconds(2);
+  while (!lock.try_lock() && steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::lock_guard<std::mutex> tableLock(tableMutex);
   CurrentContext current(driver, context);
   RelaxedCapture relaxed(driver);
@@ -173,7 +176,7 @@ moert_status Communicators::settle(const ncclComm_t &handle,
       return MOERT_RANK_FAILED;
     }
     std::this_thread::yield();
-    std::lock_guard<std::timed_mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(mutex);
     // A thread of NCCL writes the handle of a communicator that it splits off.
     ncclComm_t current = __atomic_load_n(&handle, __ATOMIC_ACQUIRE);
     if (current && !isAborted)
@@ -277,7 +280,7 @@ moert_status Communicators::findCommunicator(const char *name,
   config.blocking = 0;
   ncclResult_t result;
   {
-    std::lock_guard<std::timed_mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(mutex);
     if (isAborted)
       result = ncclInProgress;
     else
@@ -319,8 +322,10 @@ std::vector<Activity> Communicators::look() {
       continue;
     // The end is read first: so a collective that ends between the two looks
     // as if it were going on, and never the other way round.
-    const uint32_t ended = communicator.mark->ended;
-    const uint32_t begun = communicator.mark->begun;
+    const uint32_t ended =
+        __atomic_load_n(&communicator.mark->ended, __ATOMIC_ACQUIRE);
+    const uint32_t begun =
+        __atomic_load_n(&communicator.mark->begun, __ATOMIC_ACQUIRE);
     if (begun == 0)
       continue;
     Activity activity;
@@ -336,7 +341,7 @@ std::vector<Activity> Communicators::look() {
 }
 
 std::string Communicators::findFault() {
-  std::unique_lock<std::timed_mutex> lock(mutex, std::try_to_lock);
+  std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
   if (!lock || isAborted)
     return "";
   std::lock_guard<std::mutex> tableLock(tableMutex);

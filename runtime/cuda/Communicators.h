@@ -138,7 +138,7 @@ private:
   std::vector<Counts> counts;
 
   /// Guards the handles against `abort`: held while NCCL is called.
-  std::timed_mutex mutex;
+  std::mutex mutex;
   bool isAborted = false;
   /// Guards the list of communicators and the names: never held for long.
   std::mutex tableMutex;

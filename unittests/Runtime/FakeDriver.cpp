@@ -221,7 +221,8 @@ CUresult cuStreamWriteValue32(CUstream stream, CUdeviceptr address,
   ENTER("cuStreamWriteValue32");
   entered.check(stream);
   if (entered.result == CUDA_SUCCESS && world().streamOf(stream).capture == 0)
-    *reinterpret_cast<volatile uint32_t *>(address) = value;
+    __atomic_store_n(reinterpret_cast<uint32_t *>(address), value,
+                     __ATOMIC_RELEASE);
   return entered.result;
 }
 

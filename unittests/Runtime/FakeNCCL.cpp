@@ -260,7 +260,10 @@ static ncclResult_t giveBack(ncclComm_t comm) {
 ncclResult_t ncclCommFinalize(ncclComm_t) { return ncclSuccess; }
 ncclResult_t ncclCommDestroy(ncclComm_t comm) { return giveBack(comm); }
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
-  ++fake().calls["Abort"];
+  {
+    std::lock_guard<std::mutex> lock(fake().mutex);
+    ++fake().calls["Abort"];
+  }
   return giveBack(comm);
 }
 ncclResult_t ncclCommCount(ncclComm_t comm, int *count) {
