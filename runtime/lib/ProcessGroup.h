@@ -26,7 +26,8 @@ struct Activity {
   std::vector<int32_t> ranks;
   /// Whether it is not complete.
   bool isWaiting = false;
-  /// Changes with every collective; replays of a graph have that of its capture.
+  /// Changes with every collective; replays of a graph have that of its
+  /// capture.
   uint64_t ticket = 0;
 };
 
