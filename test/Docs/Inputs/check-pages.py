@@ -20,7 +20,10 @@ def main():
     ]
     own = set().union(*own)
     scripts = set()
-    for script in (root / "benchmarks").glob("*.py"):
+    for script in [
+        *(root / "benchmarks").glob("*.py"),
+        *(root / "test" / "Integration").rglob("*.py"),
+    ]:
         scripts.update(re.findall(r'add_argument\("(--[\w-]+)"', script.read_text()))
     known = FOREIGN | upstream | own | scripts
     unnamed = own - {"--help"}
