@@ -253,12 +253,13 @@ void GemmEpilogue::storeStaged(const OutputTile &tile, ArrayRef<Expr> sums) {
   GemmSharedMemory memory(shape);
   Array staging = k.dynamicShared(
       memory.staging, {shape.consumers, memory.stagingBytes}, k.getI8Type());
+  Expr own = shape.storesInTurn() ? k.i32(0) : consumer;
   int64_t panelBytes = getPanelRows() * kPanelRowBytes;
   size_t atOnce = memory.stagingBytes / panelBytes;
   SmallVector<Fragment> panels = getPanels();
   auto panelAt = [&](size_t place) {
     Expr offset = k.i32(static_cast<int64_t>(place) * panelBytes);
-    return StagedPanel(k, thread, k.address(staging, {consumer, offset}),
+    return StagedPanel(k, thread, k.address(staging, {own, offset}),
                        getPanelRows());
   };
   // Barrier 0 is for the whole block.

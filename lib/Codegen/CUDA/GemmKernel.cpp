@@ -12,6 +12,7 @@
 #include "GemmEpilogue.h"
 #include "MbarrierRing.h"
 #include "TmaTile.h"
+#include "Turns.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -38,7 +39,7 @@ private:
   void consume(KernelBuilder &k, MbarrierRing &ring);
   RingPosition computeTile(KernelBuilder &k, MbarrierRing &ring,
                            const OutputTile &tile, RingPosition first,
-                           int64_t height);
+                           Expr turn, int64_t height);
   Exprs multiply(KernelBuilder &k, Expr stage, int64_t height,
                  ArrayRef<Expr> sums, bool isFirst);
 
@@ -322,7 +323,7 @@ Expr GemmKernel::emitSteps(KernelBuilder &k) const {
 /// back the place of the next tile's.
 RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
                                      const OutputTile &tile, RingPosition first,
-                                     int64_t height) {
+                                     Expr turn, int64_t height) {
   WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns(height));
   Exprs undefined(shape.getAccumulators(), accumulator.undefined());
   // Carried are the place in the ring, the stage whose products are under way,
@@ -347,7 +348,12 @@ RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
   NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
   ring.release(last[2]);
   GemmEpilogue epilogue(k, shape, height, finish, y, consumer(k));
+  Turns turns(k, memory.turns, shape.consumers);
+  if (shape.storesInTurn())
+    turns.await(consumer(k), turn);
   epilogue.store(tile, ArrayRef(last).drop_front(3));
+  if (shape.storesInTurn())
+    turns.end(consumer(k));
   return RingPosition::from(last);
 }
 
@@ -386,7 +392,10 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
     // multiplied, and needs none.
     std::function<Exprs(int64_t)> upTo = [&](int64_t height) {
       auto compute = [&] {
-        return computeTile(k, ring, tile, first, height).values();
+        Exprs next =
+            computeTile(k, ring, tile, first, carried[2], height).values();
+        next.push_back(carried[2] ^ 1);
+        return next;
       };
       if (height == shape.rows)
         return compute();
@@ -395,7 +404,9 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
     };
     return upTo(shape.getLeastHeight());
   };
-  k.whileTrue(ring.begin().values(), isTile, takeTile);
+  Exprs init = ring.begin().values();
+  init.push_back(k.i32(0));
+  k.whileTrue(init, isTile, takeTile);
 }
 
 //===----------------------------------------------------------------------===//
@@ -412,6 +423,7 @@ void GemmKernel::emit(KernelBuilder &k) {
   MbarrierRing ring(k, memory.barriers, shape.stages, shape.cluster);
   k.startDependents();
   k.ifThen(k.thread() == 0, [&] {
+    Turns(k, memory.turns, shape.consumers).init(kWarpgroup);
     // The leader arrives for TMA, and all threads that gather do.
     ring.init(sourceRows ? kWarpgroup + 1 : 1,
               shape.consumers * kWarpgroup / kWarpSize);
@@ -509,8 +521,12 @@ void launchTensorCoreGemm(const Emission &emission, StringRef stem,
   ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
   bool isStaged = getMemRefType(operands.y).getElementTypeBitWidth() == 16;
   bool hasExperts = static_cast<bool>(operands.expertOffsets);
-  GemmShape shape{weights[weights.size() - 2], weights.back(), hasExperts,
-                  isStaged, getMostTileRows(operands)};
+  GemmShape shape{weights[weights.size() - 2],
+                  weights.back(),
+                  hasExperts,
+                  static_cast<bool>(operands.sourceRows),
+                  isStaged,
+                  getMostTileRows(operands)};
   launchChoice(emission, stem, label, operands,
                chooseGemmTiles(emission.target, shape));
 }

@@ -9,6 +9,7 @@
 #include "GemmTile.h"
 #include "MbarrierRing.h"
 #include "TileScheduler.h"
+#include "Turns.h"
 
 #include <limits>
 #include <tuple>
@@ -25,9 +26,10 @@ GemmSharedMemory::GemmSharedMemory(const GemmTile &tile) {
   stagingBytes =
       panel * std::clamp<int64_t>(kEnoughStagingBytes / panel, 1, panels);
   staging = tile.stages * tile.getStageBytes();
-  tiles = staging + tile.consumers * stagingBytes;
+  tiles = staging + (tile.storesInTurn() ? 1 : tile.consumers) * stagingBytes;
   barriers = tiles + tile.stages * OutputTile::kValues * sizeof(int32_t);
-  bytes = barriers + MbarrierRing::getBytes(tile.stages);
+  turns = barriers + MbarrierRing::getBytes(tile.stages);
+  bytes = turns + Turns::getBytes(tile.consumers);
 }
 
 int64_t GemmTile::getConsumerRegisters(int64_t ofProducer) const {
@@ -109,9 +111,11 @@ std::string GemmTile::findProblem(const Target &target) const {
 //===----------------------------------------------------------------------===//
 
 // Rows, step, weights, stages, consumers, swapped, resident blocks, cluster.
-/// Experts, whose weights are read once for every tile: lower tiles leave room
-/// for another stage, and higher ones are as high as registers allow.
-static constexpr GemmTile kLowTileOfExperts{128, 32, 256, 4, 2, true, 1};
+/// Experts, whose weights are read once for every tile: as high as leaves room
+/// for four stages; the same in pairs that share the weights; and as high as
+/// registers allow.
+static constexpr GemmTile kTileOfExperts{144, 16, 256, 4, 2, true, 1};
+static constexpr GemmTile kPairOfExperts{144, 16, 256, 4, 2, true, 1, 2};
 static constexpr GemmTile kHighTileOfExperts{192, 32, 256, 3, 2, true, 1};
 /// Dense products that read weights past few rows.
 static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
@@ -149,15 +153,27 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
       choices.push_back({mostRows, tile});
   };
   if (shape.hasExperts) {
-    // Average rows up to which it is stages that count; up to which nearly all
-    // experts take one high tile; and up to which they take two of either.
-    constexpr int64_t kMostFew = 24, kMostForOne = 172, kMostForTwo = 240;
-    GemmTile low = kLowTileOfExperts, high = kHighTileOfExperts;
-    high.rows = std::min(high.rows, shape.mostTileRows);
-    add(kMostFew, low);
-    add(kMostForOne, high);
-    add(kMostForTwo, low);
-    add(kAll, high);
+    // By the rows of the average expert: one tile is enough for nearly all
+    // experts, then one pair or high tile, then two tiles; and of many rows
+    // any tile is full. Pairs spare reads of weights, which threads that gather
+    // rows are short of; high tiles spare reads of both.
+    auto fit = [&](GemmTile tile) {
+      tile.rows = std::min(tile.rows, shape.mostTileRows);
+      return tile;
+    };
+    GemmTile one = fit(kTileOfExperts), pair = fit(kPairOfExperts);
+    GemmTile high = fit(kHighTileOfExperts);
+    if (shape.isGathered) {
+      add(136, one);
+      add(264, pair);
+      add(352, one);
+      add(kAll, pair);
+    } else {
+      add(112, one);
+      add(172, high);
+      add(480, one);
+      add(kAll, high);
+    }
     return choices;
   }
   for (int64_t rows :

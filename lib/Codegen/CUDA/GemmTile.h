@@ -49,10 +49,15 @@ struct GemmTile {
   int64_t getBoxRows() const { return weights / kWeightBoxes; }
   /// Sums that a warpgroup holds: one, or when swapped one per box.
   int64_t getAccumulators() const { return swapped ? kWeightBoxes : 1; }
-  /// Rows that the lowest tile multiplies.
+  /// Rows that the lowest tile multiplies: there are three heights at most, for
+  /// each is code of its own.
   int64_t getLeastHeight() const {
-    return llvm::alignTo(llvm::divideCeil(rows, 2), rowStep);
+    return std::max(rowStep, rows - 2 * rowStep);
   }
+  /// Whether the consumers store their results one by one, in the same memory,
+  /// which leaves more of it for stages. From their first turn on they are some
+  /// steps apart, and one multiplies while the other stores.
+  bool storesInTurn() const { return swapped && consumers > 1; }
   /// Columns of wgmma in a tile of `height` rows.
   int64_t getWgmmaColumns(int64_t height) const {
     return swapped ? height : weights;
@@ -76,7 +81,8 @@ struct GemmTile {
 struct GemmShape {
   int64_t weights, depth;
   bool hasExperts;
-  bool isStaged; ///< Outputs of two bytes an element; see GemmEpilogue.
+  bool isGathered; ///< Rows of x are scattered.
+  bool isStaged;   ///< Outputs of two bytes an element; see GemmEpilogue.
   /// Rows of a tile whose sums leave the epilogue the registers that it needs.
   int64_t mostTileRows;
 };
@@ -100,6 +106,7 @@ struct GemmSharedMemory {
   int64_t stagingBytes; ///< Of one consumer.
   int64_t tiles;        ///< One OutputTile per stage.
   int64_t barriers;     ///< Of the ring.
+  int64_t turns;        ///< Of the consumers, to store results.
   int64_t bytes;        ///< Of it all.
 };
 

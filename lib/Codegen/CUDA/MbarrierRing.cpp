@@ -38,7 +38,7 @@ RingPosition MbarrierRing::next(const RingPosition &position) {
           k.select(isPassed, position.parity ^ 1, position.parity)};
 }
 
-static void emitWait(KernelBuilder &k, Expr barrier, Expr parity) {
+void emitWait(KernelBuilder &k, Expr barrier, Expr parity) {
   // The hardware may let the thread sleep for so many nanoseconds before it
   // looks again.
   constexpr int64_t kSuspendHint = 10'000'000;

@@ -25,6 +25,9 @@ struct RingPosition {
   }
 };
 
+/// Waits until the phase of an mbarrier that has this parity is over.
+void emitWait(KernelBuilder &k, Expr barrier, Expr parity);
+
 /// A ring of stages of shared memory. The mbarrier `full` of a stage completes
 /// when its data are there, `empty` when the consumers have read them. The
 /// blocks of a cluster have a ring each, but write into those of all: a stage

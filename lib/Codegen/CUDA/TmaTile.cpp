@@ -15,23 +15,9 @@ using namespace mlir;
 
 namespace moe::codegen::cuda {
 
-/// What `createpolicy.fractional` makes for all lines of a copy; null for the
-/// default.
-static Value emitCachePolicy(KernelBuilder &k, CacheHint hint) {
-  switch (hint) {
-  case CacheHint::Normal:
-    return {};
-  case CacheHint::EvictFirst:
-    return k.i64(0x12F0000000000000);
-  case CacheHint::EvictLast:
-    return k.i64(0x14F0000000000000);
-  }
-  llvm_unreachable("unknown cache hint");
-}
-
 void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
                  ArrayRef<Expr> coordinates, Expr destination, Expr barrier,
-                 int64_t cluster, CacheHint hint) {
+                 int64_t cluster) {
   // The instruction writes to the shared memory of a cluster, of which a
   // block's own is a part.
   auto clusterPointer = LLVM::LLVMPointerType::get(
@@ -44,8 +30,9 @@ void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
     receivers = arith::ConstantIntOp::create(k, (1 << cluster) - 1, 16);
   NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
       k, target, k.tensorMap(tiles), innermostFirst, barrier,
-      /*im2colOffsets=*/ValueRange(), receivers, emitCachePolicy(k, hint),
-      NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(),
+      /*im2colOffsets=*/ValueRange(), receivers,
+      /*l2CacheHint=*/Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
+      NVVM::CTAGroupKindAttr(),
       /*predicate=*/Value());
 }
 

@@ -13,9 +13,6 @@
 
 namespace moe::codegen::cuda {
 
-/// How long lines that a copy brings stay in L2.
-enum class CacheHint { Normal, EvictFirst, EvictLast };
-
 /// Starts the copy of one box of a buffer of tiles to shared memory; its bytes
 /// arrive at `barrier`. `coordinates` (i32), outermost first, are those of the
 /// box's first element. Elements out of bounds arrive as zeros. For one thread.
@@ -23,8 +20,7 @@ enum class CacheHint { Normal, EvictFirst, EvictLast };
 /// `destination` and at its own `barrier`.
 void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
                  llvm::ArrayRef<Expr> coordinates, Expr destination,
-                 Expr barrier, int64_t cluster = 1,
-                 CacheHint hint = CacheHint::Normal);
+                 Expr barrier, int64_t cluster = 1);
 
 } // namespace moe::codegen::cuda
 
