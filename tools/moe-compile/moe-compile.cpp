@@ -366,7 +366,7 @@ static int run(Options &options) {
                 BadUsage);
 
   mlir::DialectRegistry registry;
-  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  mlir::MLIRContext context(registry);
   prepareContext(context);
   printDiagnostics(context, "moe-compile");
 

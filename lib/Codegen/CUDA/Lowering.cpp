@@ -20,6 +20,7 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Threading.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -33,7 +34,6 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Parallel.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Program.h"
@@ -41,8 +41,6 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
-
-#include <atomic>
 
 using namespace mlir;
 using namespace moe::codegen::cuda;
@@ -104,44 +102,30 @@ createMachine(const Target &target) {
       std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
-namespace {
-/// Some kernels on their way to PTX. Parts have nothing in common that two
-/// threads could meet in.
-struct Part {
-  std::unique_ptr<llvm::LLVMContext> context;
-  std::unique_ptr<llvm::TargetMachine> machine;
-  std::unique_ptr<llvm::Module> module;
-  std::string ptx;
-};
-} // namespace
-
-static llvm::Expected<Part> translate(gpu::GPUModuleOp kernels,
-                                      const Target &target) {
+/// Compiles kernels, which have nothing in common with others that another
+/// thread could meet in.
+static llvm::Expected<std::string> emitPTX(gpu::GPUModuleOp kernels,
+                                           const Target &target) {
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> machine =
       createMachine(target);
   if (!machine)
     return machine.takeError();
-  Part part{std::make_unique<llvm::LLVMContext>(), std::move(*machine), {}, {}};
-  part.module = translateModuleToLLVMIR(kernels, *part.context);
-  if (!part.module)
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> module =
+      translateModuleToLLVMIR(kernels, context);
+  if (!module)
     return llvm::createStringError("cannot be translated to LLVM IR");
-  part.module->setTargetTriple(part.machine->getTargetTriple());
-  part.module->setDataLayout(part.machine->createDataLayout());
-  return part;
-}
-
-/// False if there is no PTX for the architecture.
-static bool emitPTX(Part &part) {
-  moe::codegen::optimize(*part.module, *part.machine);
+  module->setTargetTriple((*machine)->getTargetTriple());
+  module->setDataLayout((*machine)->createDataLayout());
+  moe::codegen::optimize(*module, **machine);
   llvm::SmallVector<char, 0> code;
   llvm::raw_svector_ostream stream(code);
   llvm::legacy::PassManager emitter;
-  if (part.machine->addPassesToEmitFile(emitter, stream, nullptr,
-                                        llvm::CodeGenFileType::AssemblyFile))
-    return false;
-  emitter.run(*part.module);
-  part.ptx.assign(code.begin(), code.end());
-  return true;
+  if ((*machine)->addPassesToEmitFile(emitter, stream, nullptr,
+                                      llvm::CodeGenFileType::AssemblyFile))
+    return llvm::createStringError("no PTX for architecture " + target.chip);
+  emitter.run(*module);
+  return std::string(code.begin(), code.end());
 }
 
 /// Copies of the module with a part of the kernels each, of about the same size
@@ -171,21 +155,23 @@ splitKernels(gpu::GPUModuleOp kernels) {
   }
   SmallVector<OwningOpRef<gpu::GPUModuleOp>> parts;
   for (size_t part = 0; part < filled.size(); ++part) {
-    parts.emplace_back(kernels.clone());
-    auto all = llvm::to_vector(parts.back()->getOps<LLVM::LLVMFuncOp>());
-    for (auto [number, kernel] : llvm::enumerate(all))
-      if (partOf[number] != part)
-        kernel.erase();
+    parts.emplace_back(cast<gpu::GPUModuleOp>(kernels->cloneWithoutRegions()));
+    OpBuilder b =
+        OpBuilder::atBlockBegin(&parts.back()->getBodyRegion().emplaceBlock());
+    size_t number = 0;
+    for (Operation &op : *kernels.getBody())
+      if (!isa<LLVM::LLVMFuncOp>(op) || partOf[number++] == part)
+        b.clone(op);
   }
   return parts;
 }
 
 /// The text of all parts as one: the head once, and declarations once.
-static std::string joinPTX(ArrayRef<Part> parts) {
+static std::string joinPTX(ArrayRef<std::string> parts) {
   std::string joined;
   llvm::StringSet<> once;
-  for (const Part &part : parts)
-    for (StringRef line : llvm::split(part.ptx, '\n'))
+  for (StringRef part : parts)
+    for (StringRef line : llvm::split(part, '\n'))
       if (!(line.starts_with(".version") || line.starts_with(".target") ||
             line.starts_with(".address_size") ||
             line.starts_with("\t.extern") || line.starts_with(".extern") ||
@@ -198,21 +184,19 @@ static std::string joinPTX(ArrayRef<Part> parts) {
 LogicalResult moe::codegen::cuda::compileToPTX(gpu::GPUModuleOp kernels,
                                                const Target &target,
                                                std::string &ptx) {
-  std::vector<Part> parts;
-  for (OwningOpRef<gpu::GPUModuleOp> &some : splitKernels(kernels)) {
-    llvm::Expected<Part> part = translate(*some, target);
-    if (!part)
-      return kernels.emitError(llvm::toString(part.takeError()));
-    parts.push_back(std::move(*part));
-  }
-  std::atomic<bool> isEmitted = true;
-  llvm::parallelForEach(parts, [&](Part &part) {
-    if (!emitPTX(part))
-      isEmitted = false;
-  });
-  if (!isEmitted)
-    return kernels.emitError("no PTX for architecture ") << target.chip;
-  ptx = joinPTX(parts);
+  SmallVector<OwningOpRef<gpu::GPUModuleOp>> parts = splitKernels(kernels);
+  std::vector<std::string> texts(parts.size());
+  auto compile = [&](size_t part) -> LogicalResult {
+    llvm::Expected<std::string> text = emitPTX(*parts[part], target);
+    if (!text)
+      return kernels.emitError(llvm::toString(text.takeError()));
+    texts[part] = std::move(*text);
+    return success();
+  };
+  if (failed(failableParallelForEachN(kernels.getContext(), 0, parts.size(),
+                                      compile)))
+    return failure();
+  ptx = joinPTX(texts);
   return success();
 }
 
