@@ -13,7 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../PhaseChecks.h"
-#include "KernelBuilder.h"
+#include "Launch.h"
 
 using namespace mlir;
 using namespace moe::codegen;

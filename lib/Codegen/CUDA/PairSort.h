@@ -9,7 +9,7 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_CUDA_PAIRSORT_H
 #define MOE_MLIR_LIB_CODEGEN_CUDA_PAIRSORT_H
 
-#include "KernelBuilder.h"
+#include "Launch.h"
 
 namespace moe::codegen::cuda {
 

@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../PhaseChecks.h"
-#include "KernelBuilder.h"
+#include "Launch.h"
 #include "Math.h"
 
 #include <limits>
