@@ -404,6 +404,7 @@ void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
     };
     return upTo(shape.getLeastHeight());
   };
+  // Carried are the place in the ring, and the parity of the turns to store.
   Exprs init = ring.begin().values();
   init.push_back(k.i32(0));
   k.whileTrue(init, isTile, takeTile);

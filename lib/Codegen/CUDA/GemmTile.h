@@ -27,7 +27,7 @@ inline constexpr int64_t kStageDepth = kPanelRowBytes / 2;
 /// rows of x on the one that may have as few as 8: right where few rows meet
 /// many weights, and where their number differs from tile to tile. A swapped
 /// tile is as high as its rows need, in steps of `rowStep`; what is left out is
-/// neither loaded nor computed.
+/// not loaded nor, down to getLeastHeight(), computed.
 ///
 /// In a cluster, blocks take neighbouring tiles with the same weights, of which
 /// each loads a box for all.

@@ -64,7 +64,8 @@ void moe::codegen::cuda::registerDialects(DialectRegistry &registry) {
 
 void moe::codegen::cuda::buildKernelLoweringPipeline(OpPassManager &pm,
                                                      const Target &target) {
-  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  // Kernel by kernel, for threads to share the work.
+  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>().nest<LLVM::LLVMFuncOp>();
   // The generators write address arithmetic again at every access.
   kernels.addPass(createCanonicalizerPass());
   kernels.addPass(createCSEPass());

@@ -271,8 +271,9 @@ def MoE_GemmTileAttr : MoE_Attr<"GemmTile", "gemm_tile"> {
     One warpgroup of a block loads stages of x [rows, 64] and w [weights, 64],
     `consumers` others multiply. `swapped` puts the weights on the side of the
     instruction that has 64 rows, and the rows of x on the one that may have
-    few; such a tile is as high as its rows need, in steps of `row_step` (0: it
-    is always `rows` high). Of a multiprocessor, `resident_blocks` run at once.
+    few; such a tile is as high as its rows need: `rows`, or one or two
+    `row_step` less (0: always `rows`). Of a multiprocessor, `resident_blocks`
+    run at once.
     The blocks of a `cluster` share the weights that each of them loads.
 
     ```mlir
