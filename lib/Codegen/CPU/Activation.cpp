@@ -70,8 +70,7 @@ Value moe::codegen::cpu::emitActivation(KernelBuilder &k,
   return up ? k.mulf(result, up) : result;
 }
 
-std::string
-moe::codegen::cpu::describeParameters(const ActivationParams &params) {
+std::string moe::codegen::cpu::describe(const ActivationParams &params) {
   return describeParameters(static_cast<int>(params.activation), params.gated,
                             params.interleaved, params.alpha, params.limit);
 }

@@ -18,7 +18,7 @@ mlir::Value emitActivation(KernelBuilder &k, const ActivationParams &params,
                            mlir::Value gate, mlir::Value up);
 
 /// Tells activations apart in kernel keys.
-std::string describeParameters(const ActivationParams &params);
+std::string describe(const ActivationParams &params);
 
 /// How many GEMMs feed the activation: gate and up, or gate alone.
 inline int64_t getNumMatrices(const ActivationParams &params) {

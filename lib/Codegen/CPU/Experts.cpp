@@ -145,10 +145,9 @@ static Launch launchUp(const Emission &emission,
     });
   };
   return launchGrouped(
-      emission,
-      {"experts_up", "experts.up", all, hidden,
-       describeParameters(params) + describeParameters(hasBias, hasInputWeight),
-       getNumMatrices(params), tiles, row, finish});
+      emission, {"experts_up", "experts.up", all, hidden,
+                 describe(params) + describeParameters(hasBias, hasInputWeight),
+                 getNumMatrices(params), tiles, row, finish});
 }
 
 /// out = hidden * w2^T + b2.

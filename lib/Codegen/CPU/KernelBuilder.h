@@ -10,11 +10,11 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_CPU_KERNELBUILDER_H
 #define MOE_MLIR_LIB_CODEGEN_CPU_KERNELBUILDER_H
 
+#include "../KernelKey.h"
 #include "moe-mlir/Codegen/CPU/CPU.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "llvm/ADT/bit.h"
 
 namespace moe::codegen::cpu {
 
@@ -129,21 +129,6 @@ mlir::func::FuncOp getOrEmitKernel(
                             mlir::ValueRange reads, mlir::ValueRange writes,
                             mlir::ValueRange scalars)>
         body);
-
-/// Text that tells parameter values apart in a kernel's key; floats to the last
-/// bit.
-template <typename... Ts> std::string describeParameters(const Ts &...values) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  auto describe = [&](const auto &value) {
-    if constexpr (std::is_floating_point_v<std::decay_t<decltype(value)>>)
-      stream << llvm::bit_cast<uint64_t>(static_cast<double>(value)) << ';';
-    else
-      stream << value << ';';
-  };
-  (describe(values), ...);
-  return text;
-}
 
 /// The memref type of a value.
 mlir::MemRefType getMemRefType(mlir::Value value);

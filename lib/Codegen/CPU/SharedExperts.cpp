@@ -29,8 +29,7 @@ static Launch launchUp(const Emission &emission, Value x, Value w13,
     });
   };
   return launchDense(emission, "shared_up", "shared.up", {x, w13}, hidden,
-                     describeParameters(params), getNumMatrices(params), tiles,
-                     finish);
+                     describe(params), getNumMatrices(params), tiles, finish);
 }
 
 /// shared = hidden * w2^T, times the sigmoid of the token's gate if there is

@@ -24,29 +24,12 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_CUDA_LAUNCH_H
 #define MOE_MLIR_LIB_CODEGEN_CUDA_LAUNCH_H
 
+#include "../KernelKey.h"
 #include "KernelBuilder.h"
 #include "moe-mlir/Codegen/CUDA/CUDA.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
-#include "llvm/ADT/bit.h"
-#include "llvm/Support/raw_ostream.h"
-
 namespace moe::codegen::cuda {
-
-/// Text that tells parameter values apart in a kernel's key; floats to the last
-/// bit.
-template <typename... Ts> std::string describeParameters(const Ts &...values) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  auto describe = [&](const auto &value) {
-    if constexpr (std::is_floating_point_v<std::decay_t<decltype(value)>>)
-      stream << llvm::bit_cast<uint64_t>(static_cast<double>(value)) << ';';
-    else
-      stream << value << ';';
-  };
-  (describe(values), ...);
-  return text;
-}
 
 /// One launch of a kernel in the making: operands, then body.
 class Launch {
