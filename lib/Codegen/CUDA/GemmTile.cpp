@@ -155,8 +155,8 @@ SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
   if (shape.hasExperts) {
     // By the rows of the average expert: one tile is enough for nearly all
     // experts, then one pair or high tile, then two tiles; and of many rows
-    // any tile is full. Pairs spare reads of weights, which threads that gather
-    // rows are short of; high tiles spare reads of both.
+    // any tile is full. Measured, on one H100 and one H200: pairs won where
+    // rows are gathered, high tiles elsewhere.
     auto fit = [&](GemmTile tile) {
       tile.rows = std::min(tile.rows, shape.mostTileRows);
       return tile;
