@@ -9,7 +9,7 @@
 #include "NCCL.h"
 #include "Transport.h"
 
-#include "../lib/Error.h"
+#include "../common/Error.h"
 
 #include <chrono>
 #include <cstring>

@@ -8,7 +8,7 @@
 
 #include "CUDADevice.h"
 
-#include "../lib/Error.h"
+#include "../common/Error.h"
 #include "Transport.h"
 
 using namespace moert;

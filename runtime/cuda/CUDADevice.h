@@ -9,7 +9,7 @@
 #ifndef MOERT_CUDA_CUDADEVICE_H
 #define MOERT_CUDA_CUDADEVICE_H
 
-#include "../lib/Device.h"
+#include "../common/Device.h"
 #include "Driver.h"
 #include "EventRing.h"
 #include "LaunchTrace.h"

@@ -8,7 +8,7 @@
 
 #include "Communicators.h"
 
-#include "../lib/Error.h"
+#include "../common/Error.h"
 
 #include <algorithm>
 #include <cstring>

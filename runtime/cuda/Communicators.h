@@ -9,7 +9,7 @@
 #ifndef MOERT_CUDA_COMMUNICATORS_H
 #define MOERT_CUDA_COMMUNICATORS_H
 
-#include "../lib/Exchange.h"
+#include "../common/Exchange.h"
 #include "NCCL.h"
 #include "Transport.h"
 

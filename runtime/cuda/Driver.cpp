@@ -8,7 +8,7 @@
 
 #include "Driver.h"
 
-#include "../lib/Error.h"
+#include "../common/Error.h"
 
 #include <dlfcn.h>
 

@@ -8,7 +8,7 @@
 
 #include "ModuleCache.h"
 
-#include "../lib/Error.h"
+#include "../common/Error.h"
 
 #include <cstring>
 #include <functional>

@@ -8,8 +8,8 @@
 
 #include "CUDADevice.h"
 
-#include "../lib/Error.h"
-#include "../lib/Group.h"
+#include "../common/Error.h"
+#include "../common/Group.h"
 #include "Transport.h"
 
 using namespace moert;

@@ -8,8 +8,8 @@
 
 #include "TensorMapCache.h"
 
-#include "../lib/Error.h"
-#include "../lib/TensorText.h"
+#include "../common/Error.h"
+#include "../common/TensorText.h"
 
 #include <algorithm>
 #include <cstring>

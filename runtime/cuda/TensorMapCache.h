@@ -9,7 +9,7 @@
 #ifndef MOERT_CUDA_TENSORMAPCACHE_H
 #define MOERT_CUDA_TENSORMAPCACHE_H
 
-#include "../lib/Device.h"
+#include "../common/Device.h"
 #include "Driver.h"
 
 #include <array>

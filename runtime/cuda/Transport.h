@@ -9,8 +9,8 @@
 #ifndef MOERT_CUDA_TRANSPORT_H
 #define MOERT_CUDA_TRANSPORT_H
 
-#include "../lib/Device.h"
-#include "../lib/ProcessGroup.h"
+#include "../common/Device.h"
+#include "../processes/ProcessGroup.h"
 #include "Driver.h"
 
 #include <memory>

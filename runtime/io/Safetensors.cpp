@@ -8,7 +8,7 @@
 
 #include "moert/Safetensors.h"
 
-#include "../lib/AtomicFile.h"
+#include "../common/AtomicFile.h"
 #include "Header.h"
 
 #include <algorithm>

@@ -8,8 +8,8 @@
 
 #include "CPUDevice.h"
 
-#include "Error.h"
-#include "Group.h"
+#include "../common/Error.h"
+#include "../common/Group.h"
 
 #include <algorithm>
 #include <new>

@@ -8,7 +8,7 @@
 
 #include "CPUDevice.h"
 
-#include "Error.h"
+#include "../common/Error.h"
 
 #include <algorithm>
 #include <cstdlib>

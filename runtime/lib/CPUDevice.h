@@ -9,7 +9,7 @@
 #ifndef MOERT_LIB_CPUDEVICE_H
 #define MOERT_LIB_CPUDEVICE_H
 
-#include "Device.h"
+#include "../common/Device.h"
 #include "HelperPool.h"
 #include "LocalGroup.h"
 #include "Stream.h"

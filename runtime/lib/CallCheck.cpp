@@ -8,8 +8,8 @@
 
 #include "CallCheck.h"
 
-#include "Error.h"
-#include "TensorText.h"
+#include "../common/Error.h"
+#include "../common/TensorText.h"
 
 #include <algorithm>
 #include <cstring>

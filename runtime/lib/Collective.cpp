@@ -8,7 +8,7 @@
 
 #include "Collective.h"
 
-#include "Error.h"
+#include "../common/Error.h"
 #include "Transfer.h"
 
 #include "moert/Float.h"

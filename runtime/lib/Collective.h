@@ -9,8 +9,8 @@
 #ifndef MOERT_LIB_COLLECTIVE_H
 #define MOERT_LIB_COLLECTIVE_H
 
-#include "Exchange.h"
-#include "Traffic.h"
+#include "../common/Exchange.h"
+#include "../common/Traffic.h"
 
 #include "moert/moert.h"
 

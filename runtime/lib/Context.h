@@ -9,9 +9,9 @@
 #ifndef MOERT_LIB_CONTEXT_H
 #define MOERT_LIB_CONTEXT_H
 
+#include "../common/Device.h"
+#include "../common/Error.h"
 #include "CallCheck.h"
-#include "Device.h"
-#include "Error.h"
 
 #include "moert/moert.h"
 

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Context.h"
+#include "Transfer.h"
 
 using namespace moert;
 
@@ -123,5 +124,27 @@ moert_status moert_mark_elapsed(moert_context *context, int32_t from,
     if (!nanoseconds)
       return refuseNull(context, "the place for the time");
     return context->device->elapsed(from, to, *nanoseconds, context->lastError);
+  });
+}
+
+moert_status moert_transfer_enqueue(moert_context *context, void *stream,
+                                    const moert_transfer *transfers,
+                                    int64_t count) {
+  return withContext(context, [&] {
+    std::string &error = context->lastError;
+    if (count < 0 || (count > 0 && !transfers))
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  format("there are %lld transfers%s, expected 0 or more",
+                         static_cast<long long>(count),
+                         transfers ? "" : " in a list that is null"));
+    if (!context->hasJoined)
+      return fail(error, MOERT_INVALID_ARGUMENT,
+                  "transfers need the other ranks, but the context has joined "
+                  "no group (moert_context_join)");
+    std::string fault =
+        findTransferFault(transfers, count, context->rank, context->numRanks);
+    if (!fault.empty())
+      return fail(error, MOERT_INVALID_ARGUMENT, std::move(fault));
+    return context->device->enqueueTransfers(stream, transfers, count, error);
   });
 }

@@ -8,8 +8,8 @@
 
 #include "DeviceLibrary.h"
 
-#include "Error.h"
-#include "TensorText.h"
+#include "../common/Error.h"
+#include "../common/TensorText.h"
 
 #include <dlfcn.h>
 

@@ -9,7 +9,7 @@
 #ifndef MOERT_LIB_DEVICELIBRARY_H
 #define MOERT_LIB_DEVICELIBRARY_H
 
-#include "Device.h"
+#include "../common/Device.h"
 
 #include <memory>
 

@@ -8,7 +8,7 @@
 
 #include "Environment.h"
 
-#include "Error.h"
+#include "../common/Error.h"
 
 #include <charconv>
 #include <cstdlib>

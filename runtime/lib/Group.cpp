@@ -6,15 +6,21 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Group.h"
+#include "../common/Group.h"
 
+#include "../common/Error.h"
+#include "../processes/ProcessGroup.h"
 #include "Context.h"
 #include "Environment.h"
-#include "Error.h"
+#include "LocalGroup.h"
 
 #include <cstring>
 
 using namespace moert;
+
+int32_t moert_group::size() const {
+  return local ? local->size() : processes->size();
+}
 
 //===----------------------------------------------------------------------===//
 // Options

@@ -9,7 +9,7 @@
 #ifndef MOERT_LIB_HELPERPOOL_H
 #define MOERT_LIB_HELPERPOOL_H
 
-#include "Device.h"
+#include "../common/Device.h"
 #include "Gate.h"
 
 #include <array>

@@ -8,7 +8,7 @@
 
 #include "LocalGroup.h"
 
-#include "Error.h"
+#include "../common/Error.h"
 
 #include <algorithm>
 #include <new>

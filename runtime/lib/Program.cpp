@@ -8,7 +8,7 @@
 
 #include "Program.h"
 
-#include "Error.h"
+#include "../common/Error.h"
 
 #include "moert/moert.h"
 

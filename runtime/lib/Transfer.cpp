@@ -8,8 +8,7 @@
 
 #include "Transfer.h"
 
-#include "Context.h"
-#include "Error.h"
+#include "../common/Error.h"
 
 #include <algorithm>
 #include <cstring>
@@ -67,7 +66,7 @@ std::string moert::takeTransfers(const std::vector<const Contribution *> &all,
 }
 
 //===----------------------------------------------------------------------===//
-// The C ABI
+// Checks
 //===----------------------------------------------------------------------===//
 
 namespace {
@@ -79,9 +78,9 @@ struct Range {
 };
 } // namespace
 
-/// What is wrong with the list of a rank; "" if nothing is.
-static std::string findFault(const moert_transfer *transfers, int64_t count,
-                             int32_t rank, int32_t numRanks) {
+std::string moert::findTransferFault(const moert_transfer *transfers,
+                                     int64_t count, int32_t rank,
+                                     int32_t numRanks) {
   std::vector<Range> ranges;
   for (int64_t i = 0; i < count; ++i) {
     const moert_transfer &transfer = transfers[i];
@@ -123,26 +122,4 @@ static std::string findFault(const moert_transfer *transfers, int64_t count,
       lastReceived = &range;
   }
   return "";
-}
-
-moert_status moert_transfer_enqueue(moert_context *context, void *stream,
-                                    const moert_transfer *transfers,
-                                    int64_t count) {
-  return withContext(context, [&] {
-    std::string &error = context->lastError;
-    if (count < 0 || (count > 0 && !transfers))
-      return fail(error, MOERT_INVALID_ARGUMENT,
-                  format("there are %lld transfers%s, expected 0 or more",
-                         static_cast<long long>(count),
-                         transfers ? "" : " in a list that is null"));
-    if (!context->hasJoined)
-      return fail(error, MOERT_INVALID_ARGUMENT,
-                  "transfers need the other ranks, but the context has joined "
-                  "no group (moert_context_join)");
-    std::string fault =
-        findFault(transfers, count, context->rank, context->numRanks);
-    if (!fault.empty())
-      return fail(error, MOERT_INVALID_ARGUMENT, std::move(fault));
-    return context->device->enqueueTransfers(stream, transfers, count, error);
-  });
 }

@@ -24,6 +24,11 @@ struct TransferList {
 /// "transfers (12)".
 std::string describe(const TransferList &list);
 
+/// What is wrong with the transfers that rank `rank` of `numRanks` gives, or
+/// "".
+std::string findTransferFault(const moert_transfer *transfers, int64_t count,
+                              int32_t rank, int32_t numRanks);
+
 /// As `takeRows`, for contributions that are transfers of ranks 0, 1, ...
 std::string takeTransfers(const std::vector<const Contribution *> &all,
                           const std::vector<int32_t> &ranks, int32_t member);

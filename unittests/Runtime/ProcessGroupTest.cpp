@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lib/ProcessGroup.h"
+#include "processes/ProcessGroup.h"
 #include "FreePort.h"
 
 #include "gmock/gmock.h"

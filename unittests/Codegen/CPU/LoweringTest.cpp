@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Program.h"
+#include "Testing/CPU/Program.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include <gtest/gtest.h>

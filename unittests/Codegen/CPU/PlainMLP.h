@@ -9,7 +9,7 @@
 #ifndef MOE_MLIR_UNITTESTS_CODEGEN_CPU_PLAINMLP_H
 #define MOE_MLIR_UNITTESTS_CODEGEN_CPU_PLAINMLP_H
 
-#include "Program.h"
+#include "Testing/CPU/Program.h"
 
 namespace moe::codegen::cpu::test {
 

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Program.h"
+#include "Testing/CPU/Program.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include <algorithm>

@@ -19,8 +19,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_PROCESSSERVICE_H
-#define MOERT_LIB_PROCESSSERVICE_H
+#ifndef MOERT_PROCESSES_PROCESSSERVICE_H
+#define MOERT_PROCESSES_PROCESSSERVICE_H
 
 #include "Link.h"
 #include "ProcessGroup.h"
@@ -173,4 +173,4 @@ private:
 
 } // namespace moert
 
-#endif // MOERT_LIB_PROCESSSERVICE_H
+#endif // MOERT_PROCESSES_PROCESSSERVICE_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_DEVICE_H
-#define MOERT_LIB_DEVICE_H
+#ifndef MOERT_COMMON_DEVICE_H
+#define MOERT_COMMON_DEVICE_H
 
 #include "Traffic.h"
 
@@ -214,4 +214,4 @@ constexpr char createDeviceSymbol[] = "moert_create_device";
 
 } // namespace moert
 
-#endif // MOERT_LIB_DEVICE_H
+#endif // MOERT_COMMON_DEVICE_H

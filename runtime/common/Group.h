@@ -6,13 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_GROUP_H
-#define MOERT_LIB_GROUP_H
+#ifndef MOERT_COMMON_GROUP_H
+#define MOERT_COMMON_GROUP_H
 
-#include "LocalGroup.h"
-#include "ProcessGroup.h"
-
+#include <cstdint>
 #include <memory>
+
+namespace moert {
+class LocalGroup;
+class ProcessGroup;
+} // namespace moert
 
 /// The handle of the C ABI; contexts share the group itself. One of the two is
 /// there.
@@ -23,7 +26,7 @@ struct moert_group {
   /// Of a group of processes: whether it has this process' context.
   bool isTaken = false;
 
-  int32_t size() const { return local ? local->size() : processes->size(); }
+  int32_t size() const;
 };
 
-#endif // MOERT_LIB_GROUP_H
+#endif // MOERT_COMMON_GROUP_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_ATOMICFILE_H
-#define MOERT_LIB_ATOMICFILE_H
+#ifndef MOERT_COMMON_ATOMICFILE_H
+#define MOERT_COMMON_ATOMICFILE_H
 
 #include <cstddef>
 #include <cstdio>
@@ -43,4 +43,4 @@ private:
 
 } // namespace moert
 
-#endif // MOERT_LIB_ATOMICFILE_H
+#endif // MOERT_COMMON_ATOMICFILE_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_LINK_H
-#define MOERT_LIB_LINK_H
+#ifndef MOERT_PROCESSES_LINK_H
+#define MOERT_PROCESSES_LINK_H
 
 // Sockets with deadlines and timers in one thread.
 #include <asio/ip/tcp.hpp>
@@ -68,4 +68,4 @@ private:
 
 } // namespace moert
 
-#endif // MOERT_LIB_LINK_H
+#endif // MOERT_PROCESSES_LINK_H

@@ -1,5 +1,4 @@
-//===- Program.h - Compiles and runs phases in the test's process *- C++
-//-*-===//
+//===- Program.h - Runs phases in this process ------------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -7,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOE_MLIR_UNITTESTS_CODEGEN_CPU_PROGRAM_H
-#define MOE_MLIR_UNITTESTS_CODEGEN_CPU_PROGRAM_H
+#ifndef MOE_MLIR_TESTING_CPU_PROGRAM_H
+#define MOE_MLIR_TESTING_CPU_PROGRAM_H
 
 #include "moe-mlir/Codegen/CPU/CPU.h"
 #include "moe-mlir/Codegen/CPU/Lowering.h"
@@ -114,4 +113,4 @@ std::vector<Target> runnableTargets();
 
 } // namespace moe::codegen::cpu::test
 
-#endif // MOE_MLIR_UNITTESTS_CODEGEN_CPU_PROGRAM_H
+#endif // MOE_MLIR_TESTING_CPU_PROGRAM_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_PROCESSGROUP_H
-#define MOERT_LIB_PROCESSGROUP_H
+#ifndef MOERT_PROCESSES_PROCESSGROUP_H
+#define MOERT_PROCESSES_PROCESSGROUP_H
 
 #include "moert/moert.h"
 
@@ -110,4 +110,4 @@ private:
 
 } // namespace moert
 
-#endif // MOERT_LIB_PROCESSGROUP_H
+#endif // MOERT_PROCESSES_PROCESSGROUP_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_TENSORTEXT_H
-#define MOERT_LIB_TENSORTEXT_H
+#ifndef MOERT_COMMON_TENSORTEXT_H
+#define MOERT_COMMON_TENSORTEXT_H
 
 #include <cstdint>
 #include <dlpack/dlpack.h>
@@ -27,4 +27,4 @@ std::string listText(const int64_t *values, int64_t count);
 
 } // namespace moert
 
-#endif // MOERT_LIB_TENSORTEXT_H
+#endif // MOERT_COMMON_TENSORTEXT_H

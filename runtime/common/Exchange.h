@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_EXCHANGE_H
-#define MOERT_LIB_EXCHANGE_H
+#ifndef MOERT_COMMON_EXCHANGE_H
+#define MOERT_COMMON_EXCHANGE_H
 
 #include "moert/moert.h"
 
@@ -64,4 +64,4 @@ std::string explainDifference(const ProgramText &here, int32_t rankHere,
 
 } // namespace moert
 
-#endif // MOERT_LIB_EXCHANGE_H
+#endif // MOERT_COMMON_EXCHANGE_H

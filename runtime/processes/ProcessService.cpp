@@ -8,7 +8,7 @@
 
 #include "ProcessService.h"
 
-#include "Error.h"
+#include "../common/Error.h"
 
 #include <asio/post.hpp>
 

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_ERROR_H
-#define MOERT_LIB_ERROR_H
+#ifndef MOERT_COMMON_ERROR_H
+#define MOERT_COMMON_ERROR_H
 
 #include "moert/moert.h"
 
@@ -52,4 +52,4 @@ moert_status guarded(std::string &place, Body body) noexcept {
 
 } // namespace moert
 
-#endif // MOERT_LIB_ERROR_H
+#endif // MOERT_COMMON_ERROR_H

@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOERT_LIB_TRAFFIC_H
-#define MOERT_LIB_TRAFFIC_H
+#ifndef MOERT_COMMON_TRAFFIC_H
+#define MOERT_COMMON_TRAFFIC_H
 
 #include <atomic>
 #include <cstddef>
@@ -35,4 +35,4 @@ private:
 
 } // namespace moert
 
-#endif // MOERT_LIB_TRAFFIC_H
+#endif // MOERT_COMMON_TRAFFIC_H
