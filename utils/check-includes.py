@@ -24,16 +24,19 @@ ROOMS = {
     "runtime/lib": "runtime/include runtime/common runtime/processes",
     "runtime/cuda": "runtime/include runtime/common runtime/processes",
 
-    # Plain C++. A layer in plain structs: checking a result needs no MLIR.
+    # Plain C++: a layer and its tensors in plain structs, so that running and
+    # checking an artefact needs no MLIR.
+    "Support": "",
+    "Layer": "Support",
     "Policy": "",
-    "Reference": "",
+    "Reference": "Support Layer",
 
     # The compiler. Phases implement Schedule's interface of collectives.
     "Dialect/Schedule": "mlir",
     "Dialect/MoE": "Dialect/Schedule mlir",
     "Transforms": "Policy Dialect/Schedule Dialect/MoE mlir",
     # The families and their weights; ImportLayer.cpp alone knows MLIR.
-    "Import": "Policy Reference Dialect/MoE Transforms mlir",
+    "Import": "Support Layer Policy Reference Dialect/MoE Transforms mlir",
     # A schedule on paper: the phases, and what they cost.
     "Simulate": "Policy Dialect/Schedule Dialect/MoE Transforms mlir",
     # What targets share, and the targets, which do not know each other.
@@ -52,7 +55,7 @@ ROOMS = {
     "tools/moe-opt": "Pipelines mlir",
     "tools/moe-translate": "tools/Support Dialect/Schedule Artefact mlir",
     "tools/moe-compile": "tools/Support Transforms Simulate Codegen/CPU Artefact mlir",
-    "tools/moe-run": "tools/Support runtime/include Policy Reference Import",
+    "tools/moe-run": "tools/Support runtime/include Support Policy Reference Import",
 
     # What tests and benchmarks share.
     "Testing": "Codegen/CPU mlir",
@@ -61,6 +64,7 @@ ROOMS = {
     # Tests: what they test, and what makes its input.
     "unittests/Runtime": "runtime/include runtime/processes runtime/cuda",
     "unittests/Policy": "Policy",
+    "unittests/Layer": "Layer Import",
     "unittests/Reference": "Reference Import",
     "unittests/Import": "Import Reference",
     "unittests/Dialect": "Dialect/Schedule Transforms mlir",

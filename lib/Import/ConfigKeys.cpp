@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "ConfigKeys.h"
-#include "moe-mlir/Reference/JSONFields.h"
+#include "moe-mlir/Support/JSONFields.h"
 
 using namespace moe;
 using nlohmann::json;

@@ -11,7 +11,7 @@
 #include "moe-mlir/Policy/ExpertPlacement.h"
 #include "moe-mlir/Transforms/Parallel.h"
 
-#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/DenseMap.h"
 
 using namespace mlir;
 using namespace moe;
@@ -73,34 +73,61 @@ policy::LayerTraits moe::getLayerTraits(const LayerSpec &spec,
   return traits;
 }
 
-/// The shapes of one rank's tensors: widths are sharded over the
-/// tensor-parallel ranks, experts over the expert-parallel ones.
-static SmallVector<int64_t>
-getLocalShape(const TensorSpec &tensor, const LayerSpec &spec,
-              const policy::ParallelProperties &properties) {
-  SmallVector<int64_t> shape(tensor.shape.begin(), tensor.shape.end());
-  for (int64_t &size : shape)
-    if (size < 0)
-      size = ShapedType::kDynamic;
-  StringRef name = tensor.name;
-  bool first = name == "w13" || name == "w1" || name == "b13" || name == "b1";
-  if (first || name == "w2" || name == "b2") {
-    bool equal = properties.numPhysicalExperts % properties.ep.size == 0;
-    shape[0] = equal ? properties.numLocalExperts : ShapedType::kDynamic;
-    // The output of w2 is whole; b2 is added once, by its rank of tp.
-    if (first)
-      shape[1] /= properties.tp.size;
-    else if (name == "w2")
-      shape[2] /= properties.tp.size;
-  }
+/// What one rank of them has: widths are shared by the tensor-parallel ranks,
+/// experts by the expert-parallel ones.
+static RankShares getRankShares(const policy::ParallelProperties &properties) {
+  RankShares shares;
+  bool equal = properties.numPhysicalExperts % properties.ep.size == 0;
+  shares.numExperts = equal ? properties.numLocalExperts : -1;
+  shares.width.count = properties.tp.size;
   bool replicated =
       properties.isSequenceParallel && !properties.sharedExpertsSharded;
-  int64_t sharedRanks = replicated ? 1 : properties.outerTp.size;
-  if (name == "shared_w13" || name == "shared_w1")
-    shape[0] /= sharedRanks;
-  else if (name == "shared_w2")
-    shape[1] /= sharedRanks;
-  return shape;
+  shares.sharedWidth.count = replicated ? 1 : properties.outerTp.size;
+  return shares;
+}
+
+/// The operand of `layer` that is the tensor; null if the layer lacks it.
+static Value getOperand(LayerOp layer, TensorId id) {
+  switch (id) {
+  case TensorId::HiddenStates:
+    return layer.getHiddenStates();
+  case TensorId::RouterWeight:
+    return layer.getRouterWeight();
+  case TensorId::RouterBias:
+    return layer.getRouterBias();
+  case TensorId::CorrectionBias:
+    return layer.getCorrectionBias();
+  case TensorId::W13:
+    return layer.getW13();
+  case TensorId::W2:
+    return layer.getW2();
+  case TensorId::B13:
+    return layer.getB13();
+  case TensorId::B2:
+    return layer.getB2();
+  case TensorId::SharedW13:
+    return layer.getSharedW13();
+  case TensorId::SharedW2:
+    return layer.getSharedW2();
+  case TensorId::SharedGate:
+    return layer.getSharedGate();
+  case TensorId::LatentIn:
+    return layer.getLatentIn();
+  case TensorId::LatentOut:
+    return layer.getLatentOut();
+  case TensorId::TopkIds:
+    return layer.getTopkIds();
+  case TensorId::TopkWeights:
+    return layer.getTopkWeights();
+  case TensorId::LogicalToPhysical:
+    return layer.getLogicalToPhysical();
+  case TensorId::ReplicaCount:
+    return layer.getReplicaCount();
+  case TensorId::Output:
+  case TensorId::ExpertLoad:
+    return {};
+  }
+  llvm_unreachable("unknown tensor");
 }
 
 static RoutingAttr getRouting(MLIRContext *context, const LayerSpec &spec) {
@@ -142,76 +169,74 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   }
   const policy::ParallelProperties &properties = derived.properties;
 
-  SmallVector<Type> types;
-  SmallVector<std::string> names;
-  for (const TensorSpec &tensor : layerInputs(spec)) {
-    types.push_back(
-        RankedTensorType::get(getLocalShape(tensor, spec, properties),
-                              toType(context, tensor.dtype)));
-    names.push_back(tensor.name);
-  }
-  if (config.enableEplb) {
-    Type i32 = IntegerType::get(context, 32);
-    types.push_back(RankedTensorType::get(
-        {spec.numExperts, config.numRedundantExperts + 1}, i32));
-    names.push_back("logical_to_physical");
-    types.push_back(RankedTensorType::get({spec.numExperts}, i32));
-    names.push_back("replica_count");
-  }
+  SignatureOptions options;
+  options.hasEplb = config.enableEplb;
+  options.redundantExperts = properties.numPhysicalExperts - spec.numExperts;
+  options.recordsExpertLoad = recordsExpertLoad;
+  const RankShares shares = getRankShares(properties);
+  auto getType = [&](TensorId id) -> Type {
+    std::vector<int64_t> shape = getLocalShape(id, spec, options, shares);
+    std::replace(shape.begin(), shape.end(), int64_t(-1), ShapedType::kDynamic);
+    return RankedTensorType::get(
+        shape, toType(context, getTensorSpec(id, spec, options).dtype));
+  };
+  const std::vector<TensorId> inputs =
+      getSignature(TensorRole::Input, spec, options);
+  const std::vector<TensorId> outputs =
+      getSignature(TensorRole::Output, spec, options);
+  SmallVector<Type> types = llvm::map_to_vector(inputs, getType);
+  SmallVector<Type> results = llvm::map_to_vector(outputs, getType);
 
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-  TensorSpec output = layerOutput(spec);
-  SmallVector<Type> results = {types.front()};
-  if (recordsExpertLoad)
-    results.push_back(
-        RankedTensorType::get({properties.numPhysicalExperts}, b.getI32Type()));
   auto function = func::FuncOp::create(b, loc, spec.name,
                                        b.getFunctionType(types, results));
-  auto nameAttr = b.getStringAttr("moe.name");
-  for (auto [index, name] : llvm::enumerate(names))
-    function.setArgAttr(index, nameAttr, b.getStringAttr(name));
-  function.setArgAttr(0, "schedule.tokens", b.getUnitAttr());
   // Where ranks own different numbers of experts, none owns more than the
   // first.
-  int64_t mostExperts = policy::getNumLocalExperts(
+  const int64_t mostExperts = policy::getNumLocalExperts(
       properties.numPhysicalExperts, properties.ep.size, 0);
-  for (auto [index, type] : llvm::enumerate(types)) {
-    auto shape = cast<RankedTensorType>(type).getShape();
-    StringRef name = names[index];
-    if (!ShapedType::isDynamic(shape[0]) ||
-        !(shape.size() == 3 || name == "b13" || name == "b1" || name == "b2"))
+  auto nameAttr = b.getStringAttr("moe.name");
+  auto getNameAttr = [&](TensorId id) {
+    return b.getStringAttr(getName(id, spec.activation));
+  };
+  for (auto [index, id] : llvm::enumerate(inputs)) {
+    function.setArgAttr(index, nameAttr, getNameAttr(id));
+    const TensorInfo &info = getTensor(id);
+    if (!info.isPerExpert() || shares.numExperts >= 0)
       continue;
-    SmallVector<int64_t> bounds(shape.size(), -1);
-    bounds[0] = mostExperts;
+    SmallVector<int64_t> bounds;
+    for (size_t i = 0; i < info.rank; ++i)
+      bounds.push_back(info.axes[i] == Axis::Expert ? mostExperts : -1);
     function.setArgAttr(index, "schedule.max_shape",
                         b.getDenseI64ArrayAttr(bounds));
   }
-  function.setResultAttr(0, nameAttr, b.getStringAttr(output.name));
-  if (recordsExpertLoad)
-    function.setResultAttr(1, nameAttr, b.getStringAttr("expert_load"));
+  function.setArgAttr(0, "schedule.tokens", b.getUnitAttr());
+  for (auto [index, id] : llvm::enumerate(outputs))
+    function.setResultAttr(index, nameAttr, getNameAttr(id));
 
   Block *body = function.addEntryBlock();
   b.setInsertionPointToStart(body);
-  llvm::StringMap<Value> inputs;
-  for (auto [name, argument] : llvm::zip_equal(names, body->getArguments())) {
-    inputs[name] = argument;
+  DenseMap<int64_t, Value> arguments;
+  for (auto [id, argument] : llvm::zip_equal(inputs, body->getArguments())) {
+    arguments[static_cast<int64_t>(id)] = argument;
     // Printed IR calls it by its name.
-    argument.setLoc(NameLoc::get(b.getStringAttr(name), loc));
+    argument.setLoc(NameLoc::get(getNameAttr(id), loc));
   }
-  auto input = [&](StringRef name) { return inputs.lookup(name); };
-  // Layers without a gate name their first weights w1 and so on.
-  bool gated = spec.activation.isGated();
+  auto input = [&](TensorId id) {
+    return arguments.lookup(static_cast<int64_t>(id));
+  };
   ParallelAttr parallel =
       moe::getParallelAttr(context, config, sequenceParallelFamily);
   function->setAttr("moe.parallel", parallel);
   auto layer = LayerOp::create(
-      b, loc, results, input("hidden_states"), input("router_weight"),
-      input("router_bias"), input("correction_bias"), input("topk_ids"),
-      input("topk_weights"), input(gated ? "w13" : "w1"), input("w2"),
-      input(gated ? "b13" : "b1"), input("b2"), /*w13_scale=*/Value(),
-      /*w2_scale=*/Value(), input(gated ? "shared_w13" : "shared_w1"),
-      input("shared_w2"), input("shared_gate"), input("latent_in"),
-      input("latent_out"), input("logical_to_physical"), input("replica_count"),
+      b, loc, results, input(TensorId::HiddenStates),
+      input(TensorId::RouterWeight), input(TensorId::RouterBias),
+      input(TensorId::CorrectionBias), input(TensorId::TopkIds),
+      input(TensorId::TopkWeights), input(TensorId::W13), input(TensorId::W2),
+      input(TensorId::B13), input(TensorId::B2), /*w13_scale=*/Value(),
+      /*w2_scale=*/Value(), input(TensorId::SharedW13),
+      input(TensorId::SharedW2), input(TensorId::SharedGate),
+      input(TensorId::LatentIn), input(TensorId::LatentOut),
+      input(TensorId::LogicalToPhysical), input(TensorId::ReplicaCount),
       getRouting(context, spec), getActivation(context, spec.activation),
       QuantAttr(), ParallelAttr(),
       spec.routing.source == RoutingSpec::Source::Given
@@ -226,43 +251,41 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
 // IR to description
 //===----------------------------------------------------------------------===//
 
+static ActivationSpec getActivationSpec(ActivationAttr attr) {
+  using A = ActivationSpec;
+  ActivationSpec activation;
+  activation.kind =
+      fromName(stringifyActivationKind(attr.getKind()),
+               {A::Kind::SwiGLU, A::Kind::GeGLU, A::Kind::GeGLUTanh,
+                A::Kind::SwiGLUOAI, A::Kind::ReLU2});
+  if (activation.kind == A::Kind::SwiGLUOAI) {
+    activation.limit = attr.getLimit().getValueAsDouble();
+    activation.alpha = attr.getAlpha().getValueAsDouble();
+  }
+  return activation;
+}
+
 void moe::nameLayerArguments(LayerOp layer) {
   auto function = layer->getParentOfType<func::FuncOp>();
-  bool gated = layer.getActivation().isGated();
-  const std::pair<Value, StringRef> operands[] = {
-      {layer.getHiddenStates(), "hidden_states"},
-      {layer.getRouterWeight(), "router_weight"},
-      {layer.getRouterBias(), "router_bias"},
-      {layer.getCorrectionBias(), "correction_bias"},
-      {layer.getTopkIds(), "topk_ids"},
-      {layer.getTopkWeights(), "topk_weights"},
-      {layer.getW13(), gated ? "w13" : "w1"},
-      {layer.getW2(), "w2"},
-      {layer.getB13(), gated ? "b13" : "b1"},
-      {layer.getB2(), "b2"},
-      {layer.getSharedW13(), gated ? "shared_w13" : "shared_w1"},
-      {layer.getSharedW2(), "shared_w2"},
-      {layer.getSharedGate(), "shared_gate"},
-      {layer.getLatentIn(), "latent_in"},
-      {layer.getLatentOut(), "latent_out"},
-      {layer.getLogicalToPhysical(), "logical_to_physical"},
-      {layer.getReplicaCount(), "replica_count"}};
-  auto key = StringAttr::get(layer.getContext(), "moe.name");
-  auto makeName = [&](StringRef name) {
-    return StringAttr::get(layer.getContext(), name);
+  ActivationSpec activation = getActivationSpec(layer.getActivation());
+  Builder b(layer.getContext());
+  auto key = b.getStringAttr("moe.name");
+  auto makeName = [&](TensorId id) {
+    return b.getStringAttr(getName(id, activation));
   };
-  for (auto [value, name] : operands)
-    if (auto argument = dyn_cast_or_null<BlockArgument>(value))
+  for (const TensorInfo &tensor : allTensors())
+    if (auto argument =
+            dyn_cast_or_null<BlockArgument>(getOperand(layer, tensor.id)))
       if (!function.getArgAttr(argument.getArgNumber(), key))
-        function.setArgAttr(argument.getArgNumber(), key, makeName(name));
+        function.setArgAttr(argument.getArgNumber(), key, makeName(tensor.id));
   Operation *end = function.getFunctionBody().front().getTerminator();
   for (OpOperand &operand : end->getOpOperands())
     if (operand.get().getDefiningOp() == layer &&
         !function.getResultAttr(operand.getOperandNumber(), key))
       function.setResultAttr(operand.getOperandNumber(), key,
                              makeName(operand.get() == layer.getResult()
-                                          ? "output"
-                                          : "expert_load"));
+                                          ? TensorId::Output
+                                          : TensorId::ExpertLoad));
 }
 
 FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
@@ -310,16 +333,7 @@ FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
   r.weightOnInput = routing.getWeightOnInput();
   r.zeroExperts = routing.getZeroExperts();
 
-  using A = ActivationSpec;
-  ActivationAttr activation = layer.getActivation();
-  spec.activation.kind =
-      fromName(stringifyActivationKind(activation.getKind()),
-               {A::Kind::SwiGLU, A::Kind::GeGLU, A::Kind::GeGLUTanh,
-                A::Kind::SwiGLUOAI, A::Kind::ReLU2});
-  if (spec.activation.kind == A::Kind::SwiGLUOAI) {
-    spec.activation.limit = activation.getLimit().getValueAsDouble();
-    spec.activation.alpha = activation.getAlpha().getValueAsDouble();
-  }
+  spec.activation = getActivationSpec(layer.getActivation());
   spec.shared.intermediateSize = layer.getSharedIntermediateSize();
   if (layer.getSharedGate())
     spec.shared.gate = SharedSpec::Gate::Sigmoid;

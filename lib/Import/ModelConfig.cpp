@@ -9,7 +9,7 @@
 #include "moe-mlir/Import/ModelConfig.h"
 #include "ConfigKeys.h"
 #include "ModelFamilies.h"
-#include "moe-mlir/Reference/JSONFields.h"
+#include "moe-mlir/Support/JSONFields.h"
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -339,12 +339,10 @@ void ConfigReader::checkExpectations() {
 
 /// The sources of the inputs that this layer has.
 void ConfigReader::selectSources() {
-  std::vector<TensorSpec> inputs = layerInputs(result.spec);
-  for (const WeightSource &source : family.sources)
-    if (std::any_of(inputs.begin(), inputs.end(), [&](const TensorSpec &input) {
-          return input.name == source.input;
-        }))
-      result.weights.sources.push_back(source);
+  for (const FamilySource &source : family.sources)
+    if (getTensor(source.input).present(result.spec, {}))
+      result.weights.sources.push_back(
+          {getName(source.input, result.spec.activation), source.alternatives});
 }
 
 Result<ModelLayer> ConfigReader::read() {

@@ -17,46 +17,46 @@ using Shared = ModelFamily::Shared;
 // Tensor names that families share
 //===----------------------------------------------------------------------===//
 
-static WeightSource single(const char *input, const std::string &name) {
+static FamilySource single(TensorId input, const std::string &name) {
   return {input, {{{name}, WeightLayout::Rows}}};
 }
 
 /// Gated experts: packed as in memory, or one tensor for each expert and
 /// projection as in published checkpoints.
-static std::vector<WeightSource> gatedExperts(const std::string &gate,
+static std::vector<FamilySource> gatedExperts(const std::string &gate,
                                               const std::string &up,
                                               const std::string &down) {
   return {
-      {"w13",
+      {TensorId::W13,
        {{{"experts.gate_up_proj"}, WeightLayout::Rows},
         {{"experts.{e}." + gate + ".weight", "experts.{e}." + up + ".weight"},
          WeightLayout::Rows}}},
-      {"w2",
+      {TensorId::W2,
        {{{"experts.down_proj"}, WeightLayout::Rows},
         {{"experts.{e}." + down + ".weight"}, WeightLayout::Rows}}}};
 }
 
-static std::vector<WeightSource> gatedShared(const std::string &module) {
-  return {{"shared_w13",
+static std::vector<FamilySource> gatedShared(const std::string &module) {
+  return {{TensorId::SharedW13,
            {{{module + ".gate_proj.weight", module + ".up_proj.weight"},
              WeightLayout::Rows}}},
-          single("shared_w2", module + ".down_proj.weight")};
+          single(TensorId::SharedW2, module + ".down_proj.weight")};
 }
 
-static std::vector<WeightSource>
-join(std::initializer_list<std::vector<WeightSource>> parts) {
-  std::vector<WeightSource> all;
+static std::vector<FamilySource>
+join(std::initializer_list<std::vector<FamilySource>> parts) {
+  std::vector<FamilySource> all;
   for (const auto &part : parts)
     all.insert(all.end(), part.begin(), part.end());
   return all;
 }
 
-static WeightSource gateWeight() {
-  return single("router_weight", "gate.weight");
+static FamilySource gateWeight() {
+  return single(TensorId::RouterWeight, "gate.weight");
 }
 
-static WeightSource gateCorrectionBias() {
-  return single("correction_bias", "gate.e_score_correction_bias");
+static FamilySource gateCorrectionBias() {
+  return single(TensorId::CorrectionBias, "gate.e_score_correction_bias");
 }
 
 //===----------------------------------------------------------------------===//
@@ -160,10 +160,11 @@ static ModelFamily qwen2Moe() {
   row.shared = Shared::Width;
   row.sharedKeys = {"shared_expert_intermediate_size"};
   row.sharedGate = SharedSpec::Gate::Sigmoid;
-  row.sources = join({{gateWeight()},
-                      gatedExperts("gate_proj", "up_proj", "down_proj"),
-                      gatedShared("shared_expert"),
-                      {single("shared_gate", "shared_expert_gate.weight")}});
+  row.sources =
+      join({{gateWeight()},
+            gatedExperts("gate_proj", "up_proj", "down_proj"),
+            gatedShared("shared_expert"),
+            {single(TensorId::SharedGate, "shared_expert_gate.weight")}});
   return row;
 }
 
@@ -206,9 +207,9 @@ static ModelFamily minimaxM2() {
   row.renormalize = {{}, true};
   row.expectedText = {{"scoring_func", "sigmoid"}};
   row.modules = {"block_sparse_moe", "mlp"};
-  row.sources = join(
-      {{gateWeight(), single("correction_bias", "e_score_correction_bias")},
-       gatedExperts("w1", "w3", "w2")});
+  row.sources = join({{gateWeight(), single(TensorId::CorrectionBias,
+                                            "e_score_correction_bias")},
+                      gatedExperts("w1", "w3", "w2")});
   return row;
 }
 
@@ -226,8 +227,8 @@ static ModelFamily ernie45Moe() {
   row.shared = Shared::Count;
   row.sharedKeys = {"moe_num_shared_experts"};
   // Checkpoints keep the statistics beside the gate, modules inside it.
-  WeightSource bias = {
-      "correction_bias",
+  FamilySource bias = {
+      TensorId::CorrectionBias,
       {{{"gate.moe_statics.e_score_correction_bias"}, WeightLayout::Rows},
        {{"moe_statics.e_score_correction_bias"}, WeightLayout::Rows}}};
   row.sources = join({{gateWeight(), bias},
@@ -247,7 +248,7 @@ static ModelFamily hunyuanV1Moe() {
   row.renormalize = {{}, true};
   row.shared = Shared::Count;
   row.sharedKeys = {"num_shared_expert"};
-  row.sources = join({{single("router_weight", "gate.wg.weight")},
+  row.sources = join({{single(TensorId::RouterWeight, "gate.wg.weight")},
                       gatedExperts("gate_proj", "up_proj", "down_proj"),
                       gatedShared("shared_mlp")});
   return row;
@@ -267,11 +268,11 @@ static ModelFamily llama4(const char *modelType) {
   row.shared = Shared::Width;
   row.sharedKeys = {"intermediate_size"};
   row.modules = {"feed_forward"};
-  row.sources =
-      join({{single("router_weight", "router.weight"),
-             {"w13", {{{"experts.gate_up_proj"}, WeightLayout::Transposed}}},
-             {"w2", {{{"experts.down_proj"}, WeightLayout::Transposed}}}},
-            gatedShared("shared_expert")});
+  row.sources = join(
+      {{single(TensorId::RouterWeight, "router.weight"),
+        {TensorId::W13, {{{"experts.gate_up_proj"}, WeightLayout::Transposed}}},
+        {TensorId::W2, {{{"experts.down_proj"}, WeightLayout::Transposed}}}},
+       gatedShared("shared_expert")});
   return row;
 }
 
@@ -291,13 +292,14 @@ static ModelFamily gptOss() {
   row.activationLimit = {"swiglu_limit"};
   row.expertBias = true;
   row.sources = {
-      single("router_weight", "router.weight"),
-      single("router_bias", "router.bias"),
-      {"w13",
+      single(TensorId::RouterWeight, "router.weight"),
+      single(TensorId::RouterBias, "router.bias"),
+      {TensorId::W13,
        {{{"experts.gate_up_proj"}, WeightLayout::TransposedInterleaved}}},
-      {"w2", {{{"experts.down_proj"}, WeightLayout::Transposed}}},
-      {"b13", {{{"experts.gate_up_proj_bias"}, WeightLayout::Interleaved}}},
-      single("b2", "experts.down_proj_bias")};
+      {TensorId::W2, {{{"experts.down_proj"}, WeightLayout::Transposed}}},
+      {TensorId::B13,
+       {{{"experts.gate_up_proj_bias"}, WeightLayout::Interleaved}}},
+      single(TensorId::B2, "experts.down_proj_bias")};
   return row;
 }
 
@@ -317,16 +319,16 @@ static ModelFamily nemotronH() {
   row.modules = {"mixer"};
   row.sources = {gateWeight(),
                  gateCorrectionBias(),
-                 {"w1",
+                 {TensorId::W13,
                   {{{"experts.up_proj"}, WeightLayout::Rows},
                    {{"experts.{e}.up_proj.weight"}, WeightLayout::Rows}}},
-                 {"w2",
+                 {TensorId::W2,
                   {{{"experts.down_proj"}, WeightLayout::Rows},
                    {{"experts.{e}.down_proj.weight"}, WeightLayout::Rows}}},
-                 single("shared_w1", "shared_experts.up_proj.weight"),
-                 single("shared_w2", "shared_experts.down_proj.weight"),
-                 single("latent_in", "fc1_latent_proj.weight"),
-                 single("latent_out", "fc2_latent_proj.weight")};
+                 single(TensorId::SharedW13, "shared_experts.up_proj.weight"),
+                 single(TensorId::SharedW2, "shared_experts.down_proj.weight"),
+                 single(TensorId::LatentIn, "fc1_latent_proj.weight"),
+                 single(TensorId::LatentOut, "fc2_latent_proj.weight")};
   return row;
 }
 
@@ -344,10 +346,10 @@ static ModelFamily longcatFlash() {
   row.scale = {{"routed_scaling_factor"}, 1};
   row.expectedText = {{"zero_expert_type", "identity"}};
   row.expectedFlag = {{"norm_topk_prob", false}, {"router_bias", false}};
-  row.sources =
-      join({{single("router_weight", "router.classifier.weight"),
-             single("correction_bias", "router.e_score_correction_bias")},
-            gatedExperts("gate_proj", "up_proj", "down_proj")});
+  row.sources = join(
+      {{single(TensorId::RouterWeight, "router.classifier.weight"),
+        single(TensorId::CorrectionBias, "router.e_score_correction_bias")},
+       gatedExperts("gate_proj", "up_proj", "down_proj")});
   return row;
 }
 

@@ -28,6 +28,12 @@ template <typename T> struct Setting {
   T value;   // the default, or what it is fixed to
 };
 
+/// Where a checkpoint of the family may hold an input.
+struct FamilySource {
+  TensorId input;
+  std::vector<WeightAlternative> alternatives;
+};
+
 struct ModelFamily {
   /// Which layers of the model are MoE layers.
   enum class Layers {
@@ -102,7 +108,7 @@ struct ModelFamily {
 
   // Tensors.
   std::vector<std::string> modules = {"mlp"};
-  std::vector<WeightSource> sources;
+  std::vector<FamilySource> sources;
 };
 
 /// All rows.

@@ -9,6 +9,7 @@
 #include "moe-mlir/Import/RandomInputs.h"
 #include "moe-mlir/Reference/Parallel.h"
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 
@@ -99,17 +100,27 @@ HostTensor moe::randomInput(const LayerSpec &spec, const TensorSpec &input,
   const int64_t fanIn = shape.back();
   HostTensor tensor(name, input.dtype, std::move(shape));
   ThreadPool pool;
-  if (name == "topk_ids")
-    fillIds(tensor, key, spec.numRouted());
-  else if (name == "topk_weights")
-    fillWeights(tensor, key);
-  else if (name == "hidden_states")
+  const TensorInfo *info = findTensor(name);
+  switch (info ? info->content : TensorContent::Matrix) {
+  case TensorContent::States:
     fillNormal(pool, tensor, key, 1.0);
-  else if (name == "router_bias" || name == "correction_bias" ||
-           name == "b13" || name == "b1" || name == "b2")
-    fillNormal(pool, tensor, key, 0.1);
-  else
+    break;
+  case TensorContent::Matrix:
     fillNormal(pool, tensor, key, 1 / std::sqrt(double(fanIn)));
+    break;
+  case TensorContent::Bias:
+    fillNormal(pool, tensor, key, 0.1);
+    break;
+  case TensorContent::Choices:
+    fillIds(tensor, key, spec.numRouted());
+    break;
+  case TensorContent::ChoiceWeights:
+    fillWeights(tensor, key);
+    break;
+  case TensorContent::Placement:
+  case TensorContent::Load:
+    assert(false && "what the call itself keeps is not random");
+  }
   return tensor;
 }
 

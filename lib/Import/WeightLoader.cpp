@@ -192,7 +192,7 @@ public:
       : spec(spec), map(map), module(module), source(source), options(options) {
   }
 
-  Result<Plan> plan(const TensorSpec &input);
+  Result<Plan> plan(const TensorInfo &info);
   Status checkExtras() const;
 
   std::vector<std::string> notes;
@@ -217,11 +217,6 @@ private:
   std::set<std::string> noted;
 };
 } // namespace
-
-static bool hasExperts(const std::string &input) {
-  return input == "w13" || input == "w1" || input == "w2" || input == "b13" ||
-         input == "b1" || input == "b2";
-}
 
 Result<const WeightAlternative *>
 Planner::choose(const WeightSource &weight) const {
@@ -286,7 +281,8 @@ Result<Part> Planner::findPart(const std::string &name, const TensorSpec &input,
   return part;
 }
 
-Result<Plan> Planner::plan(const TensorSpec &input) {
+Result<Plan> Planner::plan(const TensorInfo &info) {
+  const TensorSpec input = getTensorSpec(info.id, spec);
   auto weight = std::find_if(
       map.sources.begin(), map.sources.end(),
       [&](const WeightSource &source) { return source.input == input.name; });
@@ -300,7 +296,7 @@ Result<Plan> Planner::plan(const TensorSpec &input) {
   Plan plan;
   plan.input = input;
   plan.layout = alternative.layout;
-  const bool experts = hasExperts(input.name);
+  const bool experts = info.isPerExpert();
   std::vector<int64_t> inner(input.shape.begin() + experts, input.shape.end());
   plan.experts = experts ? input.shape.front() : 1;
   plan.rows = inner.front();
@@ -434,11 +430,11 @@ Result<LoadedWeights> moe::loadWeights(const LayerSpec &spec,
   // All is checked before anything is copied: checkpoints are large.
   Planner planner(spec, map, *module, source, options);
   std::vector<Plan> plans;
-  for (const TensorSpec &input : layerInputs(spec)) {
-    if (input.name == "hidden_states" || input.name == "topk_ids" ||
-        input.name == "topk_weights")
+  for (TensorId id : getSignature(TensorRole::Input, spec)) {
+    const TensorInfo &info = getTensor(id);
+    if (!info.isWeight())
       continue;
-    Result<Plan> plan = planner.plan(input);
+    Result<Plan> plan = planner.plan(info);
     if (!plan)
       return Failure{plan.error()};
     plans.push_back(std::move(*plan));

@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Import/WeightSource.h"
-#include "moe-mlir/Reference/JSONFields.h"
+#include "moe-mlir/Support/JSONFields.h"
 
 using namespace moe;
 using nlohmann::json;

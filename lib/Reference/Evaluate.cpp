@@ -35,12 +35,15 @@ public:
   Evaluation takeResult() { return std::move(result); }
 
 private:
-  const TensorView *find(const char *name) const {
+  const TensorView *find(const std::string &name) const {
     auto found = tensors.find(name);
     return found == tensors.end() ? nullptr : found->second;
   }
-  Weights weights(const char *name, int64_t first = 0) const {
-    const TensorView *view = find(name);
+  const TensorView *find(TensorId id) const {
+    return find(getName(id, spec.activation));
+  }
+  Weights weights(TensorId id, int64_t first = 0) const {
+    const TensorView *view = find(id);
     return {view->dtype, view->data, first};
   }
   int64_t numRows() const { return static_cast<int64_t>(result.rows.size()); }
@@ -70,7 +73,7 @@ Status Evaluator::bind(const std::vector<TensorView> &inputs) {
       return Failure{"input '" + input.name + "' is given twice"};
   size_t expected = 0;
   for (TensorSpec input : layerInputs(spec)) {
-    const TensorView *view = find(input.name.c_str());
+    const TensorView *view = find(input.name);
     if (!view)
       return Failure{"expected input '" + input.name + "' of shape " +
                      shapeText(input.shape) + " but it is missing"};
@@ -104,7 +107,7 @@ Status Evaluator::selectRows() {
     if (row < 0 || row >= T)
       return Failure{"expected rows within 0 .. " + std::to_string(T - 1) +
                      " but got " + std::to_string(row)};
-  const TensorView *view = find("hidden_states");
+  const TensorView *view = find(TensorId::HiddenStates);
   const int64_t H = spec.hiddenSize;
   hidden.resize(numRows() * H);
   for (int64_t r = 0; r < numRows(); ++r)
@@ -141,17 +144,17 @@ void Evaluator::scoreRows() {
   for (double &value : squares)
     value *= value;
   std::vector<double> variances(R * N);
-  multiply(pool, R, N, H, squares.data(), weights("router_weight"),
+  multiply(pool, R, N, H, squares.data(), weights(TensorId::RouterWeight),
            variances.data(), /*squareWeights=*/true);
-  multiply(pool, R, N, H, hidden.data(), weights("router_weight"),
+  multiply(pool, R, N, H, hidden.data(), weights(TensorId::RouterWeight),
            logits.data());
 
   std::vector<double> routerBias(N, 0.0), correctionBias(N, 0.0);
   if (spec.routing.hasRouterBias)
-    readAsDouble(DType::F32, find("router_bias")->data, 0, N,
+    readAsDouble(DType::F32, find(TensorId::RouterBias)->data, 0, N,
                  routerBias.data());
   if (spec.routing.hasCorrectionBias)
-    readAsDouble(DType::F32, find("correction_bias")->data, 0, N,
+    readAsDouble(DType::F32, find(TensorId::CorrectionBias)->data, 0, N,
                  correctionBias.data());
   pool.forEach(R, [&](int64_t r) {
     double *rowLogits = &logits[r * N];
@@ -181,12 +184,13 @@ Status Evaluator::route() {
   if (spec.routing.source == RoutingSpec::Source::Given) {
     if (options.chosenIds)
       return Failure{"expected no chosen ids where the routing is given"};
-    const auto *ids = static_cast<const int32_t *>(find("topk_ids")->data);
-    if (Status status = takeGivenIds(ids, "topk_ids"); !status)
+    const auto *ids =
+        static_cast<const int32_t *>(find(TensorId::TopkIds)->data);
+    if (Status status = takeGivenIds(ids, getName(TensorId::TopkIds)); !status)
       return status;
     for (int64_t r = 0; r < R; ++r)
-      readAsDouble(DType::F32, find("topk_weights")->data, result.rows[r] * k,
-                   k, &result.weights[r * k]);
+      readAsDouble(DType::F32, find(TensorId::TopkWeights)->data,
+                   result.rows[r] * k, k, &result.weights[r * k]);
     return {};
   }
   if (options.chosenIds)
@@ -236,7 +240,7 @@ void Evaluator::mlp(int64_t M, int64_t width, int64_t inner, const double *X,
                     const Weights &up, const double *upBias,
                     const Weights &down, const double *downBias, double *Y) {
   const bool gated = spec.activation.isGated();
-  const int64_t upWidth = gated ? 2 * inner : inner;
+  const int64_t upWidth = spec.numHalves() * inner;
   std::vector<double> before(M * upWidth), after(M * inner);
   multiply(pool, M, upWidth, width, X, up, before.data());
   pool.forEach(M, [&](int64_t m) {
@@ -260,15 +264,15 @@ void Evaluator::mlp(int64_t M, int64_t width, int64_t inner, const double *X,
 void Evaluator::runExpert(int64_t expert, const std::vector<int64_t> &slots,
                           const double *X, double *sum) {
   const int64_t D = spec.expertHiddenSize(), I = spec.intermediateSize;
-  const bool gated = spec.activation.isGated();
-  const int64_t upWidth = gated ? 2 * I : I;
+  const int64_t upWidth = spec.numHalves() * I;
   std::vector<double> upBias, downBias;
   if (spec.hasExpertBias) {
     upBias.resize(upWidth);
     downBias.resize(D);
-    readAsDouble(spec.dtype, find(gated ? "b13" : "b1")->data, expert * upWidth,
+    readAsDouble(spec.dtype, find(TensorId::B13)->data, expert * upWidth,
                  upWidth, upBias.data());
-    readAsDouble(spec.dtype, find("b2")->data, expert * D, D, downBias.data());
+    readAsDouble(spec.dtype, find(TensorId::B2)->data, expert * D, D,
+                 downBias.data());
   }
   const int64_t count = static_cast<int64_t>(slots.size());
   result.expertRows += count;
@@ -282,9 +286,9 @@ void Evaluator::runExpert(int64_t expert, const std::vector<int64_t> &slots,
       for (int64_t i = 0; i < D; ++i)
         in[m * D + i] = factor * row[i];
     }
-    mlp(M, D, I, in.data(), weights(gated ? "w13" : "w1", expert * upWidth * D),
+    mlp(M, D, I, in.data(), weights(TensorId::W13, expert * upWidth * D),
         spec.hasExpertBias ? upBias.data() : nullptr,
-        weights("w2", expert * D * I),
+        weights(TensorId::W2, expert * D * I),
         spec.hasExpertBias ? downBias.data() : nullptr, out.data());
     for (int64_t m = 0; m < M; ++m) {
       const int64_t slot = slots[first + m];
@@ -308,7 +312,8 @@ void Evaluator::runExperts() {
   std::vector<double> latent;
   if (L) {
     latent.resize(R * L);
-    multiply(pool, R, L, H, hidden.data(), weights("latent_in"), latent.data());
+    multiply(pool, R, L, H, hidden.data(), weights(TensorId::LatentIn),
+             latent.data());
   }
   std::vector<double> sum(R * D, 0.0);
   // Experts in order, threads inside: the order of summation is fixed.
@@ -319,7 +324,7 @@ void Evaluator::runExperts() {
   result.output = std::move(sum);
   if (L) {
     std::vector<double> wide(R * H);
-    multiply(pool, R, H, L, result.output.data(), weights("latent_out"),
+    multiply(pool, R, H, L, result.output.data(), weights(TensorId::LatentOut),
              wide.data());
     result.output = std::move(wide);
   }
@@ -337,15 +342,14 @@ void Evaluator::runShared() {
   const int64_t H = spec.hiddenSize, S = spec.shared.intermediateSize;
   if (!S)
     return;
-  const char *up = spec.activation.isGated() ? "shared_w13" : "shared_w1";
   for (int64_t first = 0; first < numRows(); first += rowsAtOnce) {
     const int64_t M = std::min(rowsAtOnce, numRows() - first);
     const double *X = &hidden[first * H];
     std::vector<double> out(M * H), gate(M, 1.0);
-    mlp(M, H, S, X, weights(up), nullptr, weights("shared_w2"), nullptr,
-        out.data());
+    mlp(M, H, S, X, weights(TensorId::SharedW13), nullptr,
+        weights(TensorId::SharedW2), nullptr, out.data());
     if (spec.shared.gate == SharedSpec::Gate::Sigmoid) {
-      multiply(pool, M, 1, H, X, weights("shared_gate"), gate.data());
+      multiply(pool, M, 1, H, X, weights(TensorId::SharedGate), gate.data());
       for (double &value : gate)
         value = sigmoid(value);
     }

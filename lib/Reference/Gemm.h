@@ -8,7 +8,7 @@
 #ifndef MOE_MLIR_LIB_REFERENCE_GEMM_H
 #define MOE_MLIR_LIB_REFERENCE_GEMM_H
 
-#include "moe-mlir/Reference/LayerSpec.h"
+#include "moe-mlir/Layer/LayerSpec.h"
 #include "moe-mlir/Reference/Parallel.h"
 
 namespace moe::reference {

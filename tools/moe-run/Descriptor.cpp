@@ -9,7 +9,7 @@
 #include "Artefact.h"
 
 #include "Support/Format.h"
-#include "moe-mlir/Reference/JSONFields.h"
+#include "moe-mlir/Support/JSONFields.h"
 
 using namespace moe;
 using namespace moe::tools;

@@ -10,8 +10,8 @@
 #define MOE_MLIR_IMPORT_IMPORTLAYER_H
 
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Layer/Tensors.h"
 #include "moe-mlir/Policy/ParallelConfig.h"
-#include "moe-mlir/Reference/LayerSpec.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 

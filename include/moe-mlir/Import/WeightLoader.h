@@ -40,8 +40,7 @@ struct LoadOptions {
 };
 
 struct LoadedWeights {
-  /// In canonical order: `layerInputs(spec)` without `hidden_states`,
-  /// `topk_ids` and `topk_weights`.
+  /// In canonical order: those of `layerInputs(spec)` that are weights.
   std::vector<HostTensor> tensors;
   std::vector<std::string> notes;
 };

@@ -13,7 +13,7 @@
 #ifndef MOE_MLIR_IMPORT_WEIGHTSOURCE_H
 #define MOE_MLIR_IMPORT_WEIGHTSOURCE_H
 
-#include "moe-mlir/Reference/LayerSpec.h"
+#include "moe-mlir/Layer/Tensors.h"
 
 namespace moe {
 
@@ -43,7 +43,7 @@ struct WeightAlternative {
 };
 
 struct WeightSource {
-  /// The canonical input, such as `w13`.
+  /// The name of the input (Tensors.def).
   std::string input;
   /// The first of which any tensor is present is taken.
   std::vector<WeightAlternative> alternatives;

@@ -8,7 +8,7 @@
 #ifndef MOE_MLIR_REFERENCE_TENSOR_H
 #define MOE_MLIR_REFERENCE_TENSOR_H
 
-#include "moe-mlir/Reference/LayerSpec.h"
+#include "moe-mlir/Layer/Tensors.h"
 #include <cstddef>
 #include <cstring>
 #include <memory>

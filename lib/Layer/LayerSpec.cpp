@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Reference/LayerSpec.h"
+#include "moe-mlir/Layer/LayerSpec.h"
 #include <cmath>
 
 using namespace moe;
@@ -109,16 +109,6 @@ const char *moe::name(ActivationSpec::Kind value) {
 
 const char *moe::name(SharedSpec::Gate value) {
   return value == SharedSpec::Gate::None ? "none" : "sigmoid";
-}
-
-std::string moe::shapeText(const std::vector<int64_t> &shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (i)
-      text += ", ";
-    text += shape[i] == -1 ? "T" : std::to_string(shape[i]);
-  }
-  return text + "]";
 }
 
 namespace {
@@ -248,43 +238,4 @@ Status moe::validate(const LayerSpec &spec) {
              spec.activation.alpha);
   }
   return c.status();
-}
-
-std::vector<TensorSpec> moe::layerInputs(const LayerSpec &spec) {
-  const int64_t H = spec.hiddenSize, I = spec.intermediateSize;
-  const int64_t E = spec.numExperts, R = spec.numRouted();
-  const int64_t D = spec.expertHiddenSize(), S = spec.shared.intermediateSize;
-  const int64_t L = spec.latentSize, k = spec.topK;
-  const DType dtype = spec.dtype;
-  const bool gated = spec.activation.isGated();
-  const int64_t halves = gated ? 2 : 1;
-  const bool given = spec.routing.source == RoutingSpec::Source::Given;
-
-  std::vector<TensorSpec> inputs;
-  auto add = [&](bool present, const char *name, DType type,
-                 std::vector<int64_t> shape) {
-    if (present)
-      inputs.push_back({name, type, std::move(shape)});
-  };
-  add(true, "hidden_states", dtype, {-1, H});
-  add(!given, "router_weight", dtype, {R, H});
-  add(spec.routing.hasRouterBias, "router_bias", DType::F32, {R});
-  add(spec.routing.hasCorrectionBias, "correction_bias", DType::F32, {R});
-  add(true, gated ? "w13" : "w1", dtype, {E, halves * I, D});
-  add(true, "w2", dtype, {E, D, I});
-  add(spec.hasExpertBias, gated ? "b13" : "b1", dtype, {E, halves * I});
-  add(spec.hasExpertBias, "b2", dtype, {E, D});
-  add(S > 0, gated ? "shared_w13" : "shared_w1", dtype, {halves * S, H});
-  add(S > 0, "shared_w2", dtype, {H, S});
-  add(spec.shared.gate == SharedSpec::Gate::Sigmoid, "shared_gate", dtype,
-      {1, H});
-  add(L > 0, "latent_in", dtype, {L, H});
-  add(L > 0, "latent_out", dtype, {H, L});
-  add(given, "topk_ids", DType::I32, {-1, k});
-  add(given, "topk_weights", DType::F32, {-1, k});
-  return inputs;
-}
-
-TensorSpec moe::layerOutput(const LayerSpec &spec) {
-  return {"output", spec.dtype, {-1, spec.hiddenSize}};
 }

@@ -8,17 +8,18 @@
 //
 // What a Mixture-of-Experts layer computes, without any IR: the reference
 // evaluates it, the importer produces it, artefacts carry it as JSON, and the
-// `moe.layer` operation has the same fields under the same names.
+// `moe.layer` operation has the same fields under the same names. Which tensors
+// it has, Tensors.def says.
 //
 // Notation: T rows, H hidden size, I intermediate size of one routed expert,
 // E routed experts, Z zero experts, k = top_k, S total width of the shared
 // experts, L latent size, D = L where there is a latent projection and else H.
 //
 //===----------------------------------------------------------------------===//
-#ifndef MOE_MLIR_REFERENCE_LAYERSPEC_H
-#define MOE_MLIR_REFERENCE_LAYERSPEC_H
+#ifndef MOE_MLIR_LAYER_LAYERSPEC_H
+#define MOE_MLIR_LAYER_LAYERSPEC_H
 
-#include "moe-mlir/Reference/Result.h"
+#include "moe-mlir/Support/Result.h"
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -130,6 +131,12 @@ struct LayerSpec {
   /// back; 0: no projection. Router and shared experts see x.
   int64_t latentSize = 0;
 
+  bool hasRouter() const {
+    return routing.source == RoutingSpec::Source::Router;
+  }
+  bool hasSharedExperts() const { return shared.intermediateSize > 0; }
+  /// Gate and up, or up alone: blocks of rows of an expert's first weight.
+  int64_t numHalves() const { return activation.isGated() ? 2 : 1; }
   /// E + Z, the ids that the router chooses among.
   int64_t numRouted() const { return numExperts + routing.zeroExperts; }
   /// D, the width that the routed experts see.
@@ -141,42 +148,6 @@ struct LayerSpec {
 /// Whether the fields fit each other; the message names the field, what was
 /// expected and what was found.
 Status validate(const LayerSpec &spec);
-
-/// A tensor of the layer's signature. -1 in `shape` stands for T.
-struct TensorSpec {
-  std::string name;
-  DType dtype = DType::F32;
-  std::vector<int64_t> shape;
-};
-
-/// The inputs of the layer in canonical order, those that `spec` has:
-///
-///     hidden_states    [T, H]
-///     router_weight    [E + Z, H]
-///     router_bias      [E + Z]       f32
-///     correction_bias  [E + Z]       f32
-///     w13              [E, 2I, D]    rows of the gate, then rows of up
-///       (w1            [E, I, D]     where the activation is not gated)
-///     w2               [E, D, I]
-///     b13              [E, 2I]       (b1 [E, I])
-///     b2               [E, D]
-///     shared_w13       [2S, H]       (shared_w1 [S, H])
-///     shared_w2        [H, S]
-///     shared_gate      [1, H]
-///     latent_in        [L, H]
-///     latent_out       [H, L]
-///     topk_ids         [T, k]        i32; -1 marks a slot without expert
-///     topk_weights     [T, k]        f32
-///
-/// in the layer's dtype where none is named. topk_ids and topk_weights take
-/// the place of the router's tensors. Row-major and contiguous.
-std::vector<TensorSpec> layerInputs(const LayerSpec &spec);
-
-/// The one output: `output` [T, H] in the layer's dtype.
-TensorSpec layerOutput(const LayerSpec &spec);
-
-/// "[16, 80, 96]", with "T" for -1.
-std::string shapeText(const std::vector<int64_t> &shape);
 
 /// Spelling of the enumerators in JSON and in IR, such as "softmax_of_chosen".
 const char *name(RoutingSpec::Source value);
@@ -198,4 +169,4 @@ Result<LayerSpec> layerSpecFromJSONText(const std::string &text);
 
 } // namespace moe
 
-#endif // MOE_MLIR_REFERENCE_LAYERSPEC_H
+#endif // MOE_MLIR_LAYER_LAYERSPEC_H

@@ -10,8 +10,8 @@
 // (its callers include code that is compiled without them).
 //
 //===----------------------------------------------------------------------===//
-#ifndef MOE_MLIR_REFERENCE_RESULT_H
-#define MOE_MLIR_REFERENCE_RESULT_H
+#ifndef MOE_MLIR_SUPPORT_RESULT_H
+#define MOE_MLIR_SUPPORT_RESULT_H
 
 #include <optional>
 #include <string>
@@ -63,4 +63,4 @@ private:
 
 } // namespace moe
 
-#endif // MOE_MLIR_REFERENCE_RESULT_H
+#endif // MOE_MLIR_SUPPORT_RESULT_H

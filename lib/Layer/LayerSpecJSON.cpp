@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Reference/JSONFields.h"
-#include "moe-mlir/Reference/LayerSpec.h"
+#include "moe-mlir/Layer/LayerSpec.h"
+#include "moe-mlir/Support/JSONFields.h"
 
 using namespace moe;
 using nlohmann::json;

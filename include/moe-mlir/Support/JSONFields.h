@@ -5,10 +5,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef MOE_MLIR_REFERENCE_JSONFIELDS_H
-#define MOE_MLIR_REFERENCE_JSONFIELDS_H
+#ifndef MOE_MLIR_SUPPORT_JSONFIELDS_H
+#define MOE_MLIR_SUPPORT_JSONFIELDS_H
 
-#include "moe-mlir/Reference/Result.h"
+#include "moe-mlir/Support/Result.h"
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -80,4 +80,4 @@ std::string describe(const nlohmann::json &json);
 
 } // namespace moe
 
-#endif // MOE_MLIR_REFERENCE_JSONFIELDS_H
+#endif // MOE_MLIR_SUPPORT_JSONFIELDS_H

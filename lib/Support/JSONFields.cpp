@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Reference/JSONFields.h"
+#include "moe-mlir/Support/JSONFields.h"
 
 using namespace moe;
 using nlohmann::json;

@@ -1,4 +1,4 @@
-//===- LayerSpecTest.cpp - JSON, signature and constraints of layers ------===//
+//===- LayerSpecTest.cpp - JSON and constraints of layers -----------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moe-mlir/Reference/LayerSpec.h"
+#include "moe-mlir/Layer/LayerSpec.h"
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -138,48 +138,4 @@ TEST(LayerSpec, Constraints) {
             }),
             "expected 'has_router_bias' to be false where source is 'given' "
             "but got true");
-}
-
-TEST(LayerSpec, Signature) {
-  std::string signature;
-  for (const TensorSpec &input : layerInputs(unusualLayer()))
-    signature += input.name + " " + dtypeName(input.dtype) + " " +
-                 shapeText(input.shape) + "\n";
-  EXPECT_EQ(signature, "hidden_states bf16 [T, 24]\n"
-                       "router_weight bf16 [12, 24]\n"
-                       "router_bias f32 [12]\n"
-                       "correction_bias f32 [12]\n"
-                       "w13 bf16 [12, 20, 16]\n"
-                       "w2 bf16 [12, 16, 10]\n"
-                       "b13 bf16 [12, 20]\n"
-                       "b2 bf16 [12, 16]\n"
-                       "shared_w13 bf16 [40, 24]\n"
-                       "shared_w2 bf16 [24, 20]\n"
-                       "shared_gate bf16 [1, 24]\n"
-                       "latent_in bf16 [16, 24]\n"
-                       "latent_out bf16 [24, 16]\n");
-}
-
-// Without a gate the first product has one half, and with given routing the
-// router's tensors give way to ids and weights.
-TEST(LayerSpec, SignatureOfGivenRoutingWithoutGate) {
-  LayerSpec spec;
-  spec.hiddenSize = 8;
-  spec.intermediateSize = 6;
-  spec.numExperts = 4;
-  spec.topK = 2;
-  spec.activation.kind = ActivationSpec::Kind::ReLU2;
-  spec.shared.intermediateSize = 5;
-  spec.routing.source = RoutingSpec::Source::Given;
-  std::string signature;
-  for (const TensorSpec &input : layerInputs(spec))
-    signature += input.name + " " + dtypeName(input.dtype) + " " +
-                 shapeText(input.shape) + "\n";
-  EXPECT_EQ(signature, "hidden_states f32 [T, 8]\n"
-                       "w1 f32 [4, 6, 8]\n"
-                       "w2 f32 [4, 8, 6]\n"
-                       "shared_w1 f32 [5, 8]\n"
-                       "shared_w2 f32 [8, 5]\n"
-                       "topk_ids i32 [T, 2]\n"
-                       "topk_weights f32 [T, 2]\n");
 }
