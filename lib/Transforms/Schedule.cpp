@@ -14,6 +14,7 @@
 #include "moe-mlir/Transforms/Schedule.h"
 #include "Arrange.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
+#include "moe-mlir/Dialect/Schedule/Analysis/Uniform.h"
 #include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Passes.h"
 
@@ -311,18 +312,6 @@ issueByTokens(OpBuilder &builder, Location loc, Value ownRows,
   issue(low, arrange(decision.low.order));
   OpBuilder high = choice.getElseBodyBuilder();
   issue(high, arrange(decision.high.order));
-}
-
-/// True if all ranks have the same value: it comes from what they share alone.
-static bool isUniform(Value value) {
-  Operation *op = value.getDefiningOp();
-  if (!op)
-    return false;
-  if (op->hasTrait<OpTrait::ConstantLike>() ||
-      isa<MaxTokensOp, DecodesOp, TotalTokensOp>(op))
-    return true;
-  return isa_and_nonnull<arith::ArithDialect>(op->getDialect()) &&
-         llvm::all_of(op->getOperands(), isUniform);
 }
 
 static void issueLayer(OpBuilder &builder, const Layer &layer,

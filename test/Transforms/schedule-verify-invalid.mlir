@@ -247,7 +247,7 @@ func.func @orders(%c: i1, %x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.re
 // rank to rank.
 func.func @rank(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z: memref<?x4xf32> {bufferize.result}) {
   %c0 = arith.constant 0 : index
-  // expected-note @below {{ranks differ in this}}
+  // expected-note @below {{ranks may differ in this}}
   %rank = schedule.rank : index
   %first = arith.cmpi eq, %rank, %c0 : index
   // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'schedule.rank'}}
@@ -269,7 +269,7 @@ func.func @rank(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z:
 
 func.func @tokens(%x: memref<?x4xf32> {schedule.tokens}, %y: memref<?x4xf32> {bufferize.result}, %n: index) {
   %c0 = arith.constant 0 : index
-  // expected-note @below {{ranks differ in this}}
+  // expected-note @below {{ranks may differ in this}}
   %t = memref.dim %x, %c0 : memref<?x4xf32>
   %few = arith.cmpi ult, %t, %n : index
   // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'memref.dim'}}

@@ -22,7 +22,7 @@ class ControlFlowTest : public ScheduleTest {};
 static std::string arms(StringRef attributes, StringRef first,
                         StringRef second) {
   return llvm::formatv(R"mlir(
-    func.func @f(%x: memref<8xf32>, %c: i1) {{
+    func.func @f(%x: memref<8xf32>, %c: i1 {{schedule.uniform}) {{
       %s = memref.alloc() : memref<8xf32>
       scf.if %c {{
         schedule.run on(compute) label("then") {{

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Interpreter.h"
+#include "moe-mlir/Dialect/Schedule/Analysis/Uniform.h"
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/Support/raw_ostream.h"
@@ -30,6 +31,10 @@ void Interpreter::checkOrder(WorkId id, const Access &access, BufferId buffer) {
   for (const PastAccess &past : llvm::reverse(accessesOf[buffer])) {
     if (!access.conflictsWith(past.access) || result.isBefore(past.work, id) ||
         result.areExclusive(past.work, id))
+      continue;
+    // What the caller did before entry it did not do to memory that is new.
+    if (past.work == 0 && past.access.view.buffer == BufferTable::unknown &&
+        access.view.buffer != BufferTable::unknown)
       continue;
     if (access.view.buffer == buffer &&
         access.view.isDisjointFrom(past.access.view))
@@ -205,40 +210,28 @@ void Interpreter::checkCollective(WorkId id, Operation *op) {
         {communicator, interface.getCollectiveName(), Value(), op});
 }
 
-/// What a value is made of that differs from rank to rank, as far as that can
-/// be seen; null otherwise.
-static Operation *findRankDependence(Value value,
-                                     FunctionOpInterface function) {
-  Operation *op = value.getDefiningOp();
-  if (!op)
-    return nullptr;
-  if (isa<RankOp>(op))
-    return op;
-  if (auto dim = dyn_cast<memref::DimOp>(op)) {
-    auto argument = dyn_cast<BlockArgument>(dim.getSource());
-    bool isTokens =
-        argument && dim.getConstantIndex() == 0 &&
-        argument.getOwner() == &function.getFunctionBody().front() &&
-        function.getArgAttr(argument.getArgNumber(), "schedule.tokens");
-    return isTokens ? op : nullptr;
-  }
-  if (isPure(op) && op->getNumRegions() == 0)
-    for (Value operand : op->getOperands())
-      if (Operation *found = findRankDependence(operand, function))
-        return found;
-  return nullptr;
+void Interpreter::reportRankDependence(Operation *op, StringRef what,
+                                       Value cause) {
+  Operation *source = cause.getDefiningOp();
+  std::string made =
+      source ? "'" + source->getName().getStringRef().str() + "'"
+             : "argument #" +
+                   std::to_string(cast<BlockArgument>(cause).getArgNumber()) +
+                   ", which is not marked 'schedule.uniform'";
+  report(FindingKind::CollectivesDiffer, op, source,
+         "expected " + what +
+             " that all ranks share, as 'schedule.uniform' says, but got one "
+             "that is made of " +
+             made,
+         source ? "ranks may differ in this" : "");
 }
 
 void Interpreter::compareArms(Operation *op, Value condition,
                               ArrayRef<SmallVector<Collective, 2>> arms) {
   bool isUniform = op->hasAttr("schedule.uniform");
   if (isUniform && llvm::any_of(arms, [](auto &arm) { return !arm.empty(); }))
-    if (Operation *cause = findRankDependence(condition, function))
-      report(FindingKind::CollectivesDiffer, op, cause,
-             "expected a condition that all ranks share, as "
-             "'schedule.uniform' says, but got one that is made of '" +
-                 cause->getName().getStringRef() + "'",
-             "ranks differ in this");
+    if (Value cause = findRankDependence(condition))
+      reportRankDependence(op, "a condition", cause);
   const SmallVector<Collective, 2> &first = arms.front();
   for (const SmallVector<Collective, 2> &other : arms.drop_front()) {
     size_t i = 0, shorter = std::min(first.size(), other.size());
@@ -291,7 +284,15 @@ void Interpreter::checkUniformLoop(Operation *op, size_t firstCollective) {
     if (isConstant)
       count = Value();
   }
-  if (!isConstant && !op->hasAttr("schedule.uniform"))
+  if (auto loop = dyn_cast<scf::ForOp>(op);
+      loop && op->hasAttr("schedule.uniform")) {
+    for (Value bound :
+         {loop.getLowerBound(), loop.getUpperBound(), loop.getStep()})
+      if (Value cause = findRankDependence(bound)) {
+        reportRankDependence(op, "a bound", cause);
+        break;
+      }
+  } else if (!isConstant)
     report(FindingKind::CollectivesDiffer, op, collectives[firstCollective].op,
            "expected a loop around collectives to have constant bounds, or to "
            "be 'schedule.uniform' over all ranks",

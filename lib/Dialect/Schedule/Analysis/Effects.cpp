@@ -8,21 +8,10 @@
 
 #include "Effects.h"
 
-#include "mlir/Interfaces/CallInterfaces.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 
 using namespace mlir;
 using namespace moe::schedule;
-
-/// True if the op could reach memory that its effects do not name.
-static bool mayReachMemory(Operation *op) {
-  if (isa<CallOpInterface>(op))
-    return true;
-  return llvm::any_of(op->getOperandTypes(), [](Type type) {
-    return !isa<IntegerType, IndexType, FloatType, VectorType, ComplexType,
-                EventType>(type);
-  });
-}
 
 /// True if a write effect on the operand covers all of it.
 static bool coversOperand(Operation *op,
@@ -59,8 +48,9 @@ SmallVector<Access, 4> moe::schedule::getAccesses(Operation *op,
 
   auto interface = dyn_cast<MemoryEffectOpInterface>(op);
   if (!interface) {
-    if (!hasEffectsOfRegions(op) && !op->hasTrait<OpTrait::IsTerminator>() &&
-        mayReachMemory(op)) {
+    // Unknown is unknown, whatever the op takes: it may reach memory by a
+    // symbol, by an address in a number, or by what its regions capture.
+    if (!hasEffectsOfRegions(op) && !op->hasTrait<OpTrait::IsTerminator>()) {
       Access &access = accessUnknown();
       access.reads = access.writes = true;
     }
@@ -78,7 +68,7 @@ SmallVector<Access, 4> moe::schedule::getAccesses(Operation *op,
     SmallVector<View, 1> views;
     if (value && isa<BaseMemRefType>(value.getType()))
       views = buffers.trace(value);
-    else if (mayReachMemory(op))
+    else // On a symbol, a pointer, or something that it does not name.
       views.push_back(View(BufferTable::unknown, /*whole=*/false));
     for (const View &view : views) {
       Access &access = accessOf(view);

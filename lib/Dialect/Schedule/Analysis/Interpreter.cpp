@@ -12,6 +12,7 @@
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
+#include "llvm/ADT/SmallPtrSet.h"
 
 using namespace mlir;
 using namespace moe::schedule;
@@ -143,7 +144,7 @@ WorkId Interpreter::addWork(Work::Kind kind, Operation *op, RunOp run,
        ++buffer) {
     accessesOf.emplace_back();
     writesOf.emplace_back();
-    if (!result.buffers[buffer].isCallers())
+    if (!result.buffers[buffer].isCallers() && buffer != BufferTable::unknown)
       continue;
     Access access;
     access.view.buffer = buffer;
@@ -179,6 +180,8 @@ void Interpreter::visit(Operation *op, RunOp run) {
     return visitBranch(op, branch.getArg(), run);
   if (isa<LoopLikeOpInterface>(op))
     return visitLoop(op, run);
+  if (auto call = dyn_cast<CallOpInterface>(op))
+    checkCallee(call);
 
   visitEffects(op, run);
   if (op->getNumRegions() == 0)
@@ -195,6 +198,30 @@ void Interpreter::visit(Operation *op, RunOp run) {
     for (Region &region : op->getRegions())
       for (Block &block : region)
         visit(block, run);
+}
+
+/// True if the function, or one that it calls, issues work.
+static bool calleeIssues(CallOpInterface call,
+                         llvm::SmallPtrSetImpl<Operation *> &seen) {
+  Operation *callee = call.resolveCallable();
+  if (!callee || !seen.insert(callee).second)
+    return false;
+  return issues(callee) || callee
+                               ->walk([&](CallOpInterface inner) {
+                                 return calleeIssues(inner, seen)
+                                            ? WalkResult::interrupt()
+                                            : WalkResult::advance();
+                               })
+                               .wasInterrupted();
+}
+
+void Interpreter::checkCallee(CallOpInterface call) {
+  llvm::SmallPtrSet<Operation *, 4> seen;
+  if (calleeIssues(call, seen))
+    report(FindingKind::Unsupported, call, call.resolveCallable(),
+           "expected a call that returns when its work is done but got one "
+           "that issues work to streams: inline it",
+           "it calls this");
 }
 
 void Interpreter::visitRun(RunOp run) {
@@ -264,6 +291,19 @@ void Interpreter::visitBranch(Operation *op, Value condition, RunOp run) {
   compareArms(op, condition, sequences);
 }
 
+/// True if the loop runs at least once, whatever the values in it.
+static bool runsOnce(Operation *op) {
+  auto loop = dyn_cast<scf::ForOp>(op);
+  if (!loop)
+    return false;
+  std::optional<int64_t> lower = getConstantIntValue(loop.getLowerBound());
+  std::optional<int64_t> upper = getConstantIntValue(loop.getUpperBound());
+  if (!lower || !upper)
+    return false;
+  return loop.getUnsignedCmp() ? uint64_t(*lower) < uint64_t(*upper)
+                               : *lower < *upper;
+}
+
 void Interpreter::visitLoop(Operation *op, RunOp run) {
   bool hasRuns = issues(op);
   if (hasRuns && !isa<scf::ForOp>(op))
@@ -290,20 +330,12 @@ void Interpreter::visitLoop(Operation *op, RunOp run) {
   }
   checkUniformLoop(op, firstCollective);
 
-  // A loop may run not at all, and then orders nothing; what it writes it
-  // counts as having written.
-  auto loop = dyn_cast<scf::ForOp>(op);
-  if (loop) {
-    std::optional<int64_t> lower = getConstantIntValue(loop.getLowerBound());
-    std::optional<int64_t> upper = getConstantIntValue(loop.getUpperBound());
-    if (lower && upper && *lower < *upper)
-      return;
-  }
-  GrowingSet written = path.written;
+  if (runsOnce(op))
+    return;
+  // A loop may run not at all, and then orders nothing and writes nothing.
   WorkId end = result.work.size();
   SmallVector<Path, 2> paths = {std::move(before), std::move(path)};
   join(paths, {{end, end}, {first, end}});
-  path.written = std::move(written);
 }
 
 void Interpreter::visitEffects(Operation *op, RunOp run) {

@@ -12,6 +12,7 @@
 #include "moe-mlir/Dialect/Schedule/Analysis/HappensBefore.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Interfaces/CallInterfaces.h"
 #include "llvm/ADT/DenseSet.h"
 
 namespace moe::schedule {
@@ -106,6 +107,7 @@ private:
   // Traversal (Interpreter.cpp).
   void visit(mlir::Block &block, RunOp run);
   void visit(mlir::Operation *op, RunOp run);
+  void checkCallee(mlir::CallOpInterface call);
   void visitRun(RunOp run);
   void visitBranch(mlir::Operation *op, mlir::Value condition, RunOp run);
   void visitLoop(mlir::Operation *op, RunOp run);
@@ -129,6 +131,8 @@ private:
   void checkCollective(WorkId id, mlir::Operation *op);
   void compareArms(mlir::Operation *op, mlir::Value condition,
                    llvm::ArrayRef<llvm::SmallVector<Collective, 2>> arms);
+  void reportRankDependence(mlir::Operation *op, llvm::StringRef what,
+                            mlir::Value cause);
   void checkUniformLoop(mlir::Operation *op, size_t firstCollective);
   void checkJoins(WorkId exit);
   void checkOutputs(WorkId exit);

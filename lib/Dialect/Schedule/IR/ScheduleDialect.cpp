@@ -95,7 +95,7 @@ ScheduleDialect::verifyRegionArgAttribute(Operation *op, unsigned regionIndex,
                            << argIndex << " to be ";
   };
   if (name == "schedule.inout" || name == "schedule.workspace" ||
-      name == "schedule.tokens") {
+      name == "schedule.tokens" || name == "schedule.uniform") {
     if (!isa<UnitAttr>(attribute.getValue()))
       return emit() << "a unit attribute but got " << attribute.getValue();
     return success();

@@ -53,7 +53,8 @@ def Schedule_Dialect : Dialect {
     | `schedule.tokens` | argument | dimension 0 is the tokens of this rank |
     | `schedule.max_shape = array<i64: ...>` | argument | upper bounds of the dimensions, -1 where there is none |
     | `schedule.workspace_size = affine_map<(t, n) -> (...)>` | function | bytes of the workspace for t tokens of this rank and n of all ranks |
-    | `schedule.uniform` | branch, loop | all ranks take the same arm, or run as often |
+    | `schedule.uniform` | branch, loop | all ranks take the same arm, or run as often; proven of the condition and the bounds |
+    | `schedule.uniform` | scalar argument | the caller gives all ranks the same value |
 
     An argument with `bufferize.result` (set by bufferization) is an output.
     Outputs and the workspace alias no other argument; every argument without
