@@ -28,12 +28,12 @@ ROOMS = {
     # checking an artefact needs no MLIR.
     "Support": "",
     "Layer": "Support",
-    "Policy": "",
+    "Policy": "Layer",
     "Reference": "Support Layer",
 
     # The compiler. Phases implement Schedule's interface of collectives.
     "Dialect/Schedule": "mlir",
-    "Dialect/MoE": "Dialect/Schedule mlir",
+    "Dialect/MoE": "Layer Dialect/Schedule mlir",
     "Transforms": "Policy Dialect/Schedule Dialect/MoE mlir",
     # The families and their weights; ImportLayer.cpp alone knows MLIR.
     "Import": "Support Layer Policy Reference Dialect/MoE Transforms mlir",

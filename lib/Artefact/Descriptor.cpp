@@ -8,10 +8,11 @@
 
 #include "Descriptor.h"
 
-#include "moe-mlir/Conversion/Passes.h"
+#include "moe-mlir/Conversion/CallAxes.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+#include "moe-mlir/Import/ImportLayer.h"
 #include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
@@ -22,28 +23,22 @@
 using namespace mlir;
 using namespace moe;
 
-static StringRef getDTypeName(Type type) {
-  if (type.isBF16())
-    return "bfloat16";
-  if (type.isF16())
-    return "float16";
-  if (type.isF32())
-    return "float32";
-  return "int32";
-}
-
-static llvm::json::Object describeArgument(func::FuncOp function,
-                                           unsigned index) {
+static FailureOr<llvm::json::Object>
+describeArgument(func::FuncOp function, const CallAxes &axes, unsigned index) {
   auto type = cast<MemRefType>(function.getArgumentTypes()[index]);
-  auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
+  auto nameAttr = function.getArgAttrOfType<StringAttr>(index, "moe.name");
+  std::string name =
+      nameAttr ? nameAttr.str() : ("argument " + Twine(index)).str();
+  std::optional<DType> dtype = getDType(type.getElementType());
+  if (!dtype)
+    return function.emitOpError("expected '")
+           << name << "' of f32, bf16, f16 or i32 but got "
+           << type.getElementType();
   llvm::json::Array shape;
-  for (int64_t size : type.getShape())
-    shape.push_back(ShapedType::isDynamic(size) ? getDynamicDim(function, index)
-                                                : size);
+  for (int64_t dim = 0; dim < type.getRank(); ++dim)
+    shape.push_back(axes.getDim(index, dim));
   return llvm::json::Object{
-      {"name", name ? name.str() : ("argument " + Twine(index)).str()},
-      {"dtype", getDTypeName(type.getElementType())},
-      {"shape", std::move(shape)}};
+      {"name", name}, {"dtype", longName(*dtype)}, {"shape", std::move(shape)}};
 }
 
 static llvm::json::Object
@@ -88,12 +83,19 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
   if (failed(config))
     return failure();
 
-  llvm::json::Array inputs, outputs;
+  llvm::json::Array inputs, outputs, axes;
+  const CallAxes callAxes(function);
+  for (StringAttr axis : callAxes.getNames())
+    axes.push_back(axis.getValue());
   for (unsigned i = 0, e = function.getNumArguments(); i < e; ++i) {
     if (function.getArgAttr(i, "schedule.workspace"))
       continue;
     bool isOutput = function.getArgAttr(i, "bufferize.result") != nullptr;
-    (isOutput ? outputs : inputs).push_back(describeArgument(function, i));
+    FailureOr<llvm::json::Object> argument =
+        describeArgument(function, callAxes, i);
+    if (failed(argument))
+      return failure();
+    (isOutput ? outputs : inputs).push_back(std::move(*argument));
   }
 
   schedule::SlotAttr::Bytes bytes = {0, 0, 0};
@@ -117,6 +119,7 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
                                 : llvm::json::Value(nullptr)},
       {"inputs", std::move(inputs)},
       {"outputs", std::move(outputs)},
+      {"axes", std::move(axes)},
       {"parallel", describeParallel(*config)},
       {"num_ranks", config->tensorParallelSize * config->dataParallelSize *
                         config->prefillContextParallelSize},

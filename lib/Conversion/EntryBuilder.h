@@ -11,6 +11,7 @@
 
 #include "CollectiveTable.h"
 #include "RuntimeInterface.h"
+#include "moe-mlir/Conversion/CallAxes.h"
 
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -21,8 +22,8 @@ namespace moe {
 class EntryBuilder {
 public:
   EntryBuilder(mlir::func::FuncOp function, RuntimeInterface &runtime)
-      : function(function), runtime(runtime), loc(function.getLoc()),
-        converter(function.getContext()), b(function),
+      : function(function), axes(function), runtime(runtime),
+        loc(function.getLoc()), converter(function.getContext()), b(function),
         ptr(mlir::LLVM::LLVMPointerType::get(function.getContext())) {}
 
   llvm::LogicalResult build(int64_t maxTokens, int64_t numRanks);
@@ -63,6 +64,7 @@ private:
   void convertCallValue(mlir::Operation *op);
 
   mlir::func::FuncOp function;
+  CallAxes axes;
   RuntimeInterface &runtime;
   mlir::Location loc;
   mlir::LLVMTypeConverter converter;

@@ -152,19 +152,33 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
   return address(b, loc, symbol);
 }
 
-void RuntimeInterface::emitSignature(Location loc, StringRef symbol,
-                                     StringRef name, int32_t deviceType,
-                                     ArrayRef<InterfaceTensor> inputs,
-                                     ArrayRef<InterfaceTensor> outputs,
-                                     int64_t maxTokens, int64_t numRanks,
-                                     StringRef workspaceSize,
-                                     StringRef exchange) {
+Value RuntimeInterface::emitStrings(OpBuilder &b, Location loc,
+                                    StringRef symbol,
+                                    ArrayRef<StringAttr> texts) {
+  if (texts.empty())
+    return LLVM::ZeroOp::create(b, loc, ptr);
+  auto type = LLVM::LLVMArrayType::get(ptr, texts.size());
+  emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
+    SmallVector<Value> values;
+    for (StringAttr text : texts)
+      values.push_back(getString(b, loc, text));
+    return aggregate(b, loc, type, values);
+  });
+  return address(b, loc, symbol);
+}
+
+void RuntimeInterface::emitSignature(
+    Location loc, StringRef symbol, StringRef name, int32_t deviceType,
+    ArrayRef<InterfaceTensor> inputs, ArrayRef<InterfaceTensor> outputs,
+    int64_t maxTokens, int64_t numRanks, StringRef workspaceSize,
+    StringRef exchange, ArrayRef<StringAttr> axes) {
   MLIRContext *context = module.getContext();
   Builder types(context);
   Type i32 = types.getI32Type(), i64 = types.getI64Type();
   // The layout of moert_signature.
   auto type = LLVM::LLVMStructType::getLiteral(
-      context, {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr, ptr});
+      context,
+      {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr, ptr, i64, ptr});
   emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
     return aggregate(
         b, loc, type,
@@ -177,7 +191,9 @@ void RuntimeInterface::emitSignature(Location loc, StringRef symbol,
          constant(b, loc, 64, maxTokens), constant(b, loc, 64, numRanks),
          address(b, loc, workspaceSize),
          exchange.empty() ? LLVM::ZeroOp::create(b, loc, ptr).getResult()
-                          : address(b, loc, exchange)});
+                          : address(b, loc, exchange),
+         constant(b, loc, 64, axes.size()),
+         emitStrings(b, loc, (symbol + "_axes").str(), axes)});
   });
 }
 

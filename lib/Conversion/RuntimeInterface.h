@@ -21,8 +21,7 @@
 
 namespace moe {
 
-/// A tensor of an artefact's interface. Dimensions are sizes or
-/// MOERT_DIM_TOKENS or MOERT_DIM_LOCAL_EXPERTS.
+/// A tensor of an artefact's interface. Dimensions are those of CallAxes.
 struct InterfaceTensor {
   std::string name;
   mlir::Type elementType;
@@ -45,13 +44,14 @@ public:
 
   /// Emits the `moert_signature` of a function as constant `symbol`.
   /// `deviceType` is DLPack's; `maxTokens` is -1 without a bound; `exchange` is
-  /// the symbol of a `moert_exchange`, or empty.
+  /// the symbol of a `moert_exchange`, or empty; `axes` are those of CallAxes.
   void emitSignature(mlir::Location loc, llvm::StringRef symbol,
                      llvm::StringRef name, int32_t deviceType,
                      llvm::ArrayRef<InterfaceTensor> inputs,
                      llvm::ArrayRef<InterfaceTensor> outputs, int64_t maxTokens,
                      int64_t numRanks, llvm::StringRef workspaceSize,
-                     llvm::StringRef exchange);
+                     llvm::StringRef exchange,
+                     llvm::ArrayRef<mlir::StringAttr> axes);
 
   /// The address of the `moert_gpu_module` that holds all GPU kernels.
   mlir::Value getGPUModule(mlir::OpBuilder &b, mlir::Location loc);
@@ -81,6 +81,10 @@ public:
                    mlir::Type element, llvm::ArrayRef<int64_t> numbers);
 
 private:
+  /// The address of an array of strings, emitted as `symbol`; null without any.
+  mlir::Value emitStrings(mlir::OpBuilder &b, mlir::Location loc,
+                          llvm::StringRef symbol,
+                          llvm::ArrayRef<mlir::StringAttr> texts);
   mlir::Value emitTensors(mlir::OpBuilder &b, mlir::Location loc,
                           llvm::StringRef symbol,
                           llvm::ArrayRef<InterfaceTensor> tensors);

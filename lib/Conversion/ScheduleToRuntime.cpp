@@ -56,14 +56,6 @@ bool EntryBuilder::runsOnGPU() {
       .wasInterrupted();
 }
 
-int64_t moe::getDynamicDim(func::FuncOp function, unsigned argument) {
-  auto type = cast<ShapedType>(function.getArgumentTypes()[argument]);
-  auto name = function.getArgAttrOfType<StringAttr>(argument, "moe.name");
-  bool isBias = name && llvm::is_contained({"b13", "b1", "b2"}, name.strref());
-  return type.getRank() == 3 || isBias ? MOERT_DIM_LOCAL_EXPERTS
-                                       : MOERT_DIM_TOKENS;
-}
-
 LogicalResult EntryBuilder::collectInterface() {
   for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
     if (function.getArgAttr(index, "schedule.workspace"))
@@ -77,12 +69,8 @@ LogicalResult EntryBuilder::collectInterface() {
     auto name = function.getArgAttrOfType<StringAttr>(index, "moe.name");
     tensor.name = name ? name.str() : ("argument " + Twine(index)).str();
     tensor.elementType = memref.getElementType();
-    for (auto [position, size] : llvm::enumerate(memref.getShape())) {
-      if (!ShapedType::isDynamic(size))
-        tensor.dims.push_back(size);
-      else
-        tensor.dims.push_back(getDynamicDim(function, index));
-    }
+    for (unsigned dim = 0, rank = memref.getRank(); dim < rank; ++dim)
+      tensor.dims.push_back(axes.getDim(index, dim));
     bool isOutput = function.getArgAttr(index, "bufferize.result") != nullptr;
     (isOutput ? outputs : inputs).push_back(std::move(tensor));
   }
@@ -212,7 +200,8 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   std::string signature = (function.getName() + "_signature").str();
   runtime.emitSignature(loc, signature, function.getName(),
                         runsOnGPU() ? kDLCUDA : kDLCPU, inputs, outputs,
-                        maxTokens, numRanks, sizeName(), exchange);
+                        maxTokens, numRanks, sizeName(), exchange,
+                        axes.getNames());
 
   auto entry = LLVM::LLVMFuncOp::create(
       b, loc, runName(), LLVM::LLVMFunctionType::get(i32, {ptr}));

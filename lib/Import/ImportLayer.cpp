@@ -8,6 +8,7 @@
 
 #include "moe-mlir/Import/ImportLayer.h"
 
+#include "moe-mlir/Dialect/MoE/IR/LayerTensors.h"
 #include "moe-mlir/Policy/ExpertPlacement.h"
 #include "moe-mlir/Transforms/Parallel.h"
 
@@ -15,32 +16,6 @@
 
 using namespace mlir;
 using namespace moe;
-
-//===----------------------------------------------------------------------===//
-// Enumerations of the description and of the dialect, which have one spelling
-//===----------------------------------------------------------------------===//
-
-static ScoreFunction toAttr(RoutingSpec::Score score) {
-  return *symbolizeScoreFunction(name(score));
-}
-static WeightFunction toAttr(RoutingSpec::Weight weight) {
-  return *symbolizeWeightFunction(name(weight));
-}
-static GroupScore toAttr(RoutingSpec::GroupScore score) {
-  return *symbolizeGroupScore(name(score));
-}
-static ActivationKind toAttr(ActivationSpec::Kind kind) {
-  return *symbolizeActivationKind(name(kind));
-}
-
-/// The value of a description's enumeration that is spelled `text`.
-template <typename Enum>
-static Enum fromName(StringRef text, std::initializer_list<Enum> values) {
-  for (Enum value : values)
-    if (text == name(value))
-      return value;
-  llvm_unreachable("the dialect and the description share their spellings");
-}
 
 static Type toType(MLIRContext *context, DType dtype) {
   Builder b(context);
@@ -55,6 +30,13 @@ static Type toType(MLIRContext *context, DType dtype) {
     return b.getI32Type();
   }
   llvm_unreachable("unknown dtype");
+}
+
+std::optional<DType> moe::getDType(Type type) {
+  for (DType dtype : {DType::F32, DType::BF16, DType::F16, DType::I32})
+    if (type == toType(type.getContext(), dtype))
+      return dtype;
+  return std::nullopt;
 }
 
 //===----------------------------------------------------------------------===//
@@ -86,68 +68,24 @@ static RankShares getRankShares(const policy::ParallelProperties &properties) {
   return shares;
 }
 
-/// The operand of `layer` that is the tensor; null if the layer lacks it.
-static Value getOperand(LayerOp layer, TensorId id) {
-  switch (id) {
-  case TensorId::HiddenStates:
-    return layer.getHiddenStates();
-  case TensorId::RouterWeight:
-    return layer.getRouterWeight();
-  case TensorId::RouterBias:
-    return layer.getRouterBias();
-  case TensorId::CorrectionBias:
-    return layer.getCorrectionBias();
-  case TensorId::W13:
-    return layer.getW13();
-  case TensorId::W2:
-    return layer.getW2();
-  case TensorId::B13:
-    return layer.getB13();
-  case TensorId::B2:
-    return layer.getB2();
-  case TensorId::SharedW13:
-    return layer.getSharedW13();
-  case TensorId::SharedW2:
-    return layer.getSharedW2();
-  case TensorId::SharedGate:
-    return layer.getSharedGate();
-  case TensorId::LatentIn:
-    return layer.getLatentIn();
-  case TensorId::LatentOut:
-    return layer.getLatentOut();
-  case TensorId::TopkIds:
-    return layer.getTopkIds();
-  case TensorId::TopkWeights:
-    return layer.getTopkWeights();
-  case TensorId::LogicalToPhysical:
-    return layer.getLogicalToPhysical();
-  case TensorId::ReplicaCount:
-    return layer.getReplicaCount();
-  case TensorId::Output:
-  case TensorId::ExpertLoad:
-    return {};
-  }
-  llvm_unreachable("unknown tensor");
-}
-
 static RoutingAttr getRouting(MLIRContext *context, const LayerSpec &spec) {
   const RoutingSpec &routing = spec.routing;
   Builder b(context);
-  return RoutingAttr::get(
-      context, spec.topK, toAttr(routing.score), toAttr(routing.weight),
-      routing.nGroup, routing.topkGroup, toAttr(routing.groupScore),
-      routing.renormalize, b.getF64FloatAttr(routing.renormalizeEpsilon),
-      b.getF64FloatAttr(routing.renormalizeMinimum),
-      b.getF64FloatAttr(routing.scale), routing.weightOnInput,
-      routing.zeroExperts);
+  return RoutingAttr::get(context, spec.topK, routing.score, routing.weight,
+                          routing.nGroup, routing.topkGroup, routing.groupScore,
+                          routing.renormalize,
+                          b.getF64FloatAttr(routing.renormalizeEpsilon),
+                          b.getF64FloatAttr(routing.renormalizeMinimum),
+                          b.getF64FloatAttr(routing.scale),
+                          routing.weightOnInput, routing.zeroExperts);
 }
 
 static ActivationAttr getActivation(MLIRContext *context,
                                     const ActivationSpec &activation) {
-  if (activation.kind != ActivationSpec::Kind::SwiGLUOAI)
-    return ActivationAttr::get(context, toAttr(activation.kind));
+  if (activation.kind != ActivationKind::swigluoai)
+    return ActivationAttr::get(context, activation.kind);
   Builder b(context);
-  return ActivationAttr::get(context, toAttr(activation.kind),
+  return ActivationAttr::get(context, activation.kind,
                              b.getF64FloatAttr(activation.limit),
                              b.getF64FloatAttr(activation.alpha));
 }
@@ -201,8 +139,11 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   for (auto [index, id] : llvm::enumerate(inputs)) {
     function.setArgAttr(index, nameAttr, getNameAttr(id));
     const TensorInfo &info = getTensor(id);
-    if (!info.isPerExpert() || shares.numExperts >= 0)
+    ArrayAttr axes =
+        getAxesAttr(b, id, cast<RankedTensorType>(types[index]).getShape());
+    if (!axes)
       continue;
+    function.setArgAttr(index, "schedule.axes", axes);
     SmallVector<int64_t> bounds;
     for (size_t i = 0; i < info.rank; ++i)
       bounds.push_back(info.axes[i] == Axis::Expert ? mostExperts : -1);
@@ -239,7 +180,7 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
       input(TensorId::LogicalToPhysical), input(TensorId::ReplicaCount),
       getRouting(context, spec), getActivation(context, spec.activation),
       QuantAttr(), ParallelAttr(),
-      spec.routing.source == RoutingSpec::Source::Given
+      spec.routing.source == RoutingSource::given
           ? b.getI64IntegerAttr(spec.numRouted())
           : IntegerAttr(),
       b.getStringAttr(spec.name));
@@ -252,13 +193,9 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
 //===----------------------------------------------------------------------===//
 
 static ActivationSpec getActivationSpec(ActivationAttr attr) {
-  using A = ActivationSpec;
   ActivationSpec activation;
-  activation.kind =
-      fromName(stringifyActivationKind(attr.getKind()),
-               {A::Kind::SwiGLU, A::Kind::GeGLU, A::Kind::GeGLUTanh,
-                A::Kind::SwiGLUOAI, A::Kind::ReLU2});
-  if (activation.kind == A::Kind::SwiGLUOAI) {
+  activation.kind = attr.getKind();
+  if (activation.kind == ActivationKind::swigluoai) {
     activation.limit = attr.getLimit().getValueAsDouble();
     activation.alpha = attr.getAlpha().getValueAsDouble();
   }
@@ -296,10 +233,13 @@ FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
     spec.name = name->str();
   else if (auto function = layer->getParentOfType<func::FuncOp>())
     spec.name = function.getName().str();
-  Type dtype = layer.getHiddenStates().getType().getElementType();
-  spec.dtype = dtype.isF32()    ? DType::F32
-               : dtype.isBF16() ? DType::BF16
-                                : DType::F16;
+  Type type = layer.getHiddenStates().getType().getElementType();
+  std::optional<DType> dtype = getDType(type);
+  if (!dtype)
+    return layer.emitOpError("expected hidden states of f32, bf16 or f16 but "
+                             "got ")
+           << type;
+  spec.dtype = *dtype;
   RoutingAttr routing = layer.getRouting();
   spec.hiddenSize = layer.getHiddenSize();
   spec.intermediateSize = layer.getIntermediateSize();
@@ -312,16 +252,10 @@ FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
   spec.hasExpertBias = layer.getB13() != nullptr;
 
   RoutingSpec &r = spec.routing;
-  using R = RoutingSpec;
-  r.source = layer.getTopkIds() ? R::Source::Given : R::Source::Router;
-  r.score = fromName(stringifyScoreFunction(routing.getScore()),
-                     {R::Score::Softmax, R::Score::Sigmoid,
-                      R::Score::SqrtSoftplus, R::Score::Logits});
-  r.weight = fromName(stringifyWeightFunction(routing.getWeight()),
-                      {R::Weight::Score, R::Weight::SoftmaxOfChosen,
-                       R::Weight::SigmoidOfChosen});
-  r.groupScore = fromName(stringifyGroupScore(routing.getGroupScore()),
-                          {R::GroupScore::Max, R::GroupScore::Top2Sum});
+  r.source = layer.getTopkIds() ? RoutingSource::given : RoutingSource::router;
+  r.score = routing.getScore();
+  r.weight = routing.getWeight();
+  r.groupScore = routing.getGroupScore();
   r.hasRouterBias = layer.getRouterBias() != nullptr;
   r.hasCorrectionBias = layer.getCorrectionBias() != nullptr;
   r.nGroup = routing.getNGroup();
@@ -336,7 +270,7 @@ FailureOr<LayerSpec> moe::getLayerSpec(LayerOp layer) {
   spec.activation = getActivationSpec(layer.getActivation());
   spec.shared.intermediateSize = layer.getSharedIntermediateSize();
   if (layer.getSharedGate())
-    spec.shared.gate = SharedSpec::Gate::Sigmoid;
+    spec.shared.gate = SharedGate::sigmoid;
   if (Status status = validate(spec); !status)
     return layer.emitOpError(status.error());
   return spec;

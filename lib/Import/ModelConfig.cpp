@@ -258,7 +258,7 @@ void ConfigReader::readRouting() {
   routing.scale = readNumber(family.scale);
   // Of two descriptions of one layer the plainer one is given.
   if (routing.nGroup == 1)
-    routing.groupScore = RoutingSpec::GroupScore::Max;
+    routing.groupScore = GroupScore::max;
   if (!routing.renormalize)
     routing.renormalizeEpsilon = routing.renormalizeMinimum = 0;
 }
@@ -278,11 +278,11 @@ void ConfigReader::readActivation() {
     return;
   }
   if (name == "silu" || name == "swish")
-    activation.kind = ActivationSpec::Kind::SwiGLU;
+    activation.kind = ActivationKind::swiglu;
   else if (name == "gelu")
-    activation.kind = ActivationSpec::Kind::GeGLU;
+    activation.kind = ActivationKind::geglu;
   else if (name == "gelu_pytorch_tanh" || name == "gelu_new")
-    activation.kind = ActivationSpec::Kind::GeGLUTanh;
+    activation.kind = ActivationKind::geglu_tanh;
   else
     fail(family.activationKey,
          "one of 'silu', 'gelu', 'gelu_pytorch_tanh', 'gelu_new'",

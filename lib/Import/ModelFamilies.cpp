@@ -72,8 +72,8 @@ static ModelFamily deepseekV3() {
   row.numExperts = {"n_routed_experts"};
   row.layers = Layers::FirstDense;
   row.defaultFirstDense = 3;
-  row.routing.score = RoutingSpec::Score::Sigmoid;
-  row.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  row.routing.score = ScoreFunction::sigmoid;
+  row.routing.groupScore = GroupScore::top2_sum;
   row.routing.renormalizeEpsilon = 1e-20;
   row.groups = ModelFamily::Groups::Keys;
   row.defaultGroups = 8;
@@ -126,8 +126,8 @@ static ModelFamily deepseekV2() {
   row.sequenceParallel = true;
   row.numExperts = {"n_routed_experts"};
   row.layers = Layers::FirstDense;
-  row.routing.score = RoutingSpec::Score::Softmax;
-  row.routing.groupScore = RoutingSpec::GroupScore::Max;
+  row.routing.score = ScoreFunction::softmax;
+  row.routing.groupScore = GroupScore::max;
   row.groups = ModelFamily::Groups::ByMethod;
   row.scale = {{"routed_scaling_factor"}, 1};
   row.expectedText = {{"scoring_func", "softmax"}};
@@ -145,7 +145,7 @@ static ModelFamily qwen3Moe() {
   row.sequenceParallel = true;
   row.numExperts = {"num_experts", "num_local_experts"};
   row.layers = Layers::SparseStep;
-  row.routing.score = RoutingSpec::Score::Softmax;
+  row.routing.score = ScoreFunction::softmax;
   row.renormalize = {{"norm_topk_prob"}, false};
   row.sources =
       join({{gateWeight()}, gatedExperts("gate_proj", "up_proj", "down_proj")});
@@ -159,7 +159,7 @@ static ModelFamily qwen2Moe() {
   row.sequenceParallel = false;
   row.shared = Shared::Width;
   row.sharedKeys = {"shared_expert_intermediate_size"};
-  row.sharedGate = SharedSpec::Gate::Sigmoid;
+  row.sharedGate = SharedGate::sigmoid;
   row.sources =
       join({{gateWeight()},
             gatedExperts("gate_proj", "up_proj", "down_proj"),
@@ -189,7 +189,7 @@ static ModelFamily mixtral() {
   row.modelType = "mixtral";
   row.numExperts = {"num_local_experts"};
   row.intermediateSize = {"intermediate_size"};
-  row.routing.score = RoutingSpec::Score::Softmax;
+  row.routing.score = ScoreFunction::softmax;
   row.renormalize = {{}, true};
   row.modules = {"block_sparse_moe", "mlp"};
   row.sources = join({{gateWeight()}, gatedExperts("w1", "w3", "w2")});
@@ -201,7 +201,7 @@ static ModelFamily minimaxM2() {
   row.modelType = "minimax_m2";
   row.numExperts = {"num_local_experts"};
   row.intermediateSize = {"intermediate_size"};
-  row.routing.score = RoutingSpec::Score::Sigmoid;
+  row.routing.score = ScoreFunction::sigmoid;
   row.routing.renormalizeEpsilon = 1e-20;
   row.correctionBias = {{"use_routing_bias"}, true};
   row.renormalize = {{}, true};
@@ -219,7 +219,7 @@ static ModelFamily ernie45Moe() {
   row.numExperts = {"moe_num_experts"};
   row.topK = {"moe_k"};
   row.layers = Layers::Range;
-  row.routing.score = RoutingSpec::Score::Softmax;
+  row.routing.score = ScoreFunction::softmax;
   row.correctionBias = {{}, true};
   row.renormalize = {{}, true};
   row.renormalizeMinimum = {{"moe_norm_min"}, 1e-12};
@@ -244,7 +244,7 @@ static ModelFamily hunyuanV1Moe() {
   row.topK = {"moe_topk"};
   row.intermediateSize = {"moe_intermediate_size", "intermediate_size"};
   row.sizesPerLayer = true;
-  row.routing.score = RoutingSpec::Score::Softmax;
+  row.routing.score = ScoreFunction::softmax;
   row.renormalize = {{}, true};
   row.shared = Shared::Count;
   row.sharedKeys = {"num_shared_expert"};
@@ -262,8 +262,8 @@ static ModelFamily llama4(const char *modelType) {
   row.numExperts = {"num_local_experts"};
   row.intermediateSize = {"intermediate_size"};
   row.layers = Layers::Interleaved;
-  row.routing.score = RoutingSpec::Score::Logits;
-  row.routing.weight = RoutingSpec::Weight::SigmoidOfChosen;
+  row.routing.score = ScoreFunction::logits;
+  row.routing.weight = WeightFunction::sigmoid_of_chosen;
   row.routing.weightOnInput = true;
   row.shared = Shared::Width;
   row.sharedKeys = {"intermediate_size"};
@@ -283,12 +283,12 @@ static ModelFamily gptOss() {
   row.numExperts = {"num_local_experts"};
   row.topK = {"num_experts_per_tok", "experts_per_token"};
   row.intermediateSize = {"intermediate_size"};
-  row.routing.score = RoutingSpec::Score::Logits;
-  row.routing.weight = RoutingSpec::Weight::SoftmaxOfChosen;
+  row.routing.score = ScoreFunction::logits;
+  row.routing.weight = WeightFunction::softmax_of_chosen;
   row.routing.hasRouterBias = true;
   // The config's hidden_act is silu; the layer's is not.
   row.activationKey = "";
-  row.activation = {ActivationSpec::Kind::SwiGLUOAI, 7.0, 1.702};
+  row.activation = {ActivationKind::swigluoai, 7.0, 1.702};
   row.activationLimit = {"swiglu_limit"};
   row.expertBias = true;
   row.sources = {
@@ -311,7 +311,7 @@ static ModelFamily nemotronH() {
   row.defaultGroups = row.defaultTopkGroups = 1;
   row.scale.value = 1;
   row.activationKey = "mlp_hidden_act";
-  row.activation.kind = ActivationSpec::Kind::ReLU2;
+  row.activation.kind = ActivationKind::relu2;
   row.expectedText.clear();
   row.expectedFlag = {{"mlp_bias", false}};
   row.shared = Shared::Width;
@@ -341,7 +341,7 @@ static ModelFamily longcatFlash() {
   row.topK = {"moe_topk"};
   row.intermediateSize = {"expert_ffn_hidden_size"};
   row.zeroExperts = {"zero_expert_num"};
-  row.routing.score = RoutingSpec::Score::Softmax;
+  row.routing.score = ScoreFunction::softmax;
   row.correctionBias = {{}, true};
   row.scale = {{"routed_scaling_factor"}, 1};
   row.expectedText = {{"zero_expert_type", "identity"}};

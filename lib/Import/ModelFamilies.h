@@ -104,7 +104,7 @@ struct ModelFamily {
   // Shared experts.
   Shared shared = Shared::None;
   Keys sharedKeys;
-  SharedSpec::Gate sharedGate = SharedSpec::Gate::None;
+  SharedGate sharedGate = SharedGate::none;
 
   // Tensors.
   std::vector<std::string> modules = {"mlp"};

@@ -50,10 +50,10 @@ static Status readSource(const json &object, WeightSource &source) {
       WeightAlternative alternative;
       JSONFields inner(element, "weights.sources." + source.input);
       inner.read("names", alternative.names);
-      inner.readEnum("layout", alternative.layout,
-                     {WeightLayout::Rows, WeightLayout::Interleaved,
-                      WeightLayout::Transposed,
-                      WeightLayout::TransposedInterleaved});
+      inner.readEnum<WeightLayout>(
+          "layout", alternative.layout,
+          {WeightLayout::Rows, WeightLayout::Interleaved,
+           WeightLayout::Transposed, WeightLayout::TransposedInterleaved});
       fields.take(inner.finish());
       source.alternatives.push_back(std::move(alternative));
     }

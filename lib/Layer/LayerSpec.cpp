@@ -25,15 +25,24 @@ const char *moe::dtypeName(DType dtype) {
   return "";
 }
 
+const char *moe::longName(DType dtype) {
+  switch (dtype) {
+  case DType::F32:
+    return "float32";
+  case DType::BF16:
+    return "bfloat16";
+  case DType::F16:
+    return "float16";
+  case DType::I32:
+    return "int32";
+  }
+  return "";
+}
+
 Result<DType> moe::parseDType(const std::string &name) {
-  if (name == "f32" || name == "float32")
-    return DType::F32;
-  if (name == "bf16" || name == "bfloat16")
-    return DType::BF16;
-  if (name == "f16" || name == "float16")
-    return DType::F16;
-  if (name == "i32" || name == "int32")
-    return DType::I32;
+  for (DType dtype : {DType::F32, DType::BF16, DType::F16, DType::I32})
+    if (name == dtypeName(dtype) || name == longName(dtype))
+      return dtype;
   return Failure{"expected a dtype (float32, bfloat16, float16, int32) but got "
                  "'" +
                  name + "'"};
@@ -55,60 +64,6 @@ double moe::unitRoundoff(DType dtype) {
     return 0;
   }
   return 0;
-}
-
-const char *moe::name(RoutingSpec::Source value) {
-  return value == RoutingSpec::Source::Router ? "router" : "given";
-}
-
-const char *moe::name(RoutingSpec::Score value) {
-  switch (value) {
-  case RoutingSpec::Score::Softmax:
-    return "softmax";
-  case RoutingSpec::Score::Sigmoid:
-    return "sigmoid";
-  case RoutingSpec::Score::SqrtSoftplus:
-    return "sqrt_softplus";
-  case RoutingSpec::Score::Logits:
-    return "logits";
-  }
-  return "";
-}
-
-const char *moe::name(RoutingSpec::Weight value) {
-  switch (value) {
-  case RoutingSpec::Weight::Score:
-    return "score";
-  case RoutingSpec::Weight::SoftmaxOfChosen:
-    return "softmax_of_chosen";
-  case RoutingSpec::Weight::SigmoidOfChosen:
-    return "sigmoid_of_chosen";
-  }
-  return "";
-}
-
-const char *moe::name(RoutingSpec::GroupScore value) {
-  return value == RoutingSpec::GroupScore::Max ? "max" : "top2_sum";
-}
-
-const char *moe::name(ActivationSpec::Kind value) {
-  switch (value) {
-  case ActivationSpec::Kind::SwiGLU:
-    return "swiglu";
-  case ActivationSpec::Kind::GeGLU:
-    return "geglu";
-  case ActivationSpec::Kind::GeGLUTanh:
-    return "geglu_tanh";
-  case ActivationSpec::Kind::SwiGLUOAI:
-    return "swigluoai";
-  case ActivationSpec::Kind::ReLU2:
-    return "relu2";
-  }
-  return "";
-}
-
-const char *moe::name(SharedSpec::Gate value) {
-  return value == SharedSpec::Gate::None ? "none" : "sigmoid";
 }
 
 namespace {
@@ -166,7 +121,7 @@ static void checkGroups(const LayerSpec &spec, Constraints &c) {
           "n_group = " +
               std::to_string(routing.topkGroup * groupSize),
           spec.topK);
-  if (routing.groupScore == RoutingSpec::GroupScore::Top2Sum)
+  if (routing.groupScore == GroupScore::top2_sum)
     c.check(groupSize >= 2, "n_group",
             "at most num_experts / 2 where group_score is 'top2_sum'",
             routing.nGroup);
@@ -207,11 +162,11 @@ Status moe::validate(const LayerSpec &spec) {
   c.check(spec.shared.intermediateSize >= 0, "shared.intermediate_size",
           "at least 0", spec.shared.intermediateSize);
   c.check(spec.shared.intermediateSize > 0 ||
-              spec.shared.gate == SharedSpec::Gate::None,
+              spec.shared.gate == SharedGate::none,
           "shared.gate", "'none' without shared experts",
           std::string(name(spec.shared.gate)));
   checkGroups(spec, c);
-  if (routing.source == RoutingSpec::Source::Given)
+  if (routing.source == RoutingSource::given)
     checkGiven(routing, c);
   c.number(std::isfinite(routing.scale), "scale", "finite", routing.scale);
   c.number(routing.renormalizeEpsilon >= 0, "renormalize_epsilon", "at least 0",
@@ -224,7 +179,7 @@ Status moe::validate(const LayerSpec &spec) {
     c.check(routing.zeroExperts == 0, "zero_experts",
             "0 where weight_on_input is set", routing.zeroExperts);
   }
-  if (spec.activation.kind == ActivationSpec::Kind::SwiGLUOAI) {
+  if (spec.activation.kind == ActivationKind::swigluoai) {
     c.number(spec.activation.limit > 0, "activation.limit", "positive",
              spec.activation.limit);
     c.number(std::isfinite(spec.activation.alpha), "activation.alpha", "finite",

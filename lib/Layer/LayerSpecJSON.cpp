@@ -49,25 +49,24 @@ json moe::toJSON(const LayerSpec &spec) {
   };
 }
 
+template <typename Enum>
+static void readEnum(JSONFields &fields, const char *key, Enum &value) {
+  std::vector<Enum> enumerators;
+  for (const LayerEnumCase<Enum> &candidate : LayerEnum<Enum>::cases)
+    enumerators.push_back(candidate.value);
+  fields.readEnum(key, value, enumerators);
+}
+
 static Status readRouting(const json &object, RoutingSpec &routing) {
   JSONFields fields(object, "layer.routing");
-  fields.readEnum("source", routing.source,
-                  {RoutingSpec::Source::Router, RoutingSpec::Source::Given});
-  fields.readEnum("score", routing.score,
-                  {RoutingSpec::Score::Softmax, RoutingSpec::Score::Sigmoid,
-                   RoutingSpec::Score::SqrtSoftplus,
-                   RoutingSpec::Score::Logits});
-  fields.readEnum("weight", routing.weight,
-                  {RoutingSpec::Weight::Score,
-                   RoutingSpec::Weight::SoftmaxOfChosen,
-                   RoutingSpec::Weight::SigmoidOfChosen});
+  readEnum(fields, "source", routing.source);
+  readEnum(fields, "score", routing.score);
+  readEnum(fields, "weight", routing.weight);
   fields.read("has_router_bias", routing.hasRouterBias);
   fields.read("has_correction_bias", routing.hasCorrectionBias);
   fields.read("n_group", routing.nGroup);
   fields.read("topk_group", routing.topkGroup);
-  fields.readEnum(
-      "group_score", routing.groupScore,
-      {RoutingSpec::GroupScore::Max, RoutingSpec::GroupScore::Top2Sum});
+  readEnum(fields, "group_score", routing.groupScore);
   fields.read("renormalize", routing.renormalize);
   fields.read("renormalize_epsilon", routing.renormalizeEpsilon);
   fields.read("renormalize_minimum", routing.renormalizeMinimum);
@@ -79,11 +78,7 @@ static Status readRouting(const json &object, RoutingSpec &routing) {
 
 static Status readActivation(const json &object, ActivationSpec &activation) {
   JSONFields fields(object, "layer.activation");
-  fields.readEnum("kind", activation.kind,
-                  {ActivationSpec::Kind::SwiGLU, ActivationSpec::Kind::GeGLU,
-                   ActivationSpec::Kind::GeGLUTanh,
-                   ActivationSpec::Kind::SwiGLUOAI,
-                   ActivationSpec::Kind::ReLU2});
+  readEnum(fields, "kind", activation.kind);
   fields.read("limit", activation.limit);
   fields.read("alpha", activation.alpha);
   return fields.finish();
@@ -93,8 +88,7 @@ static Status readShared(const json &object, SharedSpec &shared) {
   JSONFields fields(object, "layer.shared");
   fields.read("intermediate_size", shared.intermediateSize);
   fields.read("count", shared.count);
-  fields.readEnum("gate", shared.gate,
-                  {SharedSpec::Gate::None, SharedSpec::Gate::Sigmoid});
+  readEnum(fields, "gate", shared.gate);
   return fields.finish();
 }
 

@@ -192,7 +192,7 @@ private:
         second = std::max(second, std::min(best, scores[e]));
         best = std::max(best, scores[e]);
       }
-      bool sums = router.groupScore == RouterModel::GroupScore::Top2Sum;
+      bool sums = router.groupScore == moe::GroupScore::top2_sum;
       groups.push_back({best + (sums ? second : 0), g});
     }
     std::partial_sort(groups.begin(), groups.begin() + router.topKGroups,

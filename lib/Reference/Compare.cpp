@@ -149,17 +149,17 @@ RowChoice::RowChoice(const LayerSpec &spec, const Evaluation &reference,
     // The logit's error times the derivative of the score.
     double propagated = 0;
     switch (spec.routing.score) {
-    case RoutingSpec::Score::Softmax:
+    case ScoreFunction::softmax:
       propagated = 2 * score * logitError;
       break;
-    case RoutingSpec::Score::Sigmoid:
+    case ScoreFunction::sigmoid:
       propagated = score * (1 - score) * logitError;
       break;
-    case RoutingSpec::Score::SqrtSoftplus:
+    case ScoreFunction::sqrt_softplus:
       if (score > 0)
         propagated = -std::expm1(-score * score) / (2 * score) * logitError;
       break;
-    case RoutingSpec::Score::Logits:
+    case ScoreFunction::logits:
       propagated = logitError;
       break;
     }
@@ -177,8 +177,7 @@ double RowChoice::uncertaintyOfGroup(int64_t group) const {
   double largest = 0;
   for (int64_t i = 0; i < groupSize; ++i)
     largest = std::max(largest, uncertainties[group * groupSize + i]);
-  return spec.routing.groupScore == RoutingSpec::GroupScore::Max ? largest
-                                                                 : 2 * largest;
+  return spec.routing.groupScore == GroupScore::max ? largest : 2 * largest;
 }
 
 std::vector<int64_t> RowChoice::contenders() const {

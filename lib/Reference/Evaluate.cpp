@@ -181,7 +181,7 @@ Status Evaluator::route() {
   const int64_t R = numRows(), k = spec.topK, N = spec.numRouted();
   result.ids.resize(R * k);
   result.weights.resize(R * k);
-  if (spec.routing.source == RoutingSpec::Source::Given) {
+  if (spec.routing.source == RoutingSource::given) {
     if (options.chosenIds)
       return Failure{"expected no chosen ids where the routing is given"};
     const auto *ids =
@@ -212,23 +212,23 @@ static double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 static double activate(const ActivationSpec &activation, double gate,
                        double up) {
   switch (activation.kind) {
-  case ActivationSpec::Kind::SwiGLU:
+  case ActivationKind::swiglu:
     return gate * sigmoid(gate) * up;
-  case ActivationSpec::Kind::GeGLU:
+  case ActivationKind::geglu:
     return 0.5 * gate * (1 + std::erf(gate * std::sqrt(0.5))) * up;
-  case ActivationSpec::Kind::GeGLUTanh: {
+  case ActivationKind::geglu_tanh: {
     const double twoOverPi = 0.63661977236758134308;
     double inner =
         std::sqrt(twoOverPi) * (gate + 0.044715 * gate * gate * gate);
     return 0.5 * gate * (1 + std::tanh(inner)) * up;
   }
-  case ActivationSpec::Kind::SwiGLUOAI: {
+  case ActivationKind::swigluoai: {
     // The argument order of min and max lets a NaN through.
     double g = std::min(gate, activation.limit);
     double u = std::max(std::min(up, activation.limit), -activation.limit);
     return (u + 1) * g * sigmoid(activation.alpha * g);
   }
-  case ActivationSpec::Kind::ReLU2:
+  case ActivationKind::relu2:
     return gate < 0 ? 0 : gate * gate;
   }
   return 0;
@@ -348,7 +348,7 @@ void Evaluator::runShared() {
     std::vector<double> out(M * H), gate(M, 1.0);
     mlp(M, H, S, X, weights(TensorId::SharedW13), nullptr,
         weights(TensorId::SharedW2), nullptr, out.data());
-    if (spec.shared.gate == SharedSpec::Gate::Sigmoid) {
+    if (spec.shared.gate == SharedGate::sigmoid) {
       multiply(pool, M, 1, H, X, weights(TensorId::SharedGate), gate.data());
       for (double &value : gate)
         value = sigmoid(value);

@@ -43,9 +43,8 @@ std::vector<double> reference::groupScores(const LayerSpec &spec,
         second = score;
       }
     }
-    scores[group] = spec.routing.groupScore == RoutingSpec::GroupScore::Max
-                        ? first
-                        : first + second;
+    scores[group] =
+        spec.routing.groupScore == GroupScore::max ? first : first + second;
   }
   return scores;
 }
@@ -94,7 +93,7 @@ void reference::scoreLogits(const LayerSpec &spec, const double *logits,
                             double *scores) {
   const int64_t count = spec.numRouted();
   switch (spec.routing.score) {
-  case RoutingSpec::Score::Softmax: {
+  case ScoreFunction::softmax: {
     double largest = minusInfinity;
     for (int64_t i = 0; i < count; ++i)
       largest = std::max(largest, logits[i]);
@@ -106,11 +105,11 @@ void reference::scoreLogits(const LayerSpec &spec, const double *logits,
       scores[i] /= sum;
     return;
   }
-  case RoutingSpec::Score::Sigmoid:
+  case ScoreFunction::sigmoid:
     for (int64_t i = 0; i < count; ++i)
       scores[i] = sigmoid(logits[i]);
     return;
-  case RoutingSpec::Score::SqrtSoftplus:
+  case ScoreFunction::sqrt_softplus:
     for (int64_t i = 0; i < count; ++i) {
       // log(1 + exp(x)) without overflow.
       double x = logits[i];
@@ -118,7 +117,7 @@ void reference::scoreLogits(const LayerSpec &spec, const double *logits,
                                   : std::log1p(std::exp(x)));
     }
     return;
-  case RoutingSpec::Score::Logits:
+  case ScoreFunction::logits:
     std::copy_n(logits, count, scores);
     return;
   }
@@ -138,19 +137,19 @@ void reference::weighExperts(const LayerSpec &spec, const double *logits,
     if (ids[slot] < 0)
       continue;
     switch (routing.weight) {
-    case RoutingSpec::Weight::Score:
+    case WeightFunction::score:
       weights[slot] = scores[ids[slot]];
       break;
-    case RoutingSpec::Weight::SoftmaxOfChosen:
+    case WeightFunction::softmax_of_chosen:
       weights[slot] = std::exp(logits[ids[slot]] - largest);
       break;
-    case RoutingSpec::Weight::SigmoidOfChosen:
+    case WeightFunction::sigmoid_of_chosen:
       weights[slot] = sigmoid(logits[ids[slot]]);
       break;
     }
     sum += weights[slot];
   }
-  if (routing.weight == RoutingSpec::Weight::SoftmaxOfChosen && sum != 0) {
+  if (routing.weight == WeightFunction::softmax_of_chosen && sum != 0) {
     for (int64_t slot = 0; slot < spec.topK; ++slot)
       weights[slot] /= sum;
     sum = 1;

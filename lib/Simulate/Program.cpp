@@ -61,8 +61,7 @@ FailureOr<Routing> simulate::getRouting(FunctionOpInterface function) {
     numChoices = cast<ShapedType>(route.getLogits().getType()).getDimSize(1);
     routing.router.numGroups = attr.getNGroup();
     routing.router.topKGroups = attr.getTopkGroup();
-    if (attr.getGroupScore() == GroupScore::top2_sum)
-      routing.router.groupScore = policy::RouterModel::GroupScore::Top2Sum;
+    routing.router.groupScore = attr.getGroupScore();
   }
   routing.router.weights = policy::getUniformWeights(numChoices);
   routing.slots = policy::getInitialSlots(*properties, numLogical);

@@ -15,8 +15,8 @@
 using namespace moe::simulate;
 
 /// A metadata event that names a process or a thread.
-static void name(llvm::raw_ostream &os, const char *kind, size_t rank,
-                 size_t stream, const std::string &text) {
+static void writeName(llvm::raw_ostream &os, const char *kind, size_t rank,
+                      size_t stream, const std::string &text) {
   os << llvm::formatv(
       R"({{"ph":"M","pid":{0},"tid":{1},"name":"{2}","args":{{"name":{3}}})",
       rank, stream, kind, llvm::json::Value(text));
@@ -31,10 +31,10 @@ std::string moe::simulate::printTrace(const Program &program,
   for (size_t rank = 0; rank < program.tasks.size(); ++rank) {
     os << separator;
     separator = ",\n";
-    name(os, "process_name", rank, 0, "rank " + std::to_string(rank));
+    writeName(os, "process_name", rank, 0, "rank " + std::to_string(rank));
     for (size_t stream = 0; stream < program.streams.size(); ++stream) {
       os << separator;
-      name(os, "thread_name", rank, stream, program.streams[stream]);
+      writeName(os, "thread_name", rank, stream, program.streams[stream]);
     }
   }
   constexpr double microsecond = 1e-6;

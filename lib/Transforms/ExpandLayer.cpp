@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LayerExpansion.h"
+#include "moe-mlir/Dialect/MoE/IR/LayerTensors.h"
 #include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Passes.h"
 
@@ -92,7 +93,7 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
           deriveParallelism(layer, traits);
       if (failed(properties))
         return signalPassFailure();
-      markTokens(layer);
+      markAxes(layer);
       b.setInsertionPoint(layer);
       FailureOr<SmallVector<Value>> results =
           expandLayer(b, layer, *properties, maxTokens);
@@ -107,17 +108,26 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
     getOperation()->setAttr(kParallelAttrName, common);
   }
 
-  /// Given choices have a row for each token, as the hidden states do, which
-  /// are the function's first argument.
-  void markTokens(LayerOp layer) {
+  /// Says what the dimensions of arguments count where their types do not:
+  /// given choices have a row for each token, as the hidden states do, which
+  /// are the function's first argument; weights may have any number of experts.
+  void markAxes(LayerOp layer) {
+    Builder b(&getContext());
     Block &entry = getOperation()->getRegion(0).front();
-    if (layer.getHiddenStates() != entry.getArgument(0))
-      return;
-    for (Value given : {layer.getTopkIds(), layer.getTopkWeights()})
-      if (auto argument = dyn_cast_if_present<BlockArgument>(given);
-          argument && argument.getOwner() == &entry)
-        getOperation().setArgAttr(argument.getArgNumber(), "schedule.tokens",
-                                  UnitAttr::get(&getContext()));
+    bool hasTokens = layer.getHiddenStates() == entry.getArgument(0);
+    for (const TensorInfo &tensor : allTensors()) {
+      auto argument =
+          dyn_cast_if_present<BlockArgument>(getOperand(layer, tensor.id));
+      if (!argument || argument.getOwner() != &entry)
+        continue;
+      unsigned number = argument.getArgNumber();
+      if (hasTokens && tensor.isPerToken() && number != 0)
+        getOperation().setArgAttr(number, "schedule.tokens", b.getUnitAttr());
+      ArrayAttr axes = getAxesAttr(
+          b, tensor.id, cast<RankedTensorType>(argument.getType()).getShape());
+      if (axes && !getOperation().getArgAttr(number, "schedule.axes"))
+        getOperation().setArgAttr(number, "schedule.axes", axes);
+    }
   }
 
   /// The option, or else the function's attribute, which then carries it on.

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 using namespace moert;
 
@@ -33,7 +34,8 @@ class Checker {
 public:
   Checker(const moert_call &call, const moert_signature &signature,
           DLDevice device, std::string &error)
-      : call(call), signature(signature), device(device), error(error) {}
+      : call(call), signature(signature), device(device), error(error),
+        axes(size_t(signature.num_axes), -1) {}
 
   bool checkFlags() const;
   bool checkLists() const;
@@ -66,7 +68,8 @@ private:
   /// Adds the tokens of one more rank to the call's sizes.
   bool addRankTokens(int64_t count);
 
-  /// Whether the shape is as expected; takes T and E from it if it is.
+  /// Whether the shape is as expected; takes the sizes of axes from it if it
+  /// is.
   bool acceptShape(const DLTensor &tensor,
                    const moert_tensor_signature &expected);
   std::string expectedShape(const moert_tensor_signature &expected) const;
@@ -83,13 +86,16 @@ private:
 
   // What the tensors so far agree on; -1: none has said.
   int64_t tokens = -1;
-  int64_t localExperts = -1;
+  std::vector<int64_t> axes;
   CallSizes callSizes;
 };
 
 } // namespace
 
 static long long printable(int64_t value) { return value; }
+
+/// The axis of the signature that a dimension stands for.
+static size_t axisOf(int64_t dim) { return size_t(MOERT_DIM_AXIS(dim)); }
 
 /// The bytes of a tensor; false if they are more than can be addressed.
 static bool findBytes(const DLTensor &tensor, uint64_t &bytes) {
@@ -232,14 +238,15 @@ bool Checker::acceptShape(const DLTensor &tensor,
   if (tensor.ndim != expected.rank || (tensor.ndim > 0 && !tensor.shape))
     return false;
   int64_t newTokens = tokens;
-  int64_t newExperts = localExperts;
+  std::vector<int64_t> newAxes = axes;
   for (int32_t i = 0; i < expected.rank; ++i) {
     int64_t found = tensor.shape[i];
     int64_t dim = expected.dims[i];
     if (found < 0)
       return false;
-    if (dim == MOERT_DIM_TOKENS || dim == MOERT_DIM_LOCAL_EXPERTS) {
-      int64_t &known = dim == MOERT_DIM_TOKENS ? newTokens : newExperts;
+    if (dim < 0) {
+      int64_t &known =
+          dim == MOERT_DIM_TOKENS ? newTokens : newAxes[axisOf(dim)];
       if (known >= 0 && known != found)
         return false;
       known = found;
@@ -248,7 +255,7 @@ bool Checker::acceptShape(const DLTensor &tensor,
     }
   }
   tokens = newTokens;
-  localExperts = newExperts;
+  axes = std::move(newAxes);
   return true;
 }
 
@@ -268,8 +275,9 @@ Checker::expectedShape(const moert_tensor_signature &expected) const {
       shape += ", ";
     if (expected.dims[i] == MOERT_DIM_TOKENS)
       add("T", tokens);
-    else if (expected.dims[i] == MOERT_DIM_LOCAL_EXPERTS)
-      add("E", localExperts);
+    else if (expected.dims[i] < 0)
+      add(signature.axes[axisOf(expected.dims[i])],
+          axes[axisOf(expected.dims[i])]);
     else
       shape += std::to_string(expected.dims[i]);
   }

@@ -77,23 +77,35 @@ func.func @kernel(%block: index, %x: memref<?x4xf32>, %y: memref<?x4xf32>) attri
 // CHECK-NEXT:    llvm.return %[[STATUS]] : i32
 
 // The signature has what the runtime checks: names, sizes with -1 for tokens and
-// -2 for this rank's experts, and the bound.
+// -2 and -3 for the axes that arguments name, their names, and the bound.
 // CHECK-LABEL: llvm.mlir.global private constant @layer_signature()
 // CHECK:         llvm.mlir.constant(64 : i64) : i64
 // CHECK:         llvm.mlir.addressof @layer_workspace_size : !llvm.ptr
+// CHECK:         llvm.mlir.constant(2 : i64) : i64
+// CHECK:         llvm.mlir.addressof @layer_signature_axes : !llvm.ptr
 // CHECK-LABEL: llvm.mlir.global private constant @layer_signature_inputs_dims_0() {{.*}} : !llvm.array<2 x i64>
 // CHECK:         llvm.mlir.constant(-1 : i64) : i64
 // CHECK:         llvm.mlir.constant(4 : i64) : i64
 // CHECK-LABEL: llvm.mlir.global private constant @layer_signature_inputs_dims_1() {{.*}} : !llvm.array<3 x i64>
 // CHECK:         llvm.mlir.constant(-2 : i64) : i64
+// CHECK:         llvm.mlir.constant(4 : i64) : i64
+// CHECK-LABEL: llvm.mlir.global private constant @layer_signature_inputs_dims_2() {{.*}} : !llvm.array<3 x i64>
+// CHECK:         llvm.mlir.constant(-1 : i64) : i64
+// CHECK:         llvm.mlir.constant(-3 : i64) : i64
+// CHECK:         llvm.mlir.constant(-2 : i64) : i64
 // CHECK:       "hidden_states\00"
 // CHECK:       "argument 1\00"
+// CHECK:       "argument 2\00"
 // CHECK:       "output\00"
+// CHECK-LABEL: llvm.mlir.global private constant @layer_signature_axes() {{.*}} : !llvm.array<2 x ptr>
+// CHECK:       "experts\00"
+// CHECK:       "columns\00"
 // CHECK:       @[[$SEND]]("send\00")
 // CHECK:       @[[$NAMED]]("named\00")
 // CHECK:       llvm.mlir.global external constant @moert_artefact()
 // CHECK:       ("{\22abi\22: 1}\00")
-func.func @layer(%x: memref<?x4xf32> {moe.name = "hidden_states"}, %w: memref<?x4x4xbf16>,
+func.func @layer(%x: memref<?x4xf32> {moe.name = "hidden_states"}, %w: memref<?x4x4xbf16> {schedule.axes = ["experts", "", ""]},
+                 %v: memref<?x?x?xbf16> {schedule.axes = ["", "columns", "experts"]},
                  %y: memref<?x4xf32> {bufferize.result, moe.name = "output"}, %bytes: memref<?xi8> {schedule.workspace})
     attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256 + n * 512 + 1024)>, moe.max_num_tokens = 64} {
   %c0 = arith.constant 0 : index

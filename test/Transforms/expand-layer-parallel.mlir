@@ -69,6 +69,8 @@ func.func @dp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x
 // experts of a number that the artefact's rank decides.
 // CHECK-LABEL: func @dp_ep(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
+// CHECK-SAME: tensor<?x64x64xbf16> {schedule.axes = ["L", "", ""]}
+// CHECK-SAME: tensor<?x64x32xbf16> {schedule.axes = ["L", "", ""]}
 // CHECK:      %[[L:.*]] = tensor.dim %{{.*}}, %{{.*}} : tensor<?x64x64xbf16>
 // CHECK:      %[[L1:.*]] = arith.addi %[[L]], %{{.*}}
 // CHECK:      bufferization.alloc_tensor(%[[L1]]) : tensor<?xi32>

@@ -50,12 +50,6 @@ static std::vector<int64_t> allBut(const std::vector<int64_t> &rows,
   return others;
 }
 
-static const char *longName(DType dtype) {
-  return dtype == DType::F32    ? "float32"
-         : dtype == DType::BF16 ? "bfloat16"
-                                : "float16";
-}
-
 namespace {
 struct Verdict {
   reference::Comparison rows; // whose choice is certain
@@ -137,7 +131,7 @@ static Outcome judge(const RunOptions &options, const LayerSpec &layer,
     return Outcome::failed("reference: " + evaluation.error());
   verdict.tolerance = reference::tolerance(layer.dtype);
   verdict.numEvaluated = int64_t(evaluation->rows.size());
-  if (layer.routing.source == RoutingSpec::Source::Router)
+  if (layer.routing.source == RoutingSource::router)
     verdict.tieRows =
         reference::rowsWithNearTies(layer, *evaluation, DType::F32);
   Result<reference::Comparison> rows =

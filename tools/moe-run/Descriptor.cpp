@@ -72,9 +72,24 @@ public:
 };
 } // namespace
 
-/// Reads the list of tensors under `key`; -2 is replaced by the number of
-/// experts, which is right for the one rank that is run.
+/// The names of the artefact's axes.
+static std::vector<std::string> readAxes(Reader &reader) {
+  const json *list = reader.get("axes");
+  std::vector<std::string> axes;
+  if (!list)
+    return axes;
+  if (!list->is_array())
+    reader.expected("axes", "a list of names", *list);
+  else
+    for (const json &axis : *list)
+      axes.push_back(axis.is_string() ? axis.get<std::string>() : "");
+  return axes;
+}
+
+/// Reads the list of tensors under `key`. The experts of a rank are replaced by
+/// all experts, which is right for the one rank that is run.
 static void readTensors(Reader &reader, const char *key, int64_t numExperts,
+                        const std::vector<std::string> &axes,
                         std::vector<TensorSpec> &tensors) {
   const json *list = reader.get(key);
   if (!list)
@@ -100,8 +115,10 @@ static void readTensors(Reader &reader, const char *key, int64_t numExperts,
       if (!dim.is_number_integer())
         return reader.expected(tensor.name + ".shape", "numbers", dim);
       const int64_t size = dim.get<int64_t>();
-      tensor.shape.push_back(size == MOERT_DIM_LOCAL_EXPERTS ? numExperts
-                                                             : size);
+      const size_t axis = size_t(MOERT_DIM_AXIS(size));
+      const bool isExperts = size < MOERT_DIM_TOKENS && axis < axes.size() &&
+                             axes[axis] == getSymbol(Axis::Expert);
+      tensor.shape.push_back(isExperts ? numExperts : size);
     }
     tensors.push_back(std::move(tensor));
   }
@@ -153,8 +170,10 @@ Outcome moe::tools::readDescriptor(const std::string &text,
     else
       reader.fail("descriptor of '" + path + "': " + map.error());
   }
-  readTensors(reader, "inputs", descriptor.layer.numExperts, descriptor.inputs);
-  readTensors(reader, "outputs", descriptor.layer.numExperts,
+  const std::vector<std::string> axes = readAxes(reader);
+  readTensors(reader, "inputs", descriptor.layer.numExperts, axes,
+              descriptor.inputs);
+  readTensors(reader, "outputs", descriptor.layer.numExperts, axes,
               descriptor.outputs);
   if (const json *decision = reader.get("decision")) {
     if (decision->is_object())

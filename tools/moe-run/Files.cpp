@@ -92,7 +92,7 @@ Outcome RowFile::open(const std::string &file, const LayerSpec &spec,
     return Outcome::badInput(opened.error());
   this->file.emplace(std::move(*opened));
 
-  const bool given = layer->routing.source == RoutingSpec::Source::Given;
+  const bool given = layer->routing.source == RoutingSource::given;
   const std::vector<TensorSpec> inputs = rowInputs(*layer);
   for (const TensorSpec &input : inputs) {
     const moert::TensorView *tensor = this->file->find(input.name);

@@ -167,7 +167,7 @@ TEST(ModelConfig, DeepSeekV3) {
   Result<ModelLayer> layer = parse(deepseekV3());
   ASSERT_TRUE(layer) << layer.error();
   const RoutingSpec &routing = layer->spec.routing;
-  EXPECT_EQ(routing.groupScore, RoutingSpec::GroupScore::Top2Sum);
+  EXPECT_EQ(routing.groupScore, GroupScore::top2_sum);
   EXPECT_EQ(routing.renormalizeEpsilon, 1e-20);
   EXPECT_EQ(layer->spec.shared.intermediateSize, 64);
   EXPECT_EQ(layer->spec.shared.count, 2);
@@ -187,7 +187,7 @@ TEST(ModelConfig, DeepSeekV2Groups) {
   ASSERT_TRUE(layer) << layer.error();
   EXPECT_EQ(layer->spec.routing.nGroup, 4);
   EXPECT_EQ(layer->spec.routing.topkGroup, 2);
-  EXPECT_EQ(layer->spec.routing.groupScore, RoutingSpec::GroupScore::Max);
+  EXPECT_EQ(layer->spec.routing.groupScore, GroupScore::max);
   EXPECT_FALSE(layer->spec.routing.hasCorrectionBias);
   EXPECT_EQ(errorWith(config, "topk_method", "noaux_tc"),
             "key 'topk_method': expected 'greedy' or 'group_limited_greedy' "
@@ -224,7 +224,7 @@ TEST(ModelConfig, Qwen2SharedGate) {
   Result<ModelLayer> layer = parse(config);
   ASSERT_TRUE(layer) << layer.error();
   EXPECT_EQ(layer->spec.shared.intermediateSize, 48);
-  EXPECT_EQ(layer->spec.shared.gate, SharedSpec::Gate::Sigmoid);
+  EXPECT_EQ(layer->spec.shared.gate, SharedGate::sigmoid);
 }
 
 // Defaults of norm_topk_prob differ.
@@ -254,10 +254,9 @@ TEST(ModelConfig, EitherExpertKey) {
 TEST(ModelConfig, Activations) {
   json config = qwen3Moe();
   config["hidden_act"] = "gelu";
-  EXPECT_EQ(parse(config)->spec.activation.kind, ActivationSpec::Kind::GeGLU);
+  EXPECT_EQ(parse(config)->spec.activation.kind, ActivationKind::geglu);
   config["hidden_act"] = "gelu_pytorch_tanh";
-  EXPECT_EQ(parse(config)->spec.activation.kind,
-            ActivationSpec::Kind::GeGLUTanh);
+  EXPECT_EQ(parse(config)->spec.activation.kind, ActivationKind::geglu_tanh);
   EXPECT_EQ(errorWith(config, "hidden_act", "relu"),
             "key 'hidden_act': expected one of 'silu', 'gelu', "
             "'gelu_pytorch_tanh', 'gelu_new' but got 'relu'");

@@ -42,7 +42,7 @@ TEST(RandomInputs, SameBytesEverywhere) {
   LayerSpec given = layer();
   given.dtype = DType::F32;
   given.routing = RoutingSpec();
-  given.routing.source = RoutingSpec::Source::Given;
+  given.routing.source = RoutingSource::given;
   EXPECT_EQ(hashOf(randomInputs(given, 5, 42)), 11488188390741552642u);
   EXPECT_NE(hashOf(randomInputs(layer(), 5, 42)),
             hashOf(randomInputs(layer(), 5, 43)));
@@ -108,7 +108,7 @@ TEST(RandomInputs, OutputsAreOfOrderOne) {
 TEST(RandomInputs, GivenIdsAreDistinct) {
   LayerSpec spec = layer();
   spec.routing = RoutingSpec();
-  spec.routing.source = RoutingSpec::Source::Given;
+  spec.routing.source = RoutingSource::given;
   spec.topK = 16;
   std::vector<HostTensor> tensors = randomInputs(spec, 40, 5);
   const HostTensor &ids = tensors[tensors.size() - 2];

@@ -22,19 +22,19 @@ static LayerSpec unusualLayer() {
   spec.numExperts = 12;
   spec.topK = 4;
   spec.dtype = DType::BF16;
-  spec.routing.score = RoutingSpec::Score::Sigmoid;
+  spec.routing.score = ScoreFunction::sigmoid;
   spec.routing.hasRouterBias = true;
   spec.routing.hasCorrectionBias = true;
   spec.routing.nGroup = 4;
   spec.routing.topkGroup = 2;
-  spec.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  spec.routing.groupScore = GroupScore::top2_sum;
   spec.routing.renormalize = true;
   spec.routing.renormalizeEpsilon = 1e-20;
   spec.routing.renormalizeMinimum = 1e-12;
   spec.routing.scale = 2.827;
-  spec.activation = {ActivationSpec::Kind::SwiGLUOAI, 7.0, 1.702};
+  spec.activation = {ActivationKind::swigluoai, 7.0, 1.702};
   spec.hasExpertBias = true;
-  spec.shared = {20, 2, SharedSpec::Gate::Sigmoid};
+  spec.shared = {20, 2, SharedGate::sigmoid};
   spec.latentSize = 16;
   return spec;
 }
@@ -133,9 +133,8 @@ TEST(LayerSpec, Constraints) {
   EXPECT_EQ(check([](LayerSpec &s) { s.shared.intermediateSize = 0; }),
             "expected 'shared.gate' to be 'none' without shared experts but "
             "got sigmoid");
-  EXPECT_EQ(check([](LayerSpec &s) {
-              s.routing.source = RoutingSpec::Source::Given;
-            }),
-            "expected 'has_router_bias' to be false where source is 'given' "
-            "but got true");
+  EXPECT_EQ(
+      check([](LayerSpec &s) { s.routing.source = RoutingSource::given; }),
+      "expected 'has_router_bias' to be false where source is 'given' "
+      "but got true");
 }

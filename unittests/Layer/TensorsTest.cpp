@@ -117,7 +117,7 @@ static LayerSpec fullLayer() {
   spec.routing.hasRouterBias = true;
   spec.routing.hasCorrectionBias = true;
   spec.hasExpertBias = true;
-  spec.shared = {20, 2, SharedSpec::Gate::Sigmoid};
+  spec.shared = {20, 2, SharedGate::sigmoid};
   spec.latentSize = 16;
   return spec;
 }
@@ -147,9 +147,9 @@ TEST(Tensors, SignatureOfGivenRoutingWithoutGate) {
   spec.intermediateSize = 6;
   spec.numExperts = 4;
   spec.topK = 2;
-  spec.activation.kind = ActivationSpec::Kind::ReLU2;
+  spec.activation.kind = ActivationKind::relu2;
   spec.shared.intermediateSize = 5;
-  spec.routing.source = RoutingSpec::Source::Given;
+  spec.routing.source = RoutingSource::given;
   EXPECT_EQ(signatureOf(spec), "hidden_states f32 [T, 8]\n"
                                "w1 f32 [4, 6, 8]\n"
                                "w2 f32 [4, 8, 6]\n"

@@ -142,7 +142,7 @@ TEST(RouterModel, GroupScores) {
   router.numGroups = 3;
   std::vector<int64_t> bins = {0, 0, 1, 1, 2, 2};
   EXPECT_GT(getHitProbabilities(router, bins, 3)[0], 0.9);
-  router.groupScore = RouterModel::GroupScore::Top2Sum;
+  router.groupScore = moe::GroupScore::top2_sum;
   EXPECT_GT(getHitProbabilities(router, bins, 3)[1], 0.9);
 }
 

@@ -82,7 +82,7 @@ static LayerSpec layer(int64_t experts, int64_t topK) {
   spec.hiddenSize = spec.intermediateSize = 1;
   spec.numExperts = experts;
   spec.topK = topK;
-  spec.routing.score = RoutingSpec::Score::Logits;
+  spec.routing.score = ScoreFunction::logits;
   return spec;
 }
 
@@ -130,7 +130,7 @@ TEST(Choices, GroupsThatTie) {
   LayerSpec spec = layer(6, 2);
   spec.routing.nGroup = 3;
   spec.routing.topkGroup = 1;
-  spec.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  spec.routing.groupScore = GroupScore::top2_sum;
   std::vector<double> scores = {5, 1, 3, 3, 0, 0};
   EXPECT_EQ(judge(spec, scores, {0, 1}), 0);
   EXPECT_EQ(judge(spec, scores, {2, 3}), 1);
@@ -143,7 +143,7 @@ TEST(Choices, GroupThatTiesAndHoldsNothing) {
   LayerSpec spec = layer(6, 2);
   spec.routing.nGroup = 3;
   spec.routing.topkGroup = 2;
-  spec.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  spec.routing.groupScore = GroupScore::top2_sum;
   // Groups 0 (sum 10) and, tied, 1 (sum 4: 4 and 0) and 2 (2 and 2); keeping 2
   // leaves both experts of group 0.
   std::vector<double> scores = {7, 3, 4, 0, 2, 2};

@@ -47,20 +47,20 @@ private:
 
   double activation(double g, double u) const {
     switch (spec.activation.kind) {
-    case ActivationSpec::Kind::SwiGLU:
+    case ActivationKind::swiglu:
       return g / (1 + std::exp(-g)) * u;
-    case ActivationSpec::Kind::GeGLU:
+    case ActivationKind::geglu:
       return g * (0.5 * std::erfc(-g / std::sqrt(2.0))) * u;
-    case ActivationSpec::Kind::GeGLUTanh:
+    case ActivationKind::geglu_tanh:
       return g * sigmoid(2 * std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)) *
              u;
-    case ActivationSpec::Kind::SwiGLUOAI: {
+    case ActivationKind::swigluoai: {
       double limit = spec.activation.limit;
       g = g > limit ? limit : g;
       u = u > limit ? limit : u < -limit ? -limit : u;
       return (u + 1) * g * sigmoid(spec.activation.alpha * g);
     }
-    case ActivationSpec::Kind::ReLU2:
+    case ActivationKind::relu2:
       return std::pow(std::max(g, 0.0), 2);
     }
     return 0;
@@ -105,7 +105,7 @@ std::vector<double> Plain::row(int64_t t) {
   const double *begin = &tensors["hidden_states"][t * H];
   std::vector<double> x(begin, begin + H), weights(k);
   std::vector<int32_t> chosen(k);
-  if (spec.routing.source == RoutingSpec::Source::Given) {
+  if (spec.routing.source == RoutingSource::given) {
     for (int64_t slot = 0; slot < k; ++slot) {
       chosen[slot] = ids[t * k + slot];
       weights[slot] = tensors["topk_weights"][t * k + slot];
@@ -157,7 +157,7 @@ std::vector<double> Plain::row(int64_t t) {
     std::vector<double> y =
         mlp(x, S, tensors[halves == 2 ? "shared_w13" : "shared_w1"].data(),
             nullptr, tensors["shared_w2"].data(), nullptr);
-    double gate = spec.shared.gate == SharedSpec::Gate::Sigmoid
+    double gate = spec.shared.gate == SharedGate::sigmoid
                       ? sigmoid(times(tensors["shared_gate"].data(), 1, x)[0])
                       : 1;
     for (int64_t i = 0; i < H; ++i)
@@ -213,56 +213,55 @@ TEST(Evaluate, DTypes) {
 TEST(Evaluate, Activations) {
   LayerSpec spec = layer();
   spec.shared.intermediateSize = 13;
-  for (auto kind :
-       {ActivationSpec::Kind::GeGLU, ActivationSpec::Kind::GeGLUTanh,
-        ActivationSpec::Kind::ReLU2}) {
+  for (auto kind : {ActivationKind::geglu, ActivationKind::geglu_tanh,
+                    ActivationKind::relu2}) {
     spec.activation.kind = kind;
     check(spec);
   }
   // A limit that clamps often.
-  spec.activation = {ActivationSpec::Kind::SwiGLUOAI, 0.5, 1.702};
+  spec.activation = {ActivationKind::swigluoai, 0.5, 1.702};
   spec.hasExpertBias = true;
   check(spec);
 }
 
 TEST(Evaluate, SharedExpertsAndScale) {
   LayerSpec spec = layer();
-  spec.shared = {17, 1, SharedSpec::Gate::None};
+  spec.shared = {17, 1, SharedGate::none};
   spec.routing.scale = 2.5;
   check(spec);
-  spec.shared.gate = SharedSpec::Gate::Sigmoid;
+  spec.shared.gate = SharedGate::sigmoid;
   check(spec);
 }
 
 TEST(Evaluate, Groups) {
   LayerSpec spec = layer();
-  spec.routing.score = RoutingSpec::Score::Sigmoid;
+  spec.routing.score = ScoreFunction::sigmoid;
   spec.routing.hasCorrectionBias = true;
   spec.routing.nGroup = 4;
   spec.routing.topkGroup = 2;
-  spec.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  spec.routing.groupScore = GroupScore::top2_sum;
   spec.routing.renormalize = true;
   spec.routing.renormalizeEpsilon = 1e-20;
   check(spec);
-  spec.routing.groupScore = RoutingSpec::GroupScore::Max;
+  spec.routing.groupScore = GroupScore::max;
   check(spec);
 }
 
 TEST(Evaluate, RouterModes) {
   LayerSpec spec = layer();
-  spec.routing.score = RoutingSpec::Score::SqrtSoftplus;
+  spec.routing.score = ScoreFunction::sqrt_softplus;
   spec.routing.hasCorrectionBias = true;
   spec.routing.renormalize = true;
   check(spec);
   spec = layer();
-  spec.routing.score = RoutingSpec::Score::Logits;
-  spec.routing.weight = RoutingSpec::Weight::SoftmaxOfChosen;
+  spec.routing.score = ScoreFunction::logits;
+  spec.routing.weight = WeightFunction::softmax_of_chosen;
   spec.routing.hasRouterBias = true;
   check(spec);
   spec = layer();
   spec.topK = 1;
-  spec.routing.score = RoutingSpec::Score::Logits;
-  spec.routing.weight = RoutingSpec::Weight::SigmoidOfChosen;
+  spec.routing.score = ScoreFunction::logits;
+  spec.routing.weight = WeightFunction::sigmoid_of_chosen;
   spec.routing.weightOnInput = true;
   check(spec);
 }
@@ -270,7 +269,7 @@ TEST(Evaluate, RouterModes) {
 TEST(Evaluate, LatentExperts) {
   LayerSpec spec = layer();
   spec.latentSize = 19;
-  spec.activation.kind = ActivationSpec::Kind::ReLU2;
+  spec.activation.kind = ActivationKind::relu2;
   spec.shared.intermediateSize = 23;
   spec.routing.scale = 3;
   check(spec);
@@ -286,7 +285,7 @@ TEST(Evaluate, ZeroExperts) {
 
 TEST(Evaluate, GivenRouting) {
   LayerSpec spec = layer();
-  spec.routing.source = RoutingSpec::Source::Given;
+  spec.routing.source = RoutingSource::given;
   check(spec);
 }
 
@@ -336,7 +335,7 @@ TEST(Evaluate, SampleOfRows) {
 // A slot of id -1 adds nothing, even with a weight that is not a number.
 TEST(Evaluate, PaddingIsSkipped) {
   LayerSpec spec = layer();
-  spec.routing.source = RoutingSpec::Source::Given;
+  spec.routing.source = RoutingSource::given;
   std::vector<HostTensor> inputs = randomInputs(spec, 2, 3);
   int32_t *ids = nullptr;
   float *weights = nullptr;

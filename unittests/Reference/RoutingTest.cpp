@@ -73,7 +73,7 @@ TEST(Routing, GroupsBySumOfTwo) {
   LayerSpec spec = layer(6, 2);
   spec.routing.nGroup = 3;
   spec.routing.topkGroup = 1;
-  spec.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  spec.routing.groupScore = GroupScore::top2_sum;
   EXPECT_EQ(choose(spec, {5, 0, 4, 4, 1, 1}), (Ids{2, 3}));
 }
 
@@ -91,7 +91,7 @@ TEST(Routing, GroupsWithNaN) {
   spec.routing.nGroup = 2;
   spec.routing.topkGroup = 1;
   EXPECT_EQ(choose(spec, {3, 3, 4, NaN}), (Ids{2, 3}));
-  spec.routing.groupScore = RoutingSpec::GroupScore::Top2Sum;
+  spec.routing.groupScore = GroupScore::top2_sum;
   EXPECT_EQ(choose(spec, {3, 3, 40, NaN}), (Ids{0, 1}));
   EXPECT_EQ(choose(spec, {NaN, NaN, NaN, NaN}), (Ids{0, 1}));
 }
@@ -110,15 +110,15 @@ TEST(Routing, Scores) {
   scoreLogits(spec, logits, scores);
   EXPECT_DOUBLE_EQ(scores[0], 0.25);
   EXPECT_DOUBLE_EQ(scores[1], 0.75);
-  spec.routing.score = RoutingSpec::Score::Sigmoid;
+  spec.routing.score = ScoreFunction::sigmoid;
   scoreLogits(spec, logits, scores);
   EXPECT_DOUBLE_EQ(scores[0], 0.5);
   EXPECT_DOUBLE_EQ(scores[1], 0.75);
-  spec.routing.score = RoutingSpec::Score::SqrtSoftplus;
+  spec.routing.score = ScoreFunction::sqrt_softplus;
   scoreLogits(spec, logits, scores);
   EXPECT_DOUBLE_EQ(scores[0], std::sqrt(std::log(2.0)));
   EXPECT_DOUBLE_EQ(scores[1], std::sqrt(std::log(4.0)));
-  spec.routing.score = RoutingSpec::Score::Logits;
+  spec.routing.score = ScoreFunction::logits;
   scoreLogits(spec, logits, scores);
   EXPECT_EQ(scores[1], logits[1]);
 }
@@ -129,11 +129,11 @@ TEST(Routing, ScoresOfHugeLogitsDoNotOverflow) {
   scoreLogits(spec, logits, scores);
   EXPECT_EQ(scores[0], 1);
   EXPECT_EQ(scores[1], 0);
-  spec.routing.score = RoutingSpec::Score::SqrtSoftplus;
+  spec.routing.score = ScoreFunction::sqrt_softplus;
   scoreLogits(spec, logits, scores);
   EXPECT_DOUBLE_EQ(scores[0], std::sqrt(5000.0));
   EXPECT_EQ(scores[1], 0);
-  spec.routing.score = RoutingSpec::Score::Sigmoid;
+  spec.routing.score = ScoreFunction::sigmoid;
   scoreLogits(spec, logits, scores);
   EXPECT_EQ(scores[0], 1);
   EXPECT_EQ(scores[1], 0);
@@ -155,7 +155,7 @@ TEST(Routing, WeightsAreScoresUnlessRenormalized) {
 // minimum.
 TEST(Routing, RenormalizationOfNothing) {
   LayerSpec spec = layer(2, 2);
-  spec.routing.score = RoutingSpec::Score::Sigmoid;
+  spec.routing.score = ScoreFunction::sigmoid;
   spec.routing.renormalize = true;
   std::vector<double> logits = {-1e4, -1e4};
   EXPECT_TRUE(std::isnan(weigh(spec, logits, {0, 1})[0]));
@@ -169,7 +169,7 @@ TEST(Routing, RenormalizationOfNothing) {
 // The epsilon is added to the sum, the minimum bounds it.
 TEST(Routing, EpsilonAndMinimum) {
   LayerSpec spec = layer(2, 2);
-  spec.routing.score = RoutingSpec::Score::Logits;
+  spec.routing.score = ScoreFunction::logits;
   spec.routing.renormalize = true;
   spec.routing.renormalizeEpsilon = 0.5;
   EXPECT_DOUBLE_EQ(weigh(spec, {0.25, 0.25}, {0, 1})[0], 0.25);
@@ -181,12 +181,12 @@ TEST(Routing, EpsilonAndMinimum) {
 
 TEST(Routing, WeightsOfTheChosenLogits) {
   LayerSpec spec = layer(3, 2);
-  spec.routing.score = RoutingSpec::Score::Logits;
-  spec.routing.weight = RoutingSpec::Weight::SoftmaxOfChosen;
+  spec.routing.score = ScoreFunction::logits;
+  spec.routing.weight = WeightFunction::softmax_of_chosen;
   std::vector<double> weights = weigh(spec, {0, std::log(3.0), 100}, {1, 0});
   EXPECT_DOUBLE_EQ(weights[0], 0.75);
   EXPECT_DOUBLE_EQ(weights[1], 0.25);
-  spec.routing.weight = RoutingSpec::Weight::SigmoidOfChosen;
+  spec.routing.weight = WeightFunction::sigmoid_of_chosen;
   weights = weigh(spec, {0, std::log(3.0), 100}, {1, 0});
   EXPECT_DOUBLE_EQ(weights[0], 0.75);
   EXPECT_DOUBLE_EQ(weights[1], 0.5);
@@ -210,7 +210,7 @@ TEST(Routing, NaNLogits) {
   scoreLogits(spec, logits, scores);
   for (double score : scores)
     EXPECT_TRUE(std::isnan(score));
-  spec.routing.score = RoutingSpec::Score::Sigmoid;
+  spec.routing.score = ScoreFunction::sigmoid;
   scoreLogits(spec, logits, scores);
   EXPECT_EQ(scores[0], 0.5);
   EXPECT_TRUE(std::isnan(scores[1]));

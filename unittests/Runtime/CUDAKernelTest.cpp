@@ -75,7 +75,7 @@ TEST_F(CUDAKernelTest, RefusesModules) {
   };
   moert_gpu_module module = fakeModule;
   module.abi = 1;
-  expectRefusal(module, "a GPU module has ABI version 1, expected 5");
+  expectRefusal(module, "a GPU module has ABI version 1, expected 6");
   module = fakeModule;
   module.image = nullptr;
   expectRefusal(module,

@@ -80,10 +80,11 @@ struct CallArguments {
   }
 
   static constexpr int64_t hiddenDims[] = {MOERT_DIM_TOKENS, 8};
-  static constexpr int64_t weightDims[] = {MOERT_DIM_LOCAL_EXPERTS, 8, 4};
-  static constexpr int64_t biasDims[] = {MOERT_DIM_LOCAL_EXPERTS};
+  static constexpr int64_t weightDims[] = {MOERT_DIM_AXIS(0), 8, 4};
+  static constexpr int64_t biasDims[] = {MOERT_DIM_AXIS(0)};
   static constexpr int64_t idDims[] = {MOERT_DIM_TOKENS, 2};
-  static constexpr int64_t loadDims[] = {MOERT_DIM_LOCAL_EXPERTS};
+  static constexpr int64_t loadDims[] = {MOERT_DIM_AXIS(0)};
+  static constexpr const char *axisNames[] = {"L"};
   moert_tensor_signature inputSignatures[4] = {
       {"hidden_states", kDLFloat, 32, 1, 2, hiddenDims},
       {"w13", kDLBfloat, 16, 1, 3, weightDims},
@@ -103,7 +104,9 @@ struct CallArguments {
       64,
       1,
       [](int64_t tokens, int64_t total) { return size_t(tokens + total) * 16; },
-      nullptr};
+      nullptr,
+      1,
+      axisNames};
 
   ContextPointer context;
   OwnedTensor hidden{{16, 8}, float32};

@@ -146,7 +146,7 @@ TEST_F(CallTest, RefusesCallsWithoutAContext) {
   EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
             MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr),
-               "the call has ABI version 7, expected 5");
+               "the call has ABI version 7, expected 6");
 }
 
 TEST_F(CallTest, RefusesSignatures) {
@@ -154,7 +154,7 @@ TEST_F(CallTest, RefusesSignatures) {
   EXPECT_EQ(moert_call_begin(&call, nullptr), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(call.context), "the signature is null");
   arguments.signature.abi = 1;
-  expectRefusal("the signature has ABI version 1, expected 5");
+  expectRefusal("the signature has ABI version 1, expected 6");
 }
 
 TEST_F(CallTest, RefusesProgramsOfOtherDevices) {
@@ -248,7 +248,7 @@ TEST_F(CallTest, RefusesDifferentNumbersOfTokens) {
 
 TEST_F(CallTest, RefusesDifferentNumbersOfExperts) {
   arguments.bias.setShape({2});
-  expectRefusal("deepseek_v2: input 'bias' has shape [2], expected [E] with E "
+  expectRefusal("deepseek_v2: input 'bias' has shape [2], expected [L] with L "
                 "= 3");
 }
 

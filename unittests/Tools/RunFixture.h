@@ -135,7 +135,7 @@ inline LayerSpec tinyLayer(bool given = false) {
   layer.shared.intermediateSize = 20;
   layer.shared.count = 1;
   if (given)
-    layer.routing.source = RoutingSpec::Source::Given;
+    layer.routing.source = RoutingSource::given;
   return layer;
 }
 

@@ -18,11 +18,6 @@ namespace moe {
 #define GEN_PASS_DECL
 #include "moe-mlir/Conversion/Passes.h.inc"
 
-/// What a dynamic leading dimension of an argument of a layer's function
-/// counts: MOERT_DIM_LOCAL_EXPERTS for stacks of matrices and the experts'
-/// biases, else MOERT_DIM_TOKENS.
-int64_t getDynamicDim(mlir::func::FuncOp function, unsigned argument);
-
 #define GEN_PASS_REGISTRATION
 #include "moe-mlir/Conversion/Passes.h.inc"
 

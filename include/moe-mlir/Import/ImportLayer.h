@@ -34,6 +34,9 @@ buildLayerFunction(mlir::ModuleOp module, const LayerSpec &spec,
                    const policy::ParallelConfig &config,
                    bool sequenceParallelFamily, bool recordsExpertLoad = false);
 
+/// The dtype of an element type; none for a type that is no dtype of a layer.
+std::optional<DType> getDType(mlir::Type type);
+
 /// Gives arguments of the function that a layer takes as they are, and the
 /// results that it gives, the names that `buildLayerFunction` would give them,
 /// where they have none.

@@ -19,6 +19,7 @@
 #ifndef MOE_MLIR_LAYER_LAYERSPEC_H
 #define MOE_MLIR_LAYER_LAYERSPEC_H
 
+#include "moe-mlir/Layer/Enums.h"
 #include "moe-mlir/Support/Result.h"
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -32,8 +33,10 @@ enum class DType { F32, BF16, F16, I32 };
 /// "f32", "bf16", "f16" or "i32".
 const char *dtypeName(DType dtype);
 
-/// Reads the names above and the command line's (float32, bfloat16, float16,
-/// int32).
+/// The command line's name: "float32", "bfloat16", "float16" or "int32".
+const char *longName(DType dtype);
+
+/// Reads both names.
 Result<DType> parseDType(const std::string &name);
 
 /// Bytes of one element.
@@ -52,25 +55,14 @@ double unitRoundoff(DType dtype);
 /// consecutive experts are kept (ties to the smaller group), and experts of
 /// other groups are never chosen.
 struct RoutingSpec {
-  /// Router: from the hidden states; Given: ids and weights are inputs.
-  enum class Source { Router, Given };
-  /// Softmax runs over all E + Z logits; SqrtSoftplus is
-  /// sqrt(log(1 + exp(logit))); Logits leaves them as they are.
-  enum class Score { Softmax, Sigmoid, SqrtSoftplus, Logits };
-  /// The weight of a chosen expert: its score (without the correction bias),
-  /// the softmax over the logits of the chosen, or the sigmoid of its logit.
-  enum class Weight { Score, SoftmaxOfChosen, SigmoidOfChosen };
-  /// A group's score: its largest choice score, or the sum of its two largest.
-  enum class GroupScore { Max, Top2Sum };
-
-  Source source = Source::Router;
-  Score score = Score::Softmax;
-  Weight weight = Weight::Score;
+  RoutingSource source = RoutingSource::router;
+  ScoreFunction score = ScoreFunction::softmax;
+  WeightFunction weight = WeightFunction::score;
   bool hasRouterBias = false;
   bool hasCorrectionBias = false;
   int64_t nGroup = 1;
   int64_t topkGroup = 1;
-  GroupScore groupScore = GroupScore::Max;
+  GroupScore groupScore = GroupScore::max;
   /// Divides the weights by max(their sum + renormalizeEpsilon,
   /// renormalizeMinimum).
   bool renormalize = false;
@@ -87,30 +79,21 @@ struct RoutingSpec {
 
 /// What stands between the two matrix products of an expert.
 struct ActivationSpec {
-  /// With gate g and up u: SwiGLU silu(g) * u; GeGLU gelu(g) * u with the
-  /// error function; GeGLUTanh the same with the tanh form; SwiGLUOAI
-  /// (min(u, limit) clamped below by -limit, plus 1) * g' * sigmoid(alpha g')
-  /// with g' = min(g, limit). Not gated: ReLU2 relu(h)^2.
-  enum class Kind { SwiGLU, GeGLU, GeGLUTanh, SwiGLUOAI, ReLU2 };
-
-  Kind kind = Kind::SwiGLU;
-  /// Of SwiGLUOAI only; else 0.
+  ActivationKind kind = ActivationKind::swiglu;
+  /// Of swigluoai only; else 0.
   double limit = 0;
   double alpha = 0;
 
-  bool isGated() const { return kind != Kind::ReLU2; }
+  bool isGated() const { return kind != ActivationKind::relu2; }
 };
 
 /// An MLP that sees every row, with the activation of the routed experts.
 struct SharedSpec {
-  enum class Gate { None, Sigmoid };
-
   /// S, the width of all shared experts together; 0: there are none.
   int64_t intermediateSize = 0;
   /// How many experts the width stands for; informative.
   int64_t count = 0;
-  /// Sigmoid: the output is multiplied by sigmoid(x w_gate^T) per row.
-  Gate gate = Gate::None;
+  SharedGate gate = SharedGate::none;
 };
 
 /// One MoE layer.
@@ -131,9 +114,7 @@ struct LayerSpec {
   /// back; 0: no projection. Router and shared experts see x.
   int64_t latentSize = 0;
 
-  bool hasRouter() const {
-    return routing.source == RoutingSpec::Source::Router;
-  }
+  bool hasRouter() const { return routing.source == RoutingSource::router; }
   bool hasSharedExperts() const { return shared.intermediateSize > 0; }
   /// Gate and up, or up alone: blocks of rows of an expert's first weight.
   int64_t numHalves() const { return activation.isGated() ? 2 : 1; }
@@ -148,14 +129,6 @@ struct LayerSpec {
 /// Whether the fields fit each other; the message names the field, what was
 /// expected and what was found.
 Status validate(const LayerSpec &spec);
-
-/// Spelling of the enumerators in JSON and in IR, such as "softmax_of_chosen".
-const char *name(RoutingSpec::Source value);
-const char *name(RoutingSpec::Score value);
-const char *name(RoutingSpec::Weight value);
-const char *name(RoutingSpec::GroupScore value);
-const char *name(ActivationSpec::Kind value);
-const char *name(SharedSpec::Gate value);
 
 /// JSON with snake_case keys, all of them always present. Reading is strict:
 /// an unknown key, a missing key and a value of the wrong kind are errors that

@@ -14,6 +14,8 @@
 #ifndef MOE_MLIR_POLICY_ROUTERMODEL_H
 #define MOE_MLIR_POLICY_ROUTERMODEL_H
 
+#include "moe-mlir/Layer/Enums.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -34,14 +36,12 @@ namespace moe::policy {
 /// `numSampledTokens` tokens that are always the same; where all weights are
 /// equal, bins that are alike get their mean.
 struct RouterModel {
-  enum class GroupScore { Max, Top2Sum };
-
   /// [E], not negative, not all zero; only their ratios matter.
   std::vector<double> weights;
   int64_t topK = 1;
   int64_t numGroups = 1;
   int64_t topKGroups = 1;
-  GroupScore groupScore = GroupScore::Max;
+  GroupScore groupScore = GroupScore::max;
 
   bool hasGroups() const { return numGroups > 1 && topKGroups < numGroups; }
 };

@@ -30,10 +30,10 @@ public:
   void read(const char *key, bool &value);
   void read(const char *key, std::vector<std::string> &value);
 
-  /// Reads a name that `names` lists, each with its enumerator.
+  /// Reads the name of one of the enumerators.
   template <typename Enum>
   void readEnum(const char *key, Enum &value,
-                std::initializer_list<Enum> enumerators) {
+                const std::vector<Enum> &enumerators) {
     std::string text;
     read(key, text);
     if (!message.empty())

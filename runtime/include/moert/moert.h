@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Artefacts and runtimes of different ABI versions refuse each other. */
-#define MOERT_ABI_VERSION 5u
+#define MOERT_ABI_VERSION 6u
 
 /* The most bytes of kernel arguments that one launch may carry. */
 #define MOERT_MAX_ARGUMENT_BYTES 1024
@@ -397,10 +397,10 @@ MOERT_API moert_status moert_trace_write(moert_context *context,
 
 /* ---- What generated code passes to the runtime ---------------------------*/
 
-/* In `dims`: -1 stands for the rows of this rank (equal in all tensors of one
- * call), -2 for the experts of this rank. */
+/* In `dims`: -1 stands for the rows of this rank, -2 - n for axis n of the
+ * signature. Dimensions of one axis are equal in all tensors of a call. */
 #define MOERT_DIM_TOKENS (-1)
-#define MOERT_DIM_LOCAL_EXPERTS (-2)
+#define MOERT_DIM_AXIS(n) (-2 - (n))
 
 typedef struct moert_tensor_signature {
   const char *name;
@@ -486,6 +486,9 @@ typedef struct moert_signature {
   int64_t num_ranks; /* that the program was compiled for */
   size_t (*workspace_size)(int64_t tokens, int64_t tokens_all_ranks);
   const moert_exchange *exchange; /* null: exchanges nothing */
+  /* What the axes are called in messages. */
+  int64_t num_axes;
+  const char *const *axes; /* [num_axes] */
 } moert_signature;
 
 /* Kernels of a program for CUDA, in one image. */

@@ -182,6 +182,16 @@ func.func private @max_shape(memref<?x4xf32> {schedule.max_shape = array<i64: 4>
 
 // -----
 
+// expected-error @below {{expected 'schedule.axes' of argument #0 to be an array of names but got [4]}}
+func.func private @axes(memref<?x4xf32> {schedule.axes = [4]})
+
+// -----
+
+// expected-error @below {{expected 'schedule.axes' of argument #0 to be 2 names but got 1}}
+func.func private @axes(memref<?x4xf32> {schedule.axes = ["L"]})
+
+// -----
+
 // expected-error @below {{expected 'schedule.workspace_size' to be an affine map from (tokens, total tokens) to bytes on a function but got affine_map<(d0) -> (d0)>}}
 func.func private @size() attributes {schedule.workspace_size = affine_map<(t) -> (t)>}
 

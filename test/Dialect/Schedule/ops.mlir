@@ -8,10 +8,10 @@ func.func private @gate(index, memref<?x64xf32>, memref<?x8xf32>, i32)
 
 // CHECK-LABEL: func.func @ops
 // CHECK-SAME:    {schedule.tokens}
-// CHECK-SAME:    {schedule.inout, schedule.max_shape = array<i64: 8, -1>}
+// CHECK-SAME:    {schedule.axes = ["S", ""], schedule.inout, schedule.max_shape = array<i64: 8, -1>}
 // CHECK-SAME:    {schedule.workspace}
 func.func @ops(%x: memref<?x64xf32> {schedule.tokens},
-               %state: memref<?x4xf32> {schedule.inout, schedule.max_shape = array<i64: 8, -1>},
+               %state: memref<?x4xf32> {schedule.axes = ["S", ""], schedule.inout, schedule.max_shape = array<i64: 8, -1>},
                %bytes: memref<?xi8> {schedule.workspace})
     attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256 + n * 512)>} {
   %c0 = arith.constant 0 : index

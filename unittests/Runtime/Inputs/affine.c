@@ -23,7 +23,7 @@ static const moert_tensor_signature output = {"output", kDLFloat, 32,
                                               1,        2,        dims};
 static const moert_signature signature = {
     MOERT_ABI_VERSION, kDLCPU, "affine", 1, &input, 1, &output, -1, 1,
-    workspace_size,    0};
+    workspace_size,    0,      0,        0};
 
 typedef struct {
   const float *from;

@@ -82,8 +82,8 @@ enum { SHARED_W13, SHARED_W2, X, ROUTER, W13, W2, NUM_INPUTS };
 static const int64_t x_dims[] = {MOERT_DIM_TOKENS, H};
 static const int64_t shared_w13_dims[] = {2 * S, H};
 static const int64_t shared_w2_dims[] = {H, S};
-static const int64_t w13_dims[] = {MOERT_DIM_LOCAL_EXPERTS, 2 * I, H};
-static const int64_t w2_dims[] = {MOERT_DIM_LOCAL_EXPERTS, H, I};
+static const int64_t w13_dims[] = {MOERT_DIM_AXIS(0), 2 * I, H};
+static const int64_t w2_dims[] = {MOERT_DIM_AXIS(0), H, I};
 #ifdef GIVEN
 static const int64_t k_dims[] = {MOERT_DIM_TOKENS, K};
 #else
@@ -196,6 +196,7 @@ static const char descriptor[] =
     TENSOR("w13", DTYPE, "[-2, 24, 16]") "," TENSOR("w2", DTYPE, "[-2, 16, 12]")
         EXTRA_INPUT
     "],"
+    "\"axes\": [\"L\"],"
     "\"outputs\": [" TENSOR(
         "output", DTYPE,
         "[-1, 16]") "],"
@@ -461,9 +462,10 @@ static size_t workspace_size(int64_t tokens, int64_t tokens_all_ranks) {
   return (size_t)tokens * ROW_BYTES;
 }
 
+static const char *const axes[] = {"L"};
 static const moert_signature signature = {
-    MOERT_ABI_VERSION, DEVICE, "tiny", NUM_INPUTS,     inputs, 1,
-    &output,           -1,     1,      workspace_size, 0};
+    MOERT_ABI_VERSION, DEVICE, "tiny", NUM_INPUTS, inputs, 1, &output, -1, 1,
+    workspace_size,    0,      1,      axes};
 
 static void *data_of(const DLTensor *tensor) {
   return (char *)tensor->data + tensor->byte_offset;

@@ -18,6 +18,24 @@ using namespace moe;
 #include "moe-mlir/Dialect/MoE/IR/MoEEnums.cpp.inc"
 #include "moe-mlir/Dialect/MoE/IR/MoEInterfaces.cpp.inc"
 
+/// Attributes read enumerations of layers by their names.
+template <typename Enum>
+struct mlir::FieldParser<
+    Enum, std::enable_if_t<(std::size(LayerEnum<Enum>::cases) > 0), Enum>> {
+  static FailureOr<Enum> parse(AsmParser &parser) {
+    SMLoc loc = parser.getCurrentLocation();
+    std::string keyword;
+    if (parser.parseKeywordOrString(&keyword))
+      return failure();
+    if (std::optional<Enum> value = parseName<Enum>(keyword))
+      return *value;
+    auto error = parser.emitError(loc, "expected one of ");
+    llvm::interleaveComma(LayerEnum<Enum>::cases, error,
+                          [&](const auto &known) { error << known.name; });
+    return error << " but got '" << keyword << "'";
+  }
+};
+
 #define GET_ATTRDEF_CLASSES
 #include "moe-mlir/Dialect/MoE/IR/MoEAttributes.cpp.inc"
 

@@ -85,6 +85,20 @@ ScheduleDialect::verifyOperationAttribute(Operation *op,
   return success();
 }
 
+/// An attribute of an argument says something of each of its dimensions.
+static LogicalResult
+verifyPerDimension(Operation *op, unsigned argIndex, size_t count,
+                   StringRef what, function_ref<InFlightDiagnostic()> emit) {
+  // Once lowered, arguments have no shape to compare with.
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  auto shaped =
+      function ? dyn_cast<ShapedType>(function.getArgumentTypes()[argIndex])
+               : ShapedType();
+  if (shaped && shaped.hasRank() && shaped.getRank() != int64_t(count))
+    return emit() << shaped.getRank() << " " << what << " but got " << count;
+  return success();
+}
+
 LogicalResult
 ScheduleDialect::verifyRegionArgAttribute(Operation *op, unsigned regionIndex,
                                           unsigned argIndex,
@@ -100,19 +114,18 @@ ScheduleDialect::verifyRegionArgAttribute(Operation *op, unsigned regionIndex,
       return emit() << "a unit attribute but got " << attribute.getValue();
     return success();
   }
+  if (name == "schedule.axes") {
+    auto axes = dyn_cast<ArrayAttr>(attribute.getValue());
+    if (!axes || !llvm::all_of(axes, llvm::IsaPred<StringAttr>))
+      return emit() << "an array of names but got " << attribute.getValue();
+    return verifyPerDimension(op, argIndex, axes.size(), "names", emit);
+  }
   if (name != "schedule.max_shape")
     return success();
   auto bounds = dyn_cast<DenseI64ArrayAttr>(attribute.getValue());
   if (!bounds)
     return emit() << "an array of i64 but got " << attribute.getValue();
-  // Once lowered, arguments have no shape to compare with.
-  auto function = dyn_cast<FunctionOpInterface>(op);
-  auto shaped =
-      function ? dyn_cast<ShapedType>(function.getArgumentTypes()[argIndex])
-               : ShapedType();
-  if (shaped && shaped.hasRank() && shaped.getRank() != bounds.size())
-    return emit() << shaped.getRank() << " bounds but got " << bounds.size();
-  return success();
+  return verifyPerDimension(op, argIndex, bounds.size(), "bounds", emit);
 }
 
 //===----------------------------------------------------------------------===//

@@ -10,6 +10,7 @@
 #define MOE_MLIR_DIALECT_MOE_IR_MOE_H
 
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+#include "moe-mlir/Layer/Enums.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -33,6 +34,12 @@ inline constexpr llvm::StringLiteral kGemmProducts[] = {
 
 /// The attribute of phases that work on one half of each rank's tokens: 0 or 1.
 inline constexpr llvm::StringLiteral kHalfAttrName = "moe.half";
+
+/// Attributes print enumerations of layers by their names.
+template <typename Enum, typename = decltype(LayerEnum<Enum>::cases)>
+llvm::raw_ostream &operator<<(llvm::raw_ostream &os, Enum value) {
+  return os << name(value);
+}
 } // namespace moe
 
 #include "moe-mlir/Dialect/MoE/IR/MoEDialect.h.inc"

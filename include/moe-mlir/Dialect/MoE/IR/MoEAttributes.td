@@ -23,7 +23,8 @@ class MoE_I32Enum<string name, string summary, list<I32EnumCase> cases>
   let cppNamespace = "::moe";
 }
 
-class MoE_EnumParameter<string enum, string default>
+// An enumeration of include/moe-mlir/Layer/Enums.def.
+class MoE_LayerEnumParameter<string enum, string default>
     : DefaultValuedParameter<"::moe::" # enum, "::moe::" # enum # "::" # default>;
 
 class MoE_F64Parameter<string default>
@@ -34,34 +35,19 @@ class MoE_F64Parameter<string default>
 // Routing
 //===----------------------------------------------------------------------===//
 
-def MoE_ScoreFunction : MoE_I32Enum<"ScoreFunction",
-    "how the logits of one token become scores of the experts", [
-  I32EnumCase<"softmax", 0>, I32EnumCase<"sigmoid", 1>,
-  I32EnumCase<"sqrt_softplus", 2>, I32EnumCase<"logits", 3>
-]>;
-
-def MoE_WeightFunction : MoE_I32Enum<"WeightFunction",
-    "what the weight of a chosen expert is", [
-  I32EnumCase<"score", 0>, I32EnumCase<"softmax_of_chosen", 1>,
-  I32EnumCase<"sigmoid_of_chosen", 2>
-]>;
-
-def MoE_GroupScore : MoE_I32Enum<"GroupScore", "what the score of a group is", [
-  I32EnumCase<"max", 0>, I32EnumCase<"top2_sum", 1>
-]>;
-
 def MoE_RoutingAttr : MoE_Attr<"Routing", "routing"> {
   let summary = "how tokens choose their experts and what each choice weighs";
   let description = [{
     In order:
 
-    1. `score` turns float32 logits into scores.
+    1. `score` turns float32 logits into scores: `softmax`, `sigmoid`,
+       `sqrt_softplus`, or `logits` as they are.
     2. Experts are *chosen* by score plus correction bias, if there is one: with
-       `n_group` > 1 first the best `topk_group` groups (by `group_score`), then
-       the best `top_k` experts in them. Ties go to the smaller id; a NaN score
+       `n_group` > 1 first the best `topk_group` groups (by `group_score`, `max`
+       or `top2_sum`), then the best `top_k` experts in them. Ties go to the smaller id; a NaN score
        compares as -infinity.
-    3. The *weight* of a choice comes from the scores without bias (or, by
-       `weight`, from a softmax over the chosen logits, or the sigmoid of each).
+    3. The *weight* of a choice is its `score` without bias (or, by `weight`,
+       `softmax_of_chosen` logits, or `sigmoid_of_chosen`).
     4. With `renormalize` weights are divided by max(sum + `renormalize_epsilon`,
        `renormalize_minimum`).
     5. `scale` multiplies the routed output.
@@ -77,11 +63,11 @@ def MoE_RoutingAttr : MoE_Attr<"Routing", "routing"> {
   }];
   let parameters = (ins
     "int64_t":$top_k,
-    MoE_EnumParameter<"ScoreFunction", "softmax">:$score,
-    MoE_EnumParameter<"WeightFunction", "score">:$weight,
+    MoE_LayerEnumParameter<"ScoreFunction", "softmax">:$score,
+    MoE_LayerEnumParameter<"WeightFunction", "score">:$weight,
     DefaultValuedParameter<"int64_t", "1">:$n_group,
     DefaultValuedParameter<"int64_t", "1">:$topk_group,
-    MoE_EnumParameter<"GroupScore", "max">:$group_score,
+    MoE_LayerEnumParameter<"GroupScore", "max">:$group_score,
     DefaultValuedParameter<"bool", "false">:$renormalize,
     MoE_F64Parameter<"0.0">:$renormalize_epsilon,
     MoE_F64Parameter<"0.0">:$renormalize_minimum,
@@ -96,13 +82,6 @@ def MoE_RoutingAttr : MoE_Attr<"Routing", "routing"> {
 //===----------------------------------------------------------------------===//
 // Experts
 //===----------------------------------------------------------------------===//
-
-def MoE_ActivationKind : MoE_I32Enum<"ActivationKind",
-    "what lies between an expert's two GEMMs", [
-  I32EnumCase<"swiglu", 0>, I32EnumCase<"geglu", 1>,
-  I32EnumCase<"geglu_tanh", 2>, I32EnumCase<"swigluoai", 3>,
-  I32EnumCase<"relu2", 4>
-]>;
 
 def MoE_ActivationAttr : MoE_Attr<"Activation", "activation"> {
   let summary = "an expert's activation function";
@@ -120,7 +99,7 @@ def MoE_ActivationAttr : MoE_Attr<"Activation", "activation"> {
     - C1: `limit` > 0; `limit` and `alpha` are finite.
   }];
   let parameters = (ins
-    EnumParameter<MoE_ActivationKind>:$kind,
+    "::moe::ActivationKind":$kind,
     MoE_F64Parameter<"7.0">:$limit,
     MoE_F64Parameter<"1.702">:$alpha
   );

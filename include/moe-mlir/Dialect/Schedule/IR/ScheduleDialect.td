@@ -51,6 +51,7 @@ def Schedule_Dialect : Dialect {
     | `schedule.inout` | argument | the function reads and updates the buffer |
     | `schedule.workspace` | argument | bytes for temporaries, of no value to the caller |
     | `schedule.tokens` | argument | dimension 0 is the tokens of this rank |
+    | `schedule.axes = ["L", ""]` | argument | what each dimension counts whose size a call says: dimensions of one name are equal; "" is the tokens of this rank |
     | `schedule.max_shape = array<i64: ...>` | argument | upper bounds of the dimensions, -1 where there is none |
     | `schedule.workspace_size = affine_map<(t, n) -> (...)>` | function | bytes of the workspace for t tokens of this rank and n of all ranks |
     | `schedule.uniform` | branch, loop | all ranks take the same arm, or run as often; proven of the condition and the bounds |
