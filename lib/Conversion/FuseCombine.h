@@ -1,5 +1,4 @@
-//===- FuseCombine.h - Combines that merges compute ------------ -*- C++
-//-*-===//
+//===- FuseCombine.h - Combines that merges compute -------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

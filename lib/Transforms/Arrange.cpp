@@ -1,5 +1,4 @@
-//===- Arrange.cpp - What each order of work means
-//-------------------------===//
+//===- Arrange.cpp - What each order of work means ------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

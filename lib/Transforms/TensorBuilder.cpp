@@ -1,5 +1,4 @@
-//===- TensorBuilder.cpp - Sizes and buffers of phases
-//---------------------===//
+//===- TensorBuilder.cpp - Sizes and buffers of phases --------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

@@ -1,5 +1,4 @@
-//===- KernelBuilder.h - What the bodies of CPU kernels are made of *- C++
-//-*-===//
+//===- KernelBuilder.h - What CPU kernels are made of -----------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -76,8 +75,7 @@ public:
   /// The innermost dimension of `source` at `indices`: a rank-1 view.
   mlir::Value row(mlir::Value source, mlir::ValueRange indices);
 
-  //===--- Vectors of f32
-  //----------------------------------------------------===
+  //===--- Vectors of f32 ---------------------------------------------------===
 
   mlir::VectorType vector(unsigned width);
   mlir::Value constant(double value, unsigned width);

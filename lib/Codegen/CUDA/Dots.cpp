@@ -56,8 +56,7 @@ void Dots::emit(KernelBuilder &k) {
 /// The thread's part of the product of each row of x.
 Exprs Dots::emitSums(KernelBuilder &k, Expr firstRow, Expr column) {
   Expr lastRow = k.dim(x, 0) - 1;
-  auto accumulate = [&](Expr vector, ArrayRef<Expr> carried) {
-    Exprs sums(carried);
+  auto accumulate = [&](Expr vector, Exprs sums) {
     Expr weight = k.load(weights, {column, vector * width}, width);
     for (auto [row, sum] : llvm::enumerate(sums)) {
       Expr source = min(firstRow + row, lastRow);
@@ -71,8 +70,7 @@ Exprs Dots::emitSums(KernelBuilder &k, Expr firstRow, Expr column) {
   int64_t first = numVectors / kStep * kStep;
   Exprs zeros(rows, k.f32(0.0));
   Exprs sums = k.forEach(k.i32(0), k.i32(first), k.i32(kStep), zeros,
-                         [&](Expr begin, ArrayRef<Expr> carried) {
-                           Exprs sums(carried);
+                         [&](Expr begin, Exprs sums) {
                            for (int64_t i = 0; i < kStep; i += kThreads)
                              sums = accumulate(begin + i + k.thread(), sums);
                            return sums;

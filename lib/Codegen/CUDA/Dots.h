@@ -14,7 +14,7 @@
 namespace moe::codegen::cuda {
 
 /// Rows of x up to which dot products beat tiles.
-inline constexpr int64_t kFewRowsOfDots = 16;
+inline constexpr int64_t kMostDotRows = 16;
 
 /// Emits launches that compute y = x * weights^T + bias by dot products: right
 /// where rows of x or of the weights are few. Other parts of the operands are

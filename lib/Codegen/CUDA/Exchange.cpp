@@ -157,23 +157,20 @@ static void launchKeys(const Emission &emission, StringRef stem,
     k.ifThen(choice < k.dim(ids, 0) * k.dim(ids, 1), [&] {
       Expr key = loadKey(choice), one = k.i32(1);
       Expr first = choice - choice % k.dim(ids, 1);
-      Expr repeats = k.forEach(first, choice, one, zero,
-                               [&](Expr earlier, ArrayRef<Expr> n) -> Exprs {
-                                 Expr isSame = loadKey(earlier) == key;
-                                 return {k.select(isSame, n[0] + 1, n[0])};
-                               })
-                         .front();
+      Expr repeats =
+          k.forEach(first, choice, one, zero, [&](Expr earlier, Expr count) {
+            Expr isSame = loadKey(earlier) == key;
+            return k.select(isSame, count + 1, count);
+          });
       k.store(k.select(repeats == 0, key, none), keys, {zero, choice});
       if (!sums)
         return;
       Expr sum =
           k.forEach(choice + 1, first + k.dim(ids, 1), one, loadWeight(choice),
-                    [&](Expr later, ArrayRef<Expr> sum) -> Exprs {
+                    [&](Expr later, Expr sum) {
                       Expr isSame = loadKey(later) == key;
-                      return {
-                          k.select(isSame, sum[0] + loadWeight(later), sum[0])};
-                    })
-              .front();
+                      return k.select(isSame, sum + loadWeight(later), sum);
+                    });
       k.store(sum, sums, {zero, choice});
     });
   });
@@ -321,6 +318,12 @@ namespace {
 struct BatchedPlanBuffers {
   Buffer counts, offsets, sourceRows, pairRows;
 };
+
+/// Rows of all batches, and of those before the block's own.
+struct RowCounts {
+  Expr all, before;
+  auto fields() { return std::tie(all, before); }
+};
 } // namespace
 
 /// A block has the rows of one expert from one rank. It adds up for itself what
@@ -333,18 +336,18 @@ static void emitBatch(KernelBuilder &k, const BatchedPlanBuffers &buffers,
   // A rank may have no expert.
   Expr divisor = max(numExperts, 1);
   Expr expert = block % divisor, rank = block / divisor;
-  Exprs sums =
-      k.forEach(thread, numBatches, k.i32(kThreads), {zero, zero},
-                [&](Expr batch, ArrayRef<Expr> carried) -> Exprs {
+  RowCounts counts =
+      k.forEach(thread, numBatches, k.i32(kThreads), RowCounts{zero, zero},
+                [&](Expr batch, RowCounts counts) -> RowCounts {
                   Expr count = k.load(buffers.counts, batch);
                   Expr other = batch % divisor;
                   Expr isBefore =
                       (other < expert) | ((other == expert) & (batch < block));
-                  return {carried[0] + count,
-                          carried[1] + k.select(isBefore, count, zero)};
+                  return {counts.all + count,
+                          counts.before + k.select(isBefore, count, zero)};
                 });
-  Expr numRows = k.scanBlock(sums[0], kThreads / kWarpSize).second;
-  Expr start = k.scanBlock(sums[1], kThreads / kWarpSize).second;
+  Expr numRows = k.scanBlock(counts.all, kThreads / kWarpSize).second;
+  Expr start = k.scanBlock(counts.before, kThreads / kWarpSize).second;
   k.ifThen(block < numBatches, [&] {
     Expr count = k.load(buffers.counts, block);
     k.forEach(thread, k.i32(capacity), k.i32(kThreads), [&](Expr i) {

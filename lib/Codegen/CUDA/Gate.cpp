@@ -27,7 +27,7 @@ LogicalResult moe::codegen::cuda::emitGate(const Emission &emission,
     return success();
   }
   ExprBuilder host = gridBuilder(emission);
-  ifOnHost(emission, dimOf(host, operands.x, 0) <= kFewRowsOfDots, emitDots,
+  ifOnHost(emission, dimOf(host, operands.x, 0) <= kMostDotRows, emitDots,
            [&] { (void)emitGemm(emission, "gate", "gate", gemm); });
   return success();
 }

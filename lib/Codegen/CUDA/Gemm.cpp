@@ -7,8 +7,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "Activation.h"
-#include "FewRows.h"
 #include "GemmKernel.h"
+#include "GemmRecipe.h"
+#include "SkinnyGemm.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 
 using namespace mlir;
@@ -21,18 +22,7 @@ std::string describe(const GemmOperands &operands) {
                                                 : "");
 }
 
-/// Rows up to which tiles that stream the weights, once for every few rows, are
-/// the fastest.
-static Expr getMostFewRows(ExprBuilder &host, const GemmOperands &operands) {
-  // What takes over on CUDA cores is slower than what does on tensor cores.
-  const bool beforeTensorCores = hasTensorCorePath(operands);
-  if (!operands.expertOffsets)
-    return host.index(beforeTensorCores ? 64 : kMaxFewRows);
-  const int64_t ofExpert = beforeTensorCores ? 2 : 4;
-  return min(dimOf(host, operands.weights, 0) * ofExpert, kMaxFewRows);
-}
-
-/// The product with tiles that the user gave.
+/// The launch with tiles that the user gave.
 static LogicalResult emitGivenTiles(const Emission &emission, StringRef stem,
                                     StringRef label,
                                     const GemmOperands &operands,
@@ -49,12 +39,12 @@ static LogicalResult emitGivenTiles(const Emission &emission, StringRef stem,
                 given.getSwapped(),
                 given.getResidentBlocks(),
                 given.getCluster()};
-  if (!hasTensorCorePath(operands))
+  if (!getGemmShape(emission.target, operands))
     return fail("expected a product on tensor cores (two-byte floats, rows of "
                 "a multiple of 16 bytes, a short activation) but this one is "
                 "computed on CUDA cores");
   // Tiles of an expert's last rows would reach into the next one's.
-  if (operands.expertOffsets && !tile.swapped)
+  if (operands.expertOffsets && !tile.swapAB)
     return fail("expected swapped = true for experts but got false");
   if (std::string problem = tile.findProblem(emission.target); !problem.empty())
     return fail(problem);
@@ -62,25 +52,50 @@ static LogicalResult emitGivenTiles(const Emission &emission, StringRef stem,
   return success();
 }
 
+/// Launches of the chosen tiles, of which the host takes one by the number of
+/// rows.
+static void launchChoice(const Emission &emission, StringRef stem,
+                         StringRef label, const GemmOperands &operands,
+                         ArrayRef<GemmChoice> choices) {
+  if (choices.size() == 1)
+    return launchGemm(emission, stem, label, operands, choices[0].tile);
+  ExprBuilder host = gridBuilder(emission);
+  Expr most = host.index(choices[0].mostRows);
+  if (operands.expertOffsets)
+    most = most * dimOf(host, operands.weights, 0);
+  ifOnHost(
+      emission, dimOf(host, operands.y, 0) <= most,
+      [&] { launchGemm(emission, stem, label, operands, choices[0].tile); },
+      [&] {
+        launchChoice(emission, stem, label, operands, choices.drop_front());
+      });
+}
+
 LogicalResult emitGemm(const Emission &emission, StringRef stem,
                        StringRef label, const GemmOperands &operands) {
   if (emission.gemmTiles)
     if (auto tile = emission.gemmTiles.getAs<GemmTileAttr>(label))
       return emitGivenTiles(emission, stem, label, operands, tile);
+  SmallVector<GemmChoice> tiles;
+  if (auto shape = getGemmShape(emission.target, operands))
+    tiles = chooseGemmTiles(emission.target, *shape);
   auto emitTiles = [&] {
-    if (hasTensorCorePath(operands))
-      return launchTensorCoreGemm(emission, stem, label, operands);
+    if (!tiles.empty())
+      return launchChoice(emission, stem, label, operands, tiles);
     launchSimtGemm(emission, (stem + "_simt").str(), label, operands);
   };
-  if (!hasFewRowsPath(operands)) {
+  if (!hasSkinnyPath(operands)) {
     emitTiles();
     return success();
   }
   ExprBuilder host = gridBuilder(emission);
-  Expr isFew = dimOf(host, operands.y, 0) <= getMostFewRows(host, operands);
+  Expr most =
+      getMostSkinnyRows(host, emission.target, operands, !tiles.empty());
   ifOnHost(
-      emission, isFew,
-      [&] { launchFewRows(emission, (stem + "_few").str(), label, operands); },
+      emission, dimOf(host, operands.y, 0) <= most,
+      [&] {
+        launchSkinnyGemm(emission, (stem + "_few").str(), label, operands);
+      },
       emitTiles);
   return success();
 }

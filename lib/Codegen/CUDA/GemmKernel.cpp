@@ -5,17 +5,23 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+//
+// A block is one producer warpgroup, which fills stages of shared memory, and
+// one or two consumer warpgroups, which multiply them and store tiles of the
+// output. What differs between kernels are four parts: who loads an operand
+// (Loader), what multiplies (TensorCore), how weights become operands and sums
+// (WeightFormat), and what is done with the sums (Epilogue).
+//
+//===----------------------------------------------------------------------===//
 
 #include "GemmKernel.h"
-#include "Activation.h"
-#include "GatherProducer.h"
-#include "GemmEpilogue.h"
+#include "Epilogue.h"
+#include "Loader.h"
 #include "MbarrierRing.h"
-#include "TmaTile.h"
-#include "Turns.h"
+#include "OrderedBarrier.h"
+#include "WeightFormat.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
 
@@ -33,93 +39,70 @@ public:
   Value getGrid(const Emission &emission, const GemmOperands &operands) const;
 
 private:
+  /// What a consumer carries from tile to tile.
+  struct ConsumerState {
+    RingPosition position; ///< Of the next tile's first stage.
+    Expr turn;             ///< Parity of its turns to store results.
+    auto fields() { return std::tie(position, turn); }
+  };
+  /// What a consumer carries from stage to stage of a tile.
+  struct Accumulation {
+    RingPosition position; ///< The next stage.
+    Expr previous;         ///< The stage whose products are under way.
+    Fragment sums;
+    auto fields() { return std::tie(position, previous, sums); }
+  };
+
   void produce(KernelBuilder &k, MbarrierRing &ring);
-  void loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
-                 Expr stage, Expr barrier);
+  void issueLoads(KernelBuilder &k, const OutputTile &tile,
+                  const StageToFill &stage);
   void consume(KernelBuilder &k, MbarrierRing &ring);
   RingPosition computeTile(KernelBuilder &k, MbarrierRing &ring,
-                           const OutputTile &tile, RingPosition first,
-                           Expr turn, int64_t height);
-  Exprs multiply(KernelBuilder &k, Expr stage, int64_t height,
-                 ArrayRef<Expr> sums, bool isFirst);
+                           const OutputTile &tile, const ConsumerState &state,
+                           int64_t height);
+  Fragment multiply(KernelBuilder &k, TensorCore &core, Expr stage,
+                    const Fragment &sums, bool isFirst);
 
-  Exprs forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
-                    TileScheduler::Body body) const;
-  /// The number of a warpgroup that multiplies.
-  static Expr consumer(KernelBuilder &k) { return k.thread() / kWarpgroup - 1; }
-  Expr emitSteps(KernelBuilder &k) const;
-  int64_t getSteps() const { return llvm::divideCeil(depth, kStageDepth); }
+  template <typename State, typename Body>
+  State forEachTile(KernelBuilder &k, State init, const Body &body) const;
+  int64_t getTileColumns() const { return shape.getColumns(op.isGated()); }
+  int64_t getSteps() const {
+    return llvm::divideCeil(depth, getStageDepth(element));
+  }
+  /// Whether threads of the producer copy, beside TMA.
+  bool hasCopies() const { return countArrivals() > 0; }
+  int64_t countArrivals() const;
   /// The slot of the ring that says which tile a stage is for.
   Expr tileSlot(KernelBuilder &k, Expr stage) const;
+  void publish(KernelBuilder &k, const OutputTile &tile, Expr stage) const;
   OutputTile takePublished(KernelBuilder &k, Expr stage) const;
-  Expr rowPanel(KernelBuilder &k, Expr stage, int64_t row = 0) const;
-  Expr weightPanel(KernelBuilder &k, Expr stage, int64_t box) const;
 
+  const Target &target;
   const GemmTile &shape;
   GemmSharedMemory memory;
-  GemmFinish finish;
-  bool isInterleaved;
-  Buffer x, sourceRows, weights, expertOffsets, y;
-  Type element;  ///< Of x and the weights.
+  EpilogueOp op;
+  /// In the order in which they fill a stage.
+  SmallVector<std::unique_ptr<Loader>> loaders;
+  const WeightFormat *format;
+  Buffer expertOffsets, y;
+  Type element;  ///< What is multiplied.
   int64_t depth; ///< K.
 };
 } // namespace
 
-//===----------------------------------------------------------------------===//
-// Operands
-//===----------------------------------------------------------------------===//
-
-/// The weights with rows of gates and of ups apart: [.., 2I, K] as
-/// [.., 2, I, K], or interleaved as [.., I, 2, K].
-static Value splitGatesAndUps(const Emission &emission, Value weights,
-                              bool isInterleaved) {
-  MemRefType type = getMemRefType(weights);
-  int64_t split = type.getRank() - 2;
-  SmallVector<int64_t> shape(type.getShape());
-  SmallVector<ReassociationIndices> groups;
-  for (int64_t dim = 0, place = 0; dim < type.getRank(); ++dim) {
-    groups.push_back({place++});
-    if (dim == split)
-      groups.back().push_back(place++);
-  }
-  shape[split] /= 2;
-  shape.insert(shape.begin() + split + (isInterleaved ? 1 : 0), 2);
-  OpBuilder &b = emission.builder;
-  SmallVector<OpFoldResult> sizes;
-  for (auto [dim, size] : llvm::enumerate(shape))
-    sizes.push_back(
-        ShapedType::isDynamic(size)
-            ? OpFoldResult(memref::DimOp::create(b, emission.loc, weights, dim)
-                               .getResult())
-            : OpFoldResult(b.getIndexAttr(size)));
-  auto splitType = MemRefType::get(shape, type.getElementType());
-  return memref::ExpandShapeOp::create(b, emission.loc, splitType, weights,
-                                       groups, sizes);
-}
-
 GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
                        const GemmOperands &operands, const GemmTile &shape)
-    : shape(shape), memory(shape),
-      isInterleaved(operands.activation && operands.activation->interleaved) {
+    : target(emission.target), shape(shape), memory(shape) {
   MemRefType xType = getMemRefType(operands.x);
   element = xType.getElementType();
   depth = xType.getDimSize(1);
-  sourceRows = launch.read(operands.sourceRows);
-  finish = GemmFinish(launch, operands, sourceRows);
-  if (operands.sourceRows)
-    x = launch.read(operands.x);
-  else
-    x = launch.readTiles(operands.x, {shape.rowStep, kStageDepth},
-                         kPanelRowBytes);
-  Value view = operands.weights;
-  SmallVector<int64_t> box{shape.getBoxRows(), kStageDepth};
-  if (finish.isGated()) {
-    view = splitGatesAndUps(emission, view, isInterleaved);
-    box.insert(box.begin() + (isInterleaved ? 1 : 0), 1);
-  }
-  if (operands.expertOffsets)
-    box.insert(box.begin(), 1);
-  weights = launch.readTiles(view, box, kPanelRowBytes);
+  format = WeightFormat::find(element,
+                              getMemRefType(operands.weights).getElementType());
+  Buffer sourceRows = launch.read(operands.sourceRows);
+  op = EpilogueOp(launch, operands, sourceRows);
+  auto rows = createRowLoader(launch, operands, sourceRows, shape);
+  loaders.push_back(createWeightLoader(launch, emission, operands, shape));
+  loaders.push_back(std::move(rows));
   expertOffsets = launch.read(operands.expertOffsets);
   y = launch.write(operands.y);
 
@@ -127,8 +110,8 @@ GemmKernel::GemmKernel(Launch &launch, const Emission &emission,
   launch.setSharedBytes(memory.bytes);
   launch.setResidentBlocks(shape.residentBlocks);
   launch.setCluster(shape.cluster);
-  launch.setKey(shape.rows, shape.rowStep, shape.weights, shape.stages,
-                shape.consumers, shape.swapped, shape.cluster,
+  launch.setKey(shape.tileM, shape.stepM, shape.tileN, shape.stages,
+                shape.consumers, shape.swapAB, shape.cluster,
                 describe(operands));
 }
 
@@ -138,17 +121,34 @@ Value GemmKernel::getGrid(const Emission &emission,
   Expr rows = dimOf(grid, operands.y, 0);
   // Clusters take tiles at most so often: each expert may leave some that are
   // not full.
-  Expr down = ceilDiv(rows, shape.rows * shape.cluster);
+  Expr down = ceilDiv(rows, shape.tileM * shape.cluster);
   if (operands.expertOffsets)
     down = min(down + dimOf(grid, operands.weights, 0), rows);
   int64_t columnTiles =
-      llvm::divideCeil(y.type.getDimSize(1), finish.getColumns(shape));
-  int64_t most = emission.target.multiprocessors * shape.residentBlocks;
+      llvm::divideCeil(y.type.getDimSize(1), getTileColumns());
+  int64_t most = target.multiprocessors * shape.residentBlocks;
   return min(down * columnTiles, most / shape.cluster) * shape.cluster;
 }
 
+int64_t GemmKernel::countArrivals() const {
+  int64_t arrivals = 0;
+  for (const auto &loader : loaders)
+    arrivals += loader->getArrivals();
+  return arrivals;
+}
+
+template <typename State, typename Body>
+State GemmKernel::forEachTile(KernelBuilder &k, State init,
+                              const Body &body) const {
+  TileScheduler scheduler(k, shape.tileM, shape.stepM, getTileColumns(),
+                          y.type.getDimSize(1), shape.cluster);
+  return expertOffsets
+             ? scheduler.forEachTileOfExperts(expertOffsets, init, body)
+             : scheduler.forEachTile(k.dim(y, 0), init, body);
+}
+
 //===----------------------------------------------------------------------===//
-// Shared memory
+// Which tile a stage is for
 //===----------------------------------------------------------------------===//
 
 Expr GemmKernel::tileSlot(KernelBuilder &k, Expr stage) const {
@@ -157,113 +157,88 @@ Expr GemmKernel::tileSlot(KernelBuilder &k, Expr stage) const {
   return k.address(slots, {stage});
 }
 
-Expr GemmKernel::rowPanel(KernelBuilder &k, Expr stage, int64_t row) const {
-  Array stages =
-      k.dynamicShared(0, {shape.stages, shape.getStageBytes()}, k.getI8Type());
-  return k.address(stages, {stage, k.i32(row * kPanelRowBytes)});
+void GemmKernel::publish(KernelBuilder &k, const OutputTile &tile,
+                         Expr stage) const {
+  Expr values = k.pack(getValues(tile));
+  k.storeRaw(values, tileSlot(k, stage));
 }
 
-Expr GemmKernel::weightPanel(KernelBuilder &k, Expr stage, int64_t box) const {
-  Array stages =
-      k.dynamicShared(0, {shape.stages, shape.getStageBytes()}, k.getI8Type());
-  int64_t offset =
-      shape.getRowBytes() + box * shape.getBoxRows() * kPanelRowBytes;
-  return k.address(stages, {stage, k.i32(offset)});
+/// The lane that gives the stage back is the one that reads the tile, so that
+/// the barrier orders the read before the next write.
+OutputTile GemmKernel::takePublished(KernelBuilder &k, Expr stage) const {
+  OutputTile tile = k.ifElse(
+      k.lane() == 0,
+      [&] {
+        Expr slot =
+            k.loadRaw(tileSlot(k, stage), k.getI32Type(), OutputTile::kValues);
+        OutputTile loaded;
+        unsigned position = 0;
+        forEachValue(loaded,
+                     [&](Expr &value) { value = k.element(slot, position++); });
+        return loaded;
+      },
+      [&] {
+        Expr zero = k.i32(0);
+        return OutputTile{zero, zero, zero, zero};
+      });
+  forEachValue(tile, [&](Expr &value) { value = k.shuffle(value, k.i32(0)); });
+  return tile;
 }
 
 //===----------------------------------------------------------------------===//
 // Producer
 //===----------------------------------------------------------------------===//
 
-Exprs GemmKernel::forEachTile(KernelBuilder &k, ArrayRef<Expr> init,
-                              TileScheduler::Body body) const {
-  TileScheduler scheduler(k, shape.rows, shape.rowStep,
-                          finish.getColumns(shape), y.type.getDimSize(1),
-                          shape.cluster);
-  return expertOffsets
-             ? scheduler.forEachTileOfExperts(expertOffsets, init, body)
-             : scheduler.forEachTile(k.dim(y, 0), init, body);
-}
-
 /// Starts the copies of TMA for one stage; for one thread.
-void GemmKernel::loadTiles(KernelBuilder &k, const OutputTile &tile, Expr step,
-                           Expr stage, Expr barrier) {
-  Expr column = step * kStageDepth;
-  Expr bytes = k.i32(shape.getWeightBytes());
-  // In a cluster there may be none.
-  Expr rows = tile.endRow - tile.firstRow;
-  if (shape.cluster > 1)
-    rows = max(rows, 0);
-  if (!sourceRows)
-    bytes =
-        bytes + ceilDiv(rows, shape.rowStep) * (shape.rowStep * kPanelRowBytes);
-  NVVM::MBarrierArriveExpectTxOp::create(k, Type(), barrier, bytes,
+void GemmKernel::issueLoads(KernelBuilder &k, const OutputTile &tile,
+                            const StageToFill &stage) {
+  Expr bytes;
+  for (const auto &loader : loaders)
+    if (Expr more = loader->getBytes(k, tile))
+      bytes = bytes ? bytes + more : more;
+  NVVM::MBarrierArriveExpectTxOp::create(k, Type(), stage.barrier, bytes,
                                          NVVM::MemScopeKind::CTA,
                                          /*relaxed=*/false, Value());
-  for (int64_t box = 0; box < kWeightBoxes; ++box) {
-    Exprs place{tile.column + box * shape.getBoxRows(), column};
-    if (finish.isGated())
-      place = isInterleaved ? Exprs{tile.column, k.i32(box), column}
-                            : Exprs{k.i32(box), tile.column, column};
-    if (expertOffsets)
-      place.insert(place.begin(), tile.expert);
-    auto load = [&] {
-      emitTmaLoad(k, weights, place, weightPanel(k, stage, box), barrier,
-                  shape.cluster);
-    };
-    if (shape.cluster == 1)
-      load();
-    else
-      k.ifThen(k.block() % shape.cluster == box, load);
-  }
-  if (sourceRows)
-    return;
-  for (int64_t first = 0; first < shape.rows; first += shape.rowStep)
-    k.ifThen(rows > first, [&] {
-      emitTmaLoad(k, x, {tile.firstRow + first, column},
-                  rowPanel(k, stage, first), barrier);
-    });
+  for (const auto &loader : loaders)
+    loader->issue(k, tile, stage);
 }
 
 void GemmKernel::produce(KernelBuilder &k, MbarrierRing &ring) {
   Expr isLeader = k.thread() == 0;
-  GatherProducer gather(k, x, sourceRows, shape.rows, shape.rowStep);
-  auto publish = [&](const OutputTile &tile, Expr stage) {
-    k.storeRaw(k.pack(tile.values()), tileSlot(k, stage));
-  };
-  auto loadTile = [&](const OutputTile &tile, ArrayRef<Expr> position) {
-    if (sourceRows)
-      gather.begin(tile);
-    auto loadStage = [&](Expr step, ArrayRef<Expr> carried) {
-      RingPosition position = RingPosition::from(carried);
+  auto loadTile = [&](const OutputTile &tile, const RingPosition &first) {
+    for (const auto &loader : loaders)
+      loader->begin(k, tile);
+    auto loadStage = [&](Expr step, const RingPosition &position) {
       ring.waitEmpty(position);
       Expr barrier = ring.full(position.stage);
+      auto stage = [&] {
+        return StageToFill{step * getStageDepth(element), position.stage,
+                           barrier};
+      };
       k.ifThen(isLeader, [&] {
-        publish(tile, position.stage);
-        loadTiles(k, tile, step, position.stage, barrier);
+        publish(k, tile, position.stage);
+        issueLoads(k, tile, stage());
       });
-      if (sourceRows)
-        gather.load(step, rowPanel(k, position.stage), barrier);
-      return ring.next(position).values();
+      for (const auto &loader : loaders)
+        loader->copy(k, stage());
+      return ring.next(position);
     };
-    return k.forEach(k.i32(0), k.i32(getSteps()), k.i32(1), position,
-                     loadStage);
+    return k.forEach(k.i32(0), k.i32(getSteps()), k.i32(1), first, loadStage);
   };
   auto run = [&] {
-    RingPosition end =
-        RingPosition::from(forEachTile(k, ring.begin().values(), loadTile));
+    RingPosition end = forEachTile(k, ring.begin(), loadTile);
     // A stage that is for no tile ends the consumers' work.
     ring.waitEmpty(end);
     Expr none = k.i32(-1);
     k.ifThen(isLeader, [&] {
-      publish({none, none, none, none}, end.stage);
+      publish(k, {none, none, none, none}, end.stage);
       ring.arrive(end.stage);
     });
-    if (sourceRows)
+    if (hasCopies())
       ring.arrive(end.stage);
   };
   // The other warps have nothing to do if TMA copies everything.
-  if (sourceRows)
+  if (hasCopies())
     run();
   else
     k.ifThen(k.thread() < kWarpSize, run);
@@ -282,132 +257,69 @@ static void emitFenceProxyAsync(KernelBuilder &k) {
 }
 
 /// Issues the products of one stage.
-Exprs GemmKernel::multiply(KernelBuilder &k, Expr stage, int64_t height,
-                           ArrayRef<Expr> sums, bool isFirst) {
-  // Rows that other threads copied are in sight, but not yet of wgmma.
-  if (sourceRows)
+Fragment GemmKernel::multiply(KernelBuilder &k, TensorCore &core, Expr stage,
+                              const Fragment &sums, bool isFirst) {
+  // What threads copied is in sight of threads, but not yet of tensor cores.
+  if (hasCopies())
     emitFenceProxyAsync(k);
-  auto address = [&](Expr panel, Expr row) {
-    Expr base = k.wrap(LLVM::PtrToIntOp::create(k, k.getI32Type(), panel));
-    return base + row * kPanelRowBytes;
-  };
-  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns(height));
-  Expr own = consumer(k) * kWgmmaRows, all = k.i32(0);
-  Expr rows = address(rowPanel(k, stage), shape.swapped ? all : own);
-  NVVM::WgmmaFenceAlignedOp::create(k);
-  Exprs results;
-  for (auto [box, sum] : llvm::enumerate(sums)) {
-    Expr columns =
-        address(weightPanel(k, stage, box), shape.swapped ? own : all);
-    results.push_back(shape.swapped
-                          ? accumulator.multiply(sum, columns, rows, isFirst)
-                          : accumulator.multiply(sum, rows, columns, isFirst));
-  }
-  NVVM::WgmmaGroupSyncAlignedOp::create(k);
-  return results;
-}
-
-/// The number of steps, not as a constant: a short loop would be unrolled, and
-/// the products of its steps want registers of their own.
-Expr GemmKernel::emitSteps(KernelBuilder &k) const {
-  auto steps = LLVM::InlineAsmOp::create(
-      k, k.getI32Type(), Value(k.i32(getSteps())), "mov.u32 $0, $1;", "=r,r",
-      /*has_side_effects=*/false, /*is_align_stack=*/false,
-      LLVM::TailCallKind::None,
-      LLVM::AsmDialectAttr::get(k.getContext(), LLVM::AsmDialect::AD_ATT),
-      /*operand_attrs=*/ArrayAttr());
-  return k.wrap(steps.getResult(0));
+  return format->accumulate(core, GemmStage(k, shape, stage), sums, isFirst);
 }
 
 /// Computes a tile of at most `height` rows, whose first stage is there; hands
 /// back the place of the next tile's.
 RingPosition GemmKernel::computeTile(KernelBuilder &k, MbarrierRing &ring,
-                                     const OutputTile &tile, RingPosition first,
-                                     Expr turn, int64_t height) {
-  WgmmaAccumulator accumulator(k, element, shape.getWgmmaColumns(height));
-  Exprs undefined(shape.getAccumulators(), accumulator.undefined());
-  // Carried are the place in the ring, the stage whose products are under way,
-  // and the sums.
-  Exprs init = ring.next(first).values();
-  init.push_back(first.stage);
-  llvm::append_range(
-      init, multiply(k, first.stage, height, undefined, /*isFirst=*/true));
-  auto step = [&](Expr, ArrayRef<Expr> carried) {
-    RingPosition position = RingPosition::from(carried);
+                                     const OutputTile &tile,
+                                     const ConsumerState &state,
+                                     int64_t height) {
+  std::unique_ptr<TensorCore> core =
+      createTensorCore(k, target, shape, height, element);
+  Fragment undefined = core->begin();
+  RingPosition first = state.position, second = ring.next(first);
+  Accumulation init{
+      second, first.stage,
+      multiply(k, *core, first.stage, undefined, /*isFirst=*/true)};
+  auto addStage = [&](Expr, const Accumulation &before) -> Accumulation {
+    RingPosition position = before.position;
     ring.waitFull(position);
-    Exprs sums = multiply(k, position.stage, height, carried.drop_front(3),
-                          /*isFirst=*/false);
-    NVVM::WgmmaWaitGroupSyncOp::create(k, 1);
-    ring.release(carried[2]);
-    Exprs results = ring.next(position).values();
-    results.push_back(position.stage);
-    llvm::append_range(results, sums);
-    return results;
+    Fragment sums = multiply(k, *core, position.stage, before.sums,
+                             /*isFirst=*/false);
+    core->wait(1);
+    ring.release(before.previous);
+    return {ring.next(position), position.stage, sums};
   };
-  Exprs last = k.forEach(k.i32(1), emitSteps(k), k.i32(1), init, step);
-  NVVM::WgmmaWaitGroupSyncOp::create(k, 0);
-  ring.release(last[2]);
-  GemmEpilogue epilogue(k, shape, height, finish, y, consumer(k));
-  Turns turns(k, memory.turns, shape.consumers);
-  if (shape.storesInTurn())
-    turns.await(consumer(k), turn);
-  epilogue.store(tile, ArrayRef(last).drop_front(3));
-  if (shape.storesInTurn())
-    turns.end(consumer(k));
-  return RingPosition::from(last);
-}
-
-/// The tile that a stage is for. The lane that gives the stage back is the one
-/// that reads it, so that the barrier orders the read before the next write.
-OutputTile GemmKernel::takePublished(KernelBuilder &k, Expr stage) const {
-  Exprs values = k.ifElse(
-      k.lane() == 0,
-      [&] {
-        Expr slot =
-            k.loadRaw(tileSlot(k, stage), k.getI32Type(), OutputTile::kValues);
-        Exprs loaded;
-        for (int64_t i = 0; i < OutputTile::kValues; ++i)
-          loaded.push_back(k.element(slot, i));
-        return loaded;
-      },
-      [&] { return Exprs(OutputTile::kValues, k.i32(0)); });
-  for (Expr &value : values)
-    value = k.shuffle(value, k.i32(0));
-  return OutputTile::from(values);
+  Accumulation last = k.forEach(k.i32(1), k.opaque(k.i32(getSteps())), k.i32(1),
+                                init, addStage);
+  core->wait(0);
+  ring.release(last.previous);
+  Epilogue epilogue(k, shape, *core, op, y);
+  Expr consumer = consumerWarpgroup(k);
+  OrderedBarrier order(k, memory.order, shape.consumers);
+  if (shape.storesInOrder())
+    order.wait(consumer, state.turn);
+  epilogue.store(tile, last.sums);
+  if (shape.storesInOrder())
+    order.arrive(consumer);
+  return last.position;
 }
 
 void GemmKernel::consume(KernelBuilder &k, MbarrierRing &ring) {
   // The first stage of a tile says which one it is.
-  auto isTile = [&](ArrayRef<Expr> carried) {
-    RingPosition position = RingPosition::from(carried);
-    ring.waitFull(position);
-    return takePublished(k, position.stage).expert >= 0;
+  auto isTile = [&](const ConsumerState &state) {
+    ring.waitFull(state.position);
+    return takePublished(k, state.position.stage).expert >= 0;
   };
-  auto takeTile = [&](ArrayRef<Expr> carried) {
-    RingPosition first = RingPosition::from(carried);
-    OutputTile tile = takePublished(k, first.stage);
-    Expr rows = tile.endRow - tile.firstRow;
-    // One branch for each height: wgmma's sizes are part of the instruction. A
-    // lower tile takes the time that reading the weights takes, whatever is
-    // multiplied, and needs none.
-    std::function<Exprs(int64_t)> upTo = [&](int64_t height) {
-      auto compute = [&] {
-        Exprs next =
-            computeTile(k, ring, tile, first, carried[2], height).values();
-        next.push_back(carried[2] ^ 1);
-        return next;
-      };
-      if (height == shape.rows)
-        return compute();
-      return k.ifElse(rows <= height, compute,
-                      [&] { return upTo(height + shape.rowStep); });
-    };
-    return upTo(shape.getLeastHeight());
+  auto takeTile = [&](const ConsumerState &state) {
+    OutputTile tile = takePublished(k, state.position.stage);
+    // One branch for each height: it is part of the instructions. A lower tile
+    // takes the time that reading the weights takes, whatever is multiplied,
+    // and needs none.
+    return k.switchUpTo(tile.endRow - tile.firstRow, shape.getHeights(),
+                        [&](int64_t height) -> ConsumerState {
+                          return {computeTile(k, ring, tile, state, height),
+                                  state.turn ^ 1};
+                        });
   };
-  // Carried are the place in the ring, and the parity of the turns to store.
-  Exprs init = ring.begin().values();
-  init.push_back(k.i32(0));
-  k.whileTrue(init, isTile, takeTile);
+  k.whileTrue(ConsumerState{ring.begin(), k.i32(0)}, isTile, takeTile);
 }
 
 //===----------------------------------------------------------------------===//
@@ -424,70 +336,34 @@ void GemmKernel::emit(KernelBuilder &k) {
   MbarrierRing ring(k, memory.barriers, shape.stages, shape.cluster);
   k.startDependents();
   k.ifThen(k.thread() == 0, [&] {
-    Turns(k, memory.turns, shape.consumers).init(kWarpgroup);
-    // The leader arrives for TMA, and all threads that gather do.
-    ring.init(sourceRows ? kWarpgroup + 1 : 1,
-              shape.consumers * kWarpgroup / kWarpSize);
+    OrderedBarrier(k, memory.order, shape.consumers).init(kWarpgroup);
+    // The leader arrives for TMA.
+    ring.init(1 + countArrivals(), shape.consumers * kWarpgroup / kWarpSize);
   });
   if (shape.cluster > 1)
     emitClusterBarrier(k);
   else
     k.barrier();
   k.awaitPrevious();
-  // The warpgroups share the block's registers unevenly: sums want many, and a
-  // thread that gathers holds the places of its rows.
-  int64_t ofProducer = sourceRows ? 56 : 40;
-  int64_t ofConsumer = shape.getConsumerRegisters(ofProducer);
+  // The warpgroups share the block's registers unevenly: sums want many.
+  int64_t ofProducer =
+      hasCopies() ? target.copyingRegisters : target.tmaRegisters;
+  int64_t ofConsumer = shape.getConsumerRegisters(target, ofProducer);
   k.ifElse(
       k.thread() < kWarpgroup,
       [&] {
         NVVM::SetMaxRegisterOp::create(k, ofProducer,
                                        NVVM::SetMaxRegisterAction::decrease);
         produce(k, ring);
-        return Exprs();
       },
       [&] {
         NVVM::SetMaxRegisterOp::create(k, ofConsumer,
                                        NVVM::SetMaxRegisterAction::increase);
         consume(k, ring);
-        return Exprs();
       });
   // A block whose barriers others arrive at has to stay.
   if (shape.cluster > 1)
     emitClusterBarrier(k);
-}
-
-/// Rows of a tile, on the side of wgmma that has up to 256, beside whose sums
-/// the epilogue fits into a thread's registers; 0 if it does in none. The test
-/// that no kernel spills registers decides.
-static int64_t getMostTileRows(const GemmOperands &operands) {
-  if (!operands.activation)
-    return operands.scale ? 128 : 192;
-  const ActivationParams &params = *operands.activation;
-  bool isLong = params.activation == Activation::GELU && operands.bias;
-  if (params.gated)
-    return operands.scale || isLong ? 160 : 192;
-  // Twice as many results, none of which is rid of a sum.
-  return params.activation == Activation::ReLU2 && !operands.scale ? 192 : 0;
-}
-
-bool hasTensorCorePath(const GemmOperands &operands) {
-  auto isMultipleOf16Bytes = [](Value buffer) {
-    MemRefType type = getMemRefType(buffer);
-    int64_t columns = type.getShape().back();
-    return !ShapedType::isDynamic(columns) &&
-           columns * type.getElementTypeBitWidth() % (8 * kChunkBytes) == 0;
-  };
-  if (getMostTileRows(operands) == 0)
-    return false;
-  Type element = getMemRefType(operands.x).getElementType();
-  ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
-  return !ShapedType::isDynamic(weights[weights.size() - 2]) &&
-         isa<BFloat16Type, Float16Type>(element) &&
-         getMemRefType(operands.weights).getElementType() == element &&
-         isMultipleOf16Bytes(operands.x) &&
-         isMultipleOf16Bytes(operands.weights) &&
-         isMultipleOf16Bytes(operands.y);
 }
 
 void launchGemm(const Emission &emission, StringRef stem, StringRef label,
@@ -497,39 +373,6 @@ void launchGemm(const Emission &emission, StringRef stem, StringRef label,
   GemmKernel kernel(launch, emission, operands, tile);
   Value grid = kernel.getGrid(emission, operands);
   launch.emit(grid, [&](KernelBuilder &k) { kernel.emit(k); });
-}
-
-/// One of the launches, by the number of rows.
-static void launchChoice(const Emission &emission, StringRef stem,
-                         StringRef label, const GemmOperands &operands,
-                         ArrayRef<GemmChoice> choices) {
-  if (choices.size() == 1)
-    return launchGemm(emission, stem, label, operands, choices[0].tile);
-  ExprBuilder host = gridBuilder(emission);
-  Expr most = host.index(choices[0].mostRows);
-  if (operands.expertOffsets)
-    most = most * dimOf(host, operands.weights, 0);
-  ifOnHost(
-      emission, dimOf(host, operands.y, 0) <= most,
-      [&] { launchGemm(emission, stem, label, operands, choices[0].tile); },
-      [&] {
-        launchChoice(emission, stem, label, operands, choices.drop_front());
-      });
-}
-
-void launchTensorCoreGemm(const Emission &emission, StringRef stem,
-                          StringRef label, const GemmOperands &operands) {
-  ArrayRef<int64_t> weights = getMemRefType(operands.weights).getShape();
-  bool isStaged = getMemRefType(operands.y).getElementTypeBitWidth() == 16;
-  bool hasExperts = static_cast<bool>(operands.expertOffsets);
-  GemmShape shape{weights[weights.size() - 2],
-                  weights.back(),
-                  hasExperts,
-                  static_cast<bool>(operands.sourceRows),
-                  isStaged,
-                  getMostTileRows(operands)};
-  launchChoice(emission, stem, label, operands,
-               chooseGemmTiles(emission.target, shape));
 }
 
 } // namespace moe::codegen::cuda

@@ -14,19 +14,11 @@
 
 namespace moe::codegen::cuda {
 
-/// Whether the operands suit tensor cores and TMA: two-byte floats, and rows
-/// that are a multiple of 16 bytes.
-bool hasTensorCorePath(const GemmOperands &operands);
-
-/// Emits one launch, of tiles of the given shape.
+/// Emits one launch, of tiles of the given shape, which must be valid for the
+/// target; the operands must have a recipe (GemmRecipe.h).
 void launchGemm(const Emission &emission, llvm::StringRef stem,
                 llvm::StringRef label, const GemmOperands &operands,
                 const GemmTile &tile);
-
-/// Emits launches of the tiles that suit the operands, of which the host takes
-/// one by the number of rows.
-void launchTensorCoreGemm(const Emission &emission, llvm::StringRef stem,
-                          llvm::StringRef label, const GemmOperands &operands);
 
 } // namespace moe::codegen::cuda
 

@@ -8,10 +8,9 @@
 
 #include "GemmTile.h"
 #include "MbarrierRing.h"
+#include "OrderedBarrier.h"
 #include "TileScheduler.h"
-#include "Turns.h"
 
-#include <limits>
 #include <tuple>
 
 using namespace llvm;
@@ -21,172 +20,99 @@ namespace moe::codegen::cuda {
 GemmSharedMemory::GemmSharedMemory(const GemmTile &tile) {
   // A few panels of 64 columns, one at least: what does not fit goes in turns.
   constexpr int64_t kEnoughStagingBytes = 16 * 1024;
-  int64_t panel = (tile.swapped ? tile.rows : kWgmmaRows) * kPanelRowBytes;
-  int64_t panels = tile.swapped ? kWeightBoxes : tile.weights / kStageDepth;
+  int64_t panel = (tile.swapAB ? tile.tileM : kMmaM) * kPanelRowBytes;
+  int64_t panels = tile.swapAB ? kWeightBoxes : tile.tileN / kPanelColumns;
   stagingBytes =
       panel * std::clamp<int64_t>(kEnoughStagingBytes / panel, 1, panels);
   staging = tile.stages * tile.getStageBytes();
-  tiles = staging + (tile.storesInTurn() ? 1 : tile.consumers) * stagingBytes;
+  tiles = staging + (tile.storesInOrder() ? 1 : tile.consumers) * stagingBytes;
   barriers = tiles + tile.stages * OutputTile::kValues * sizeof(int32_t);
-  turns = barriers + MbarrierRing::getBytes(tile.stages);
-  bytes = turns + Turns::getBytes(tile.consumers);
+  order = barriers + MbarrierRing::getBytes(tile.stages);
+  bytes = order + OrderedBarrier::getBytes(tile.consumers);
 }
 
-int64_t GemmTile::getConsumerRegisters(int64_t ofProducer) const {
-  constexpr int64_t kRegisters = 64 * 1024, kUnit = 8, kMost = 240;
+SmallVector<int64_t> GemmTile::getHeights() const {
+  SmallVector<int64_t> heights;
+  for (int64_t height = std::max(stepM, tileM - 2 * stepM); height <= tileM;
+       height += stepM)
+    heights.push_back(height);
+  return heights;
+}
+
+int64_t GemmTile::getConsumerRegisters(const Chip &chip,
+                                       int64_t ofProducer) const {
+  int64_t unit = chip.registerUnit;
   // A block starts with as many for each thread, and can share out no others:
   // it would wait for them forever.
   int64_t atStart =
-      alignDown(kRegisters / (getThreads() * residentBlocks), kUnit);
+      alignDown(chip.registers / (getThreads() * residentBlocks), unit);
   int64_t left = atStart * (1 + consumers) - ofProducer;
-  return std::min<int64_t>(alignDown(left / consumers, kUnit), kMost);
+  return std::min<int64_t>(alignDown(left / consumers, unit),
+                           chip.threadRegisters);
 }
 
 bool GemmTile::operator==(const GemmTile &other) const {
   auto fields = [](const GemmTile &tile) {
-    return std::tie(tile.rows, tile.rowStep, tile.weights, tile.stages,
-                    tile.consumers, tile.swapped, tile.residentBlocks,
+    return std::tie(tile.tileM, tile.stepM, tile.tileN, tile.stages,
+                    tile.consumers, tile.swapAB, tile.residentBlocks,
                     tile.cluster);
   };
   return fields(*this) == fields(other);
 }
 
-std::string GemmTile::findProblem(const Target &target) const {
+std::string GemmTile::findProblem(const Chip &chip) const {
   auto expected = [](const Twine &what, int64_t found) {
     return ("expected " + what + " but got " + Twine(found)).str();
   };
-  // wgmma takes up to 256 columns, and TMA boxes of as many rows.
-  constexpr int64_t kMostColumns = 256, kMostConsumers = 2;
-  constexpr int64_t kMostResidentBlocks = 2;
+  constexpr int64_t kMostConsumers = 2, kMostResidentBlocks = 2;
   if (consumers < 1 || consumers > kMostConsumers)
     return expected("consumers of 1 or 2", consumers);
   if (residentBlocks < 1 || residentBlocks > kMostResidentBlocks)
     return expected("resident_blocks of 1 or 2", residentBlocks);
-  if (swapped) {
-    if (rowStep < 1 || rowStep % 16 != 0)
-      return expected("row_step (or else rows) a multiple of 16", rowStep);
-    if (rows > kMostColumns)
-      return expected("rows of at most 256", rows);
-    int64_t each = kWeightBoxes * kWgmmaRows;
-    if (weights != consumers * each)
+  // TMA takes boxes of up to 256 rows, no less than a product takes columns.
+  if (swapAB) {
+    if (stepM < 1 || stepM % 16 != 0)
+      return expected("row_step (or else rows) a multiple of 16", stepM);
+    if (tileM > chip.mmaColumns)
+      return expected("rows of at most " + Twine(chip.mmaColumns), tileM);
+    int64_t each = kWeightBoxes * kMmaM;
+    if (tileN != consumers * each)
       return expected("weights = " + Twine(each) +
                           " * consumers = " + Twine(consumers * each),
-                      weights);
+                      tileN);
   } else {
-    if (rows != consumers * kWgmmaRows || rowStep != rows)
-      return expected("rows = " + Twine(kWgmmaRows) +
-                          " * consumers = " + Twine(consumers * kWgmmaRows),
-                      rows);
-    if (weights % 128 != 0 || weights > kMostColumns)
-      return expected("weights of 128 or 256", weights);
+    if (tileM != consumers * kMmaM || stepM != tileM)
+      return expected("rows = " + Twine(kMmaM) +
+                          " * consumers = " + Twine(consumers * kMmaM),
+                      tileM);
+    if (tileN % 128 != 0 || tileN > chip.mmaColumns)
+      return expected("weights of 128 or 256", tileN);
   }
-  if (cluster != 1 && cluster != kWeightBoxes)
-    return expected("cluster of 1 or " + Twine(kWeightBoxes), cluster);
-  if (rows % rowStep != 0)
-    return expected("rows a multiple of row_step = " + Twine(rowStep), rows);
+  if (cluster != 1 && (cluster != kWeightBoxes || !chip.hasClusters))
+    return expected("cluster of 1" + Twine(chip.hasClusters ? " or 2" : ""),
+                    cluster);
+  if (tileM % stepM != 0)
+    return expected("rows a multiple of row_step = " + Twine(stepM), tileM);
   if (stages < 2)
     return expected("stages of at least 2", stages);
   // Before products: a tile with thousands of stages has no size to speak of.
-  if (int64_t most = target.sharedBytes / getStageBytes(); stages > most)
+  if (int64_t most = chip.sharedBytes / getStageBytes(); stages > most)
     return expected("stages of at most " + Twine(most) + ", of " +
                         Twine(getStageBytes()) + " bytes each,",
                     stages);
   int64_t bytes = GemmSharedMemory(*this).bytes * residentBlocks;
-  if (bytes > target.sharedBytes)
-    return expected("at most " + Twine(target.sharedBytes) +
+  if (bytes > chip.sharedBytes)
+    return expected("at most " + Twine(chip.sharedBytes) +
                         " bytes of shared memory",
                     bytes);
-  // A warpgroup holds its sums; addresses and the epilogue need some more.
-  constexpr int64_t kRegistersBesideSums = 32, kMostOfProducer = 56;
-  int64_t sums = getAccumulators() * getWgmmaColumns(rows) / 2;
-  int64_t most = getConsumerRegisters(kMostOfProducer) - kRegistersBesideSums;
+  // A warpgroup holds its sums, beside what else it needs.
+  int64_t sums = getAccumulators() * getMmaN(tileM) / 2;
+  int64_t most = getConsumerRegisters(chip, chip.copyingRegisters) -
+                 chip.consumerRegisters;
   if (sums > most)
     return expected("sums in at most " + Twine(most) + " registers of a thread",
                     sums);
   return "";
-}
-
-//===----------------------------------------------------------------------===//
-// The choice
-//===----------------------------------------------------------------------===//
-
-// Rows, step, weights, stages, consumers, swapped, resident blocks, cluster.
-/// Experts, whose weights are read once for every tile: as high as leaves room
-/// for four stages; the same in pairs that share the weights; and as high as
-/// registers allow.
-static constexpr GemmTile kTileOfExperts{144, 16, 256, 4, 2, true, 1};
-static constexpr GemmTile kPairOfExperts{144, 16, 256, 4, 2, true, 1, 2};
-static constexpr GemmTile kHighTileOfExperts{192, 32, 256, 3, 2, true, 1};
-/// Dense products that read weights past few rows.
-static constexpr GemmTile kFewRows{64, 32, 128, 4, 1, true, 2};
-/// Dense products, of too few tiles or enough for all multiprocessors.
-static constexpr GemmTile kFewTiles{128, 128, 128, 6, 2, false, 1};
-static constexpr GemmTile kManyTiles{128, 128, 256, 4, 2, false, 1};
-
-/// Cycles that a dense product takes, roughly: every multiprocessor works off
-/// its tiles, at the speed of its tensor cores or of what L2 sends it.
-static double estimateCycles(const Target &target, const GemmShape &shape,
-                             const GemmTile &tile, int64_t rows) {
-  constexpr double kProductsPerCycle = 2048, kBytesPerCycle = 45;
-  constexpr double kCyclesPerTile = 2000; // Filling the ring, and the epilogue.
-  int64_t rowTiles = divideCeil(rows, tile.rows);
-  int64_t height = alignTo(divideCeil(rows, rowTiles), tile.rowStep);
-  int64_t tiles = rowTiles * divideCeil(shape.weights, tile.weights);
-  double steps = divideCeil(shape.depth, kStageDepth);
-  double products = height * tile.weights * kStageDepth / kProductsPerCycle;
-  double loads = (height + tile.weights) * kPanelRowBytes / kBytesPerCycle;
-  double cycles = steps * std::max(products, loads) + kCyclesPerTile;
-  return cycles * divideCeil(tiles, target.multiprocessors);
-}
-
-SmallVector<GemmChoice> chooseGemmTiles(const Target &target,
-                                        const GemmShape &shape) {
-  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
-  SmallVector<GemmChoice> choices;
-  auto add = [&](int64_t mostRows, GemmTile tile) {
-    // Without staging, branches for heights cost registers that are not there.
-    if (!shape.isStaged)
-      tile.rowStep = tile.rows;
-    if (!choices.empty() && choices.back().tile == tile)
-      choices.back().mostRows = mostRows;
-    else
-      choices.push_back({mostRows, tile});
-  };
-  if (shape.hasExperts) {
-    // By the rows of the average expert: one tile is enough for nearly all
-    // experts, then one pair or high tile, then two tiles; and of many rows
-    // any tile is full. Measured, on one H100 and one H200: pairs won where
-    // rows are gathered, high tiles elsewhere.
-    auto fit = [&](GemmTile tile) {
-      tile.rows = std::min(tile.rows, shape.mostTileRows);
-      return tile;
-    };
-    GemmTile one = fit(kTileOfExperts), pair = fit(kPairOfExperts);
-    GemmTile high = fit(kHighTileOfExperts);
-    if (shape.isGathered) {
-      add(136, one);
-      add(264, pair);
-      add(352, one);
-      add(kAll, pair);
-    } else {
-      add(112, one);
-      add(172, high);
-      add(480, one);
-      add(kAll, high);
-    }
-    return choices;
-  }
-  for (int64_t rows :
-       {32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096}) {
-    auto best = std::min({kFewRows, kFewTiles, kManyTiles},
-                         [&](const GemmTile &a, const GemmTile &b) {
-                           return estimateCycles(target, shape, a, rows) <
-                                  estimateCycles(target, shape, b, rows);
-                         });
-    add(rows, best);
-  }
-  add(kAll, kManyTiles);
-  return choices;
 }
 
 } // namespace moe::codegen::cuda

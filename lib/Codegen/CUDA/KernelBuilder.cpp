@@ -12,7 +12,6 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
-#include "llvm/Support/xxhash.h"
 
 using namespace mlir;
 using namespace moe::codegen::cuda;
@@ -172,13 +171,13 @@ static SmallVector<Type> getTypes(ArrayRef<Expr> exprs) {
 
 void KernelBuilder::forEach(Expr begin, Expr end, Expr step,
                             function_ref<void(Expr)> body) {
-  forEach(begin, end, step, {}, [&](Expr i, ArrayRef<Expr>) {
+  emitFor(begin, end, step, {}, [&](Expr i, ArrayRef<Expr>) {
     body(i);
     return Exprs();
   });
 }
 
-Exprs KernelBuilder::forEach(Expr begin, Expr end, Expr step,
+Exprs KernelBuilder::emitFor(Expr begin, Expr end, Expr step,
                              ArrayRef<Expr> init,
                              function_ref<Exprs(Expr, ArrayRef<Expr>)> body) {
   auto loop = scf::ForOp::create(*this, begin, end, step, toValues(init));
@@ -194,7 +193,7 @@ Exprs KernelBuilder::forEach(Expr begin, Expr end, Expr step,
   return toExprs(*this, loop.getResults());
 }
 
-Exprs KernelBuilder::whileTrue(ArrayRef<Expr> init,
+Exprs KernelBuilder::emitWhile(ArrayRef<Expr> init,
                                function_ref<Expr(ArrayRef<Expr>)> condition,
                                function_ref<Exprs(ArrayRef<Expr>)> body) {
   auto loop = scf::WhileOp::create(*this, getTypes(init), toValues(init));
@@ -217,7 +216,7 @@ void KernelBuilder::ifThen(Expr condition, function_ref<void()> body) {
   body();
 }
 
-Exprs KernelBuilder::ifElse(Expr condition, function_ref<Exprs()> then,
+Exprs KernelBuilder::emitIf(Expr condition, function_ref<Exprs()> then,
                             function_ref<Exprs()> otherwise) {
   // The op's own builder moves to each branch and back: it is this one.
   auto branch = scf::IfOp::create(
@@ -231,12 +230,28 @@ Exprs KernelBuilder::ifElse(Expr condition, function_ref<Exprs()> then,
   return toExprs(*this, branch.getResults());
 }
 
-Expr KernelBuilder::choose(Expr condition, function_ref<Expr()> then,
-                           function_ref<Expr()> otherwise) {
-  return ifElse(
-             condition, [&] { return Exprs{then()}; },
-             [&] { return Exprs{otherwise()}; })
-      .front();
+//===----------------------------------------------------------------------===//
+// Values that no optimizer sees through
+//===----------------------------------------------------------------------===//
+
+Expr KernelBuilder::emitAsm(StringRef text, StringRef constraints,
+                            ValueRange operands, bool hasSideEffects) {
+  auto code = LLVM::InlineAsmOp::create(
+      *this, getI32Type(), operands, text, constraints, hasSideEffects,
+      /*is_align_stack=*/false, LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(getContext(), LLVM::AsmDialect::AD_ATT),
+      /*operand_attrs=*/ArrayAttr());
+  return wrap(code.getResult(0));
+}
+
+Expr KernelBuilder::opaque(Expr value) {
+  return emitAsm("mov.u32 $0, $1;", "=r,r", Value(value),
+                 /*hasSideEffects=*/false);
+}
+
+Expr KernelBuilder::threadAnew() {
+  // With side effects, it stays where it is.
+  return emitAsm("mov.u32 $0, %tid.x;", "=r", {}, /*hasSideEffects=*/true);
 }
 
 //===----------------------------------------------------------------------===//

@@ -14,7 +14,7 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_CUDA_KERNELBUILDER_H
 #define MOE_MLIR_LIB_CODEGEN_CUDA_KERNELBUILDER_H
 
-#include "Expr.h"
+#include "Carried.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -51,8 +51,6 @@ struct Array {
   mlir::Type element;
   llvm::SmallVector<Expr, 3> sizes; ///< i32.
 };
-
-using Exprs = llvm::SmallVector<Expr, 4>;
 
 /// Writes the body of one kernel. Integers are i32 unless said otherwise;
 /// addresses are computed in 64 bits.
@@ -129,23 +127,70 @@ public:
   void atomicAdd(Expr value, Expr address);
 
   //===--- Control flow -----------------------------------------------------===
+  // What is carried and what results is a state; see Carried.h.
 
   void forEach(Expr begin, Expr end, Expr step,
                llvm::function_ref<void(Expr)> body);
-  /// A loop that carries values: `body` maps those of one iteration to those of
-  /// the next.
-  Exprs forEach(Expr begin, Expr end, Expr step, llvm::ArrayRef<Expr> init,
-                llvm::function_ref<Exprs(Expr, llvm::ArrayRef<Expr>)> body);
-  /// Repeats `body` while `condition` of the carried values is true.
-  Exprs whileTrue(llvm::ArrayRef<Expr> init,
-                  llvm::function_ref<Expr(llvm::ArrayRef<Expr>)> condition,
-                  llvm::function_ref<Exprs(llvm::ArrayRef<Expr>)> body);
+  /// A loop that carries a state: `body(i, state)` maps that of one iteration
+  /// to that of the next.
+  template <typename State, typename Body>
+  State forEach(Expr begin, Expr end, Expr step, State init, const Body &body) {
+    auto next = [&](Expr i, llvm::ArrayRef<Expr> values) {
+      return getValues(State(body(i, withValues(init, values))));
+    };
+    return withValues(init, emitFor(begin, end, step, getValues(init), next));
+  }
+  /// Repeats `body(state)` while `condition(state)` is true.
+  template <typename State, typename Condition, typename Body>
+  State whileTrue(State init, const Condition &condition, const Body &body) {
+    auto isTrue = [&](llvm::ArrayRef<Expr> values) -> Expr {
+      return condition(withValues(init, values));
+    };
+    auto next = [&](llvm::ArrayRef<Expr> values) {
+      return getValues(State(body(withValues(init, values))));
+    };
+    return withValues(init, emitWhile(getValues(init), isTrue, next));
+  }
   void ifThen(Expr condition, llvm::function_ref<void()> body);
-  Exprs ifElse(Expr condition, llvm::function_ref<Exprs()> then,
-               llvm::function_ref<Exprs()> otherwise);
-  /// `ifElse` with one result.
-  Expr choose(Expr condition, llvm::function_ref<Expr()> then,
-              llvm::function_ref<Expr()> otherwise);
+  /// Both sides hand back a state of the same type and size, or nothing.
+  template <typename Then, typename Otherwise>
+  auto ifElse(Expr condition, const Then &then, const Otherwise &otherwise) {
+    using State = std::invoke_result_t<const Then &>;
+    if constexpr (std::is_void_v<State>) {
+      emitIf(
+          condition, [&] { return then(), Exprs(); },
+          [&] { return otherwise(), Exprs(); });
+    } else {
+      State state;
+      Exprs values = emitIf(
+          condition, [&] { return getValues(state = then()); },
+          [&] { return getValues(State(otherwise())); });
+      return withValues(state, values);
+    }
+  }
+  /// `body(bound)` for the first of the rising `bounds` that is not below
+  /// `value`, the last for all that are larger: code that has a number in its
+  /// instructions, once for each number.
+  template <typename Body>
+  std::invoke_result_t<const Body &, int64_t>
+  switchUpTo(Expr value, llvm::ArrayRef<int64_t> bounds, const Body &body) {
+    if (bounds.size() == 1)
+      return body(bounds.front());
+    return ifElse(
+        value <= bounds.front(), [&] { return body(bounds.front()); },
+        [&] { return switchUpTo(value, bounds.drop_front(), body); });
+  }
+
+  //===--- Values that no optimizer sees through ----------------------------===
+
+  /// The i32 `value`, of which nothing is known any more. A loop of so many
+  /// steps is not unrolled: the products of its steps would want registers of
+  /// their own.
+  Expr opaque(Expr value);
+  /// The number of the thread in its block, read anew. What depends on
+  /// `thread()` alone is computed once for all iterations of the loops around
+  /// it, and takes the registers that their values need.
+  Expr threadAnew();
 
   //===--- Threads together -------------------------------------------------===
 
@@ -193,6 +238,15 @@ public:
   }
 
 private:
+  Exprs emitFor(Expr begin, Expr end, Expr step, llvm::ArrayRef<Expr> init,
+                llvm::function_ref<Exprs(Expr, llvm::ArrayRef<Expr>)> body);
+  Exprs emitWhile(llvm::ArrayRef<Expr> init,
+                  llvm::function_ref<Expr(llvm::ArrayRef<Expr>)> condition,
+                  llvm::function_ref<Exprs(llvm::ArrayRef<Expr>)> body);
+  Exprs emitIf(Expr condition, llvm::function_ref<Exprs()> then,
+               llvm::function_ref<Exprs()> otherwise);
+  Expr emitAsm(llvm::StringRef text, llvm::StringRef constraints,
+               mlir::ValueRange operands, bool hasSideEffects);
   Expr addressOf(const Array &array, llvm::ArrayRef<Expr> indices);
   mlir::LLVM::GlobalOp getOrCreateGlobal(llvm::StringRef name, mlir::Type type,
                                          mlir::LLVM::Linkage linkage,

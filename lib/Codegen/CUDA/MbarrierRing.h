@@ -19,10 +19,7 @@ namespace moe::codegen::cuda {
 struct RingPosition {
   Expr stage, parity;
 
-  Exprs values() const { return {stage, parity}; }
-  static RingPosition from(llvm::ArrayRef<Expr> values) {
-    return {values[0], values[1]};
-  }
+  auto fields() { return std::tie(stage, parity); }
 };
 
 /// Waits until the phase of an mbarrier that has this parity is over.

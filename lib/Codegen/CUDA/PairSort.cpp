@@ -104,6 +104,12 @@ struct SortBuffers {
   Buffer offsets, counts, sourceRows, pairRows, weights, rowWeights;
 };
 
+/// Pairs of a key in all chunks, and in those before the block's.
+struct PairCounts {
+  Expr all, before;
+  auto fields() { return std::tie(all, before); }
+};
+
 /// The launch that sorts.
 class SortKernel {
 public:
@@ -126,7 +132,7 @@ private:
   Expr advanceCursor(Expr key);
   Expr addWarps(Expr key, Expr sum, bool replaces);
   void emitScan();
-  Expr emitTotal(Expr key, Expr &before);
+  PairCounts countChunks(Expr key);
   void emitScatter(ArrayRef<Expr> keys);
   void emitRest(Expr numRows);
 
@@ -187,77 +193,71 @@ Expr SortKernel::advanceCursor(Expr key) {
   return cursor + rank;
 }
 
-/// Pairs of `key` in all chunks; `before` becomes those in earlier chunks.
-Expr SortKernel::emitTotal(Expr key, Expr &before) {
-  Exprs sums = k.forEach(
-      k.i32(0), k.dim(buffers.chunkCounts, 0), k.i32(1), {k.i32(0), k.i32(0)},
-      [&](Expr chunk, ArrayRef<Expr> carried) -> Exprs {
-        Expr count = k.load(buffers.chunkCounts, {chunk, key});
-        Expr isBefore = chunk < k.block();
-        return {carried[0] + count,
-                carried[1] + k.select(isBefore, count, k.i32(0))};
-      });
-  before = sums[1];
-  return sums[0];
+/// Pairs of `key` in all chunks.
+PairCounts SortKernel::countChunks(Expr key) {
+  return k.forEach(k.i32(0), k.dim(buffers.chunkCounts, 0), k.i32(1),
+                   PairCounts{k.i32(0), k.i32(0)},
+                   [&](Expr chunk, PairCounts counts) -> PairCounts {
+                     Expr count = k.load(buffers.chunkCounts, {chunk, key});
+                     Expr isBefore = chunk < k.block();
+                     return {counts.all + count,
+                             counts.before +
+                                 k.select(isBefore, count, k.i32(0))};
+                   });
 }
 
 /// Adds the warps' pairs of `key` to `sum`, one warp after the other;
 /// `replaces` puts into each cursor the sum before it.
 Expr SortKernel::addWarps(Expr key, Expr sum, bool replaces) {
   int64_t step = lanePairs == 1 ? kWarps : 1;
-  auto addNext = [&](Expr first, ArrayRef<Expr> carried) -> Exprs {
+  auto addNext = [&](Expr first, Expr sum) {
     // All loads are under way together, where a lane has registers for them.
     Exprs counts;
     for (int64_t warp = 0; warp < step; ++warp)
       counts.push_back(k.load(cursors, {firstCursor + first + warp, key}));
-    Expr sum = carried[0];
     for (auto [warp, count] : llvm::enumerate(counts)) {
       if (replaces)
         k.store(sum, cursors, {firstCursor + first + int64_t(warp), key});
       sum = sum + count;
     }
-    return {sum};
+    return sum;
   };
-  return k.forEach(k.i32(0), k.i32(kWarps), k.i32(step), sum, addNext).front();
+  return k.forEach(k.i32(0), k.i32(kWarps), k.i32(step), sum, addNext);
 }
 
 /// Turns the cursors from numbers of pairs to first rows, a thread for each
 /// key, and writes the offsets or counts.
 void SortKernel::emitScan() {
   Expr zero = k.i32(0), isFirstBlock = k.block() == 0;
-  auto scanKeys = [&](Expr first, ArrayRef<Expr> carried) -> Exprs {
+  auto scanKeys = [&](Expr first, Expr rowsBefore) {
     Expr key = first + k.thread();
     Expr isOwn = key < numKeys;
-    Exprs counted = k.ifElse(
+    PairCounts counts = k.ifElse(
         isOwn,
-        [&]() -> Exprs {
-          Expr total = zero, before = zero;
+        [&]() -> PairCounts {
           if (buffers.chunkCounts)
-            total = emitTotal(key, before);
-          else
-            total = addWarps(key, zero, /*replaces=*/false);
-          return {total, before};
+            return countChunks(key);
+          return {addWarps(key, zero, /*replaces=*/false), zero};
         },
-        [&]() -> Exprs { return {zero, zero}; });
+        [&]() -> PairCounts { return {zero, zero}; });
     Expr row = key * capacity, numRows = zero;
     if (capacity == 0) {
-      auto [smaller, total] = k.scanBlock(counted[0], kWarps);
-      row = carried[0] + smaller;
-      numRows = carried[0] + total;
+      auto [smaller, total] = k.scanBlock(counts.all, kWarps);
+      row = rowsBefore + smaller;
+      numRows = rowsBefore + total;
     }
     k.ifThen(isOwn, [&] {
       k.ifThen(isFirstBlock, [&] {
         if (buffers.offsets)
           k.store(row, buffers.offsets, key);
         else
-          k.store(counted[0], buffers.counts, key);
+          k.store(counts.all, buffers.counts, key);
       });
-      addWarps(key, row + counted[1], /*replaces=*/true);
+      addWarps(key, row + counts.before, /*replaces=*/true);
     });
-    return {numRows};
+    return numRows;
   };
-  Expr numRows =
-      k.forEach(zero, numKeys, k.i32(kThreads), zero, scanKeys).front();
+  Expr numRows = k.forEach(zero, numKeys, k.i32(kThreads), zero, scanKeys);
   if (buffers.offsets)
     k.ifThen(isFirstBlock & (k.thread() == 0),
              [&] { k.store(numRows, buffers.offsets, numKeys); });

@@ -38,6 +38,18 @@ struct Chosen {
   Expr isThere, id, logit;
 };
 
+/// The two highest ranks of some experts.
+struct TopTwo {
+  Expr first, second;
+  auto fields() { return std::tie(first, second); }
+};
+
+/// The best of some experts, the first of them if they are equal.
+struct RankedExpert {
+  Expr rank, id;
+  auto fields() { return std::tie(rank, id); }
+};
+
 /// The kernel for one token in one warp.
 class RouteKernel {
 public:
@@ -54,8 +66,11 @@ public:
 
 private:
   void forEachExpert(Expr begin, Expr end, function_ref<void(Expr)> body);
-  Exprs foldExperts(Expr begin, Expr end, ArrayRef<Expr> init,
-                    function_ref<Exprs(Expr, ArrayRef<Expr>)> body);
+  /// Every lane takes every 32nd expert, and carries a state over its own.
+  template <typename State, typename Body>
+  State foldExperts(Expr begin, Expr end, State init, const Body &body) {
+    return k.forEach(begin + k.lane(), end, k.i32(kWarpSize), init, body);
+  }
   Expr logit(Expr expert) { return k.load(buffers.logits, {token, expert}); }
   void emitSoftmaxScale();
   Expr emitScore(Expr logit);
@@ -88,7 +103,7 @@ void RouteKernel::emit() {
   Expr weight = emitWeight(chosen);
   k.ifThen(k.lane() < numSlots, [&] {
     Expr place[] = {token, k.lane()};
-    Expr id = k.choose(
+    Expr id = k.ifElse(
         chosen.isThere,
         [&] { return buffers.replicas ? emitReplica(chosen.id) : chosen.id; },
         [&] { return k.i32(-1); });
@@ -96,12 +111,6 @@ void RouteKernel::emit() {
     k.store(k.select(chosen.isThere, weight, k.f32(0.0)), buffers.weights,
             place);
   });
-}
-
-/// Every lane takes every 32nd expert.
-Exprs RouteKernel::foldExperts(Expr begin, Expr end, ArrayRef<Expr> init,
-                               function_ref<Exprs(Expr, ArrayRef<Expr>)> body) {
-  return k.forEach(begin + k.lane(), end, k.i32(kWarpSize), init, body);
 }
 
 void RouteKernel::forEachExpert(Expr begin, Expr end,
@@ -115,17 +124,13 @@ void RouteKernel::forEachExpert(Expr begin, Expr end,
 
 void RouteKernel::emitSoftmaxScale() {
   Expr zero = k.i32(0);
-  largest = foldExperts(zero, numExperts, k.f32(-kInfinity),
-                        [&](Expr expert, ArrayRef<Expr> carried) -> Exprs {
-                          return {max(carried[0], logit(expert))};
-                        })
-                .front();
+  largest = foldExperts(
+      zero, numExperts, k.f32(-kInfinity),
+      [&](Expr expert, Expr largest) { return max(largest, logit(expert)); });
   largest = k.maxLanes(largest);
-  sum = foldExperts(zero, numExperts, k.f32(0.0),
-                    [&](Expr expert, ArrayRef<Expr> carried) -> Exprs {
-                      return {carried[0] + exp(logit(expert) - largest)};
-                    })
-            .front();
+  sum = foldExperts(zero, numExperts, k.f32(0.0), [&](Expr expert, Expr sum) {
+    return sum + exp(logit(expert) - largest);
+  });
   sum = k.sumLanes(sum);
 }
 
@@ -176,22 +181,21 @@ static Expr emitUnrank(KernelBuilder &k, Expr rank) {
 Expr RouteKernel::emitGroupScore(Expr begin, Expr end) {
   // The rank of -infinity, which a group of one expert has as its second.
   Expr lowest = emitRank(k, k.f32(-kInfinity));
-  auto insert = [](Expr first, Expr second, Expr other) -> Exprs {
-    return {max(first, other), max(second, min(first, other))};
+  auto insert = [](TopTwo best, Expr other) -> TopTwo {
+    return {max(best.first, other), max(best.second, min(best.first, other))};
   };
-  Exprs best = foldExperts(begin, end, {lowest, lowest},
-                           [&](Expr expert, ArrayRef<Expr> carried) {
-                             return insert(carried[0], carried[1],
-                                           k.load(choice, {choiceRow, expert}));
-                           });
+  TopTwo best = foldExperts(
+      begin, end, TopTwo{lowest, lowest}, [&](Expr expert, TopTwo best) {
+        return insert(best, k.load(choice, {choiceRow, expert}));
+      });
   for (int64_t distance = kWarpSize / 2; distance > 0; distance /= 2) {
-    Expr first = k.shuffleXor(best[0], distance);
-    Expr second = k.shuffleXor(best[1], distance);
-    best = insert(best[0], max(best[1], second), first);
+    Expr first = k.shuffleXor(best.first, distance);
+    Expr second = k.shuffleXor(best.second, distance);
+    best = insert({best.first, max(best.second, second)}, first);
   }
   if (params.groupScore == GroupScore::Max)
-    return best[0];
-  return emitRank(k, emitUnrank(k, best[0]) + emitUnrank(k, best[1]));
+    return best.first;
+  return emitRank(k, emitUnrank(k, best.first) + emitUnrank(k, best.second));
 }
 
 /// Takes the experts of all groups but the best out of the choice.
@@ -210,13 +214,12 @@ void RouteKernel::emitGroups() {
     Expr score = k.load(scores, {k.warp(), group});
     Expr place =
         k.forEach(k.lane(), numGroups, k.i32(kWarpSize), k.i32(0),
-                  [&](Expr other, ArrayRef<Expr> count) -> Exprs {
+                  [&](Expr other, Expr count) {
                     Expr otherScore = k.load(scores, {k.warp(), other});
                     Expr isBefore = (otherScore > score) |
                                     ((otherScore == score) & (other < group));
-                    return {count[0] + k.select(isBefore, k.i32(1), k.i32(0))};
-                  })
-            .front();
+                    return count + k.select(isBefore, k.i32(1), k.i32(0));
+                  });
     k.ifThen(k.sumLanes(place) >= params.chosenGroups, [&] {
       forEachExpert(group * size, (group + 1) * size, [&](Expr expert) {
         k.store(k.i32(kTaken), choice, {choiceRow, expert});
@@ -233,33 +236,32 @@ void RouteKernel::emitGroups() {
 /// The id of the largest choice score, the smallest such id, in all lanes;
 /// kNoExpert if every place is taken.
 Expr RouteKernel::emitBest() {
-  Exprs best =
-      foldExperts(k.i32(0), numExperts, {k.i32(kTaken), k.i32(kNoExpert)},
-                  [&](Expr expert, ArrayRef<Expr> carried) -> Exprs {
-                    Expr rank = k.load(choice, {choiceRow, expert});
-                    Expr isBetter = rank > carried[0];
-                    return {k.select(isBetter, rank, carried[0]),
-                            k.select(isBetter, expert, carried[1])};
-                  });
-  Expr rank = k.maxLanes(best[0]);
-  return k.minLanes(k.select(best[0] == rank, best[1], k.i32(kNoExpert)));
+  RankedExpert best = foldExperts(
+      k.i32(0), numExperts, RankedExpert{k.i32(kTaken), k.i32(kNoExpert)},
+      [&](Expr expert, RankedExpert best) -> RankedExpert {
+        Expr rank = k.load(choice, {choiceRow, expert});
+        Expr isBetter = rank > best.rank;
+        return {k.select(isBetter, rank, best.rank),
+                k.select(isBetter, expert, best.id)};
+      });
+  Expr rank = k.maxLanes(best.rank);
+  return k.minLanes(k.select(best.rank == rank, best.id, k.i32(kNoExpert)));
 }
 
 Chosen RouteKernel::emitChoice() {
   Expr id = k.forEach(k.i32(0), k.i32(numSlots), k.i32(1), k.i32(kNoExpert),
-                      [&](Expr slot, ArrayRef<Expr> carried) -> Exprs {
+                      [&](Expr slot, Expr id) {
                         Expr best = emitBest();
                         // The lane that looks at this expert takes it out.
                         Expr isOwn = k.lane() == best % kWarpSize;
                         k.ifThen(isOwn & (best != kNoExpert), [&] {
                           k.store(k.i32(kTaken), choice, {choiceRow, best});
                         });
-                        return {k.select(k.lane() == slot, best, carried[0])};
-                      })
-                .front();
+                        return k.select(k.lane() == slot, best, id);
+                      });
   Expr isThere = id != kNoExpert;
   return {isThere, id,
-          k.choose(
+          k.ifElse(
               isThere, [&] { return logit(id); },
               [&] { return k.f32(-kInfinity); })};
 }

@@ -13,7 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Activation.h"
-#include "GemmEpilogue.h"
+#include "EpilogueOp.h"
 #include "TileScheduler.h"
 
 using namespace mlir;
@@ -48,6 +48,13 @@ struct SimtTile {
   static constexpr int64_t kPadding = 4;
 };
 
+/// The parts of the next stage, on their way from global memory while this one
+/// is multiplied, and the sums.
+struct Pipeline {
+  Exprs parts, sums;
+  auto fields() { return std::tie(parts, sums); }
+};
+
 /// The kernel.
 class SimtGemm {
 public:
@@ -55,7 +62,7 @@ public:
       : x(launch.read(operands.x)), weights(launch.read(operands.weights)),
         sourceRows(launch.read(operands.sourceRows)),
         expertOffsets(launch.read(operands.expertOffsets)),
-        finish(launch, operands, sourceRows), y(launch.write(operands.y)),
+        epilogue(launch, operands, sourceRows), y(launch.write(operands.y)),
         depth(x.type.getDimSize(1)), columns(y.type.getDimSize(1)) {
     launch.setThreads(SimtTile::kThreads);
     launch.setKey(describe(operands));
@@ -67,7 +74,7 @@ public:
 private:
   using Tile = SimtTile;
   int64_t getTileColumns() const {
-    return finish.isGated() ? Tile::kBoxColumns : Tile::kColumns;
+    return epilogue.isGated() ? Tile::kBoxColumns : Tile::kColumns;
   }
   void computeTile(KernelBuilder &k, const OutputTile &tile);
   Exprs findRows(KernelBuilder &k, const OutputTile &tile);
@@ -92,7 +99,7 @@ private:
   }
 
   Buffer x, weights, sourceRows, expertOffsets;
-  GemmFinish finish;
+  EpilogueOp epilogue;
   Buffer y;
   int64_t depth, columns;
 };
@@ -108,34 +115,31 @@ static size_t sumAt(int64_t rowBox, int64_t row, int64_t box, int64_t column) {
 void SimtGemm::emit(KernelBuilder &k) {
   k.awaitInputs();
   TileScheduler scheduler(k, Tile::kRows, getTileColumns(), columns);
-  auto compute = [&](const OutputTile &tile, ArrayRef<Expr>) {
+  auto compute = [&](const OutputTile &tile, NoState) {
     computeTile(k, tile);
-    return Exprs();
+    return NoState();
   };
   if (expertOffsets)
-    scheduler.forEachTileOfExperts(expertOffsets, {}, compute);
+    scheduler.forEachTileOfExperts(expertOffsets, NoState(), compute);
   else
-    scheduler.forEachTile(k.dim(y, 0), {}, compute);
+    scheduler.forEachTile(k.dim(y, 0), NoState(), compute);
 }
 
 void SimtGemm::computeTile(KernelBuilder &k, const OutputTile &tile) {
   Exprs rows = findRows(k, tile);
-  // Carried are the parts of the next stage, on their way from global memory
-  // while this one is multiplied, and the sums.
-  Exprs init = loadStage(k, rows, k.i32(0));
-  size_t numParts = init.size();
-  init.append(Tile::kRows * Tile::kColumns / Tile::kThreads, k.f32(0.0));
-  Exprs results =
-      k.forEach(k.i32(0), k.i32(depth), k.i32(Tile::kDepth), init,
-                [&](Expr first, ArrayRef<Expr> carried) {
-                  k.barrier();
-                  storeStage(k, carried.take_front(numParts));
-                  k.barrier();
-                  Exprs next = loadStage(k, rows, first + Tile::kDepth);
-                  next.append(multiplyStage(k, carried.drop_front(numParts)));
-                  return next;
-                });
-  storeTile(k, tile, ArrayRef(results).drop_front(numParts));
+  Pipeline init{
+      loadStage(k, rows, k.i32(0)),
+      Exprs(Tile::kRows * Tile::kColumns / Tile::kThreads, k.f32(0.0))};
+  Pipeline last = k.forEach(k.i32(0), k.i32(depth), k.i32(Tile::kDepth), init,
+                            [&](Expr first, const Pipeline &now) -> Pipeline {
+                              k.barrier();
+                              storeStage(k, now.parts);
+                              k.barrier();
+                              Exprs next =
+                                  loadStage(k, rows, first + Tile::kDepth);
+                              return {next, multiplyStage(k, now.sums)};
+                            });
+  storeTile(k, tile, last.sums);
 }
 
 //===----------------------------------------------------------------------===//
@@ -145,11 +149,11 @@ void SimtGemm::computeTile(KernelBuilder &k, const OutputTile &tile) {
 /// The row of the weights for a column of a box.
 Expr SimtGemm::weightRow(const OutputTile &tile, int64_t box,
                          Expr column) const {
-  if (!finish.isGated())
+  if (!epilogue.isGated())
     return min(tile.column + box * Tile::kBoxColumns + column, columns - 1);
   column = min(tile.column + column, columns - 1);
-  return box == 0 ? gateRow(*finish.activation, column)
-                  : upRow(*finish.activation, column, columns);
+  return box == 0 ? gateRow(*epilogue.activation, column)
+                  : upRow(*epilogue.activation, column, columns);
 }
 
 /// The addresses of the rows that a thread loads: of x and then of the weights.
@@ -245,25 +249,26 @@ void SimtGemm::storeTile(KernelBuilder &k, const OutputTile &tile,
   unsigned width = columns % Tile::kPatch == 0 ? Tile::kPatch : 1;
   // One output column of a thread comes from both boxes, or each box has its
   // own.
-  int64_t outputBoxes = finish.isGated() ? 1 : Tile::kBoxes;
+  int64_t outputBoxes = epilogue.isGated() ? 1 : Tile::kBoxes;
   for (int64_t box = 0; box < outputBoxes; ++box) {
     Expr first =
         tile.column + threadColumn(k) * Tile::kPatch + box * Tile::kBoxColumns;
     SmallVector<SmallVector<Expr, 2>> bias;
     for (int64_t j = 0; j < Tile::kPatch; ++j)
-      bias.push_back(finish.loadBias(k, tile.expert, first + j, columns));
+      bias.push_back(epilogue.loadBias(k, tile.expert, first + j, columns));
     for (int64_t rowBox = 0; rowBox < Tile::kBoxes; ++rowBox)
       for (int64_t i = 0; i < Tile::kPatch; ++i) {
         Expr row = tile.firstRow + threadRow(k) * Tile::kPatch +
                    (rowBox * Tile::kBoxRows + i);
-        Expr scale =
-            finish.scale ? finish.scale(k, min(row, tile.endRow - 1)) : Expr();
+        Expr scale = epilogue.scale
+                         ? epilogue.scale(k, min(row, tile.endRow - 1))
+                         : Expr();
         Exprs values;
         for (int64_t j = 0; j < Tile::kPatch; ++j) {
           SmallVector<Expr, 2> own{sums[sumAt(rowBox, i, box, j)]};
-          if (finish.isGated())
+          if (epilogue.isGated())
             own.push_back(sums[sumAt(rowBox, i, 1, j)]);
-          values.push_back(finish.apply(own, scale, bias[j]));
+          values.push_back(epilogue.apply(own, scale, bias[j]));
         }
         for (int64_t j = 0; j < Tile::kPatch; j += width) {
           Expr value = k.pack(ArrayRef(values).slice(j, width));

@@ -20,10 +20,7 @@ struct OutputTile {
   Expr endRow;
   Expr column; ///< The tile's first column.
 
-  Exprs values() const { return {expert, firstRow, endRow, column}; }
-  static OutputTile from(llvm::ArrayRef<Expr> values) {
-    return {values[0], values[1], values[2], values[3]};
-  }
+  auto fields() { return std::tie(expert, firstRow, endRow, column); }
   static constexpr int64_t kValues = 4;
 };
 
@@ -48,23 +45,77 @@ public:
                 int64_t columns)
       : TileScheduler(k, tileRows, tileRows, tileColumns, columns) {}
 
-  /// Calls `body` for the block's tiles, carrying values from one to the next.
-  /// To be called by whole warps; all lanes get the same tiles.
-  using Body =
-      llvm::function_ref<Exprs(const OutputTile &, llvm::ArrayRef<Expr>)>;
-  Exprs forEachTile(Expr rows, llvm::ArrayRef<Expr> init, Body body);
-  Exprs forEachTileOfExperts(const Buffer &expertOffsets,
-                             llvm::ArrayRef<Expr> init, Body body);
+  /// Calls `body(tile, state)` for the block's tiles, which hands back the
+  /// state for the next one. To be called by whole warps; all lanes get the
+  /// same tiles.
+  template <typename State, typename Body>
+  State forEachTile(Expr rows, State init, const Body &body) {
+    Expr zero = k.i32(0), total = countTiles(rows);
+    auto isTile = [&](const Walk<State> &at) {
+      return at.cursor.index < total;
+    };
+    auto next = [&](const Walk<State> &at) {
+      Cursor after = advance(at.cursor);
+      OutputTile tile = place(zero, zero, rows, at.cursor.index);
+      return Walk<State>{after, body(tile, at.state)};
+    };
+    return k.whileTrue(Walk<State>{begin(), init}, isTile, next).state;
+  }
+  template <typename State, typename Body>
+  State forEachTileOfExperts(const Buffer &expertOffsets, State init,
+                             const Body &body) {
+    // A warp looks at one expert per lane at a time, and counts tiles from the
+    // first of these experts.
+    Expr experts = k.dim(expertOffsets, 0) - 1;
+    auto walkWindow = [&](Expr first, const Walk<State> &from) {
+      ExpertWindow window = lookAt(expertOffsets, experts, first);
+      auto isTile = [&](const Walk<State> &at) {
+        return at.cursor.index < window.total;
+      };
+      auto next = [&](const Walk<State> &at) {
+        OutputTile tile = place(window, at.cursor.index);
+        Cursor after = advance(at.cursor);
+        return Walk<State>{after, body(tile, at.state)};
+      };
+      Walk<State> end = k.whileTrue(from, isTile, next);
+      end.cursor.index = end.cursor.index - window.total;
+      return end;
+    };
+    return k
+        .forEach(k.i32(0), experts, k.i32(kWarpSize),
+                 Walk<State>{begin(), init}, walkWindow)
+        .state;
+  }
 
 private:
+  /// Where a cluster is: the number of its next tiles, and which of the round's
+  /// that is.
+  struct Cursor {
+    Expr index, slot;
+    auto fields() { return std::tie(index, slot); }
+  };
+  template <typename State> struct Walk {
+    Cursor cursor;
+    State state;
+    auto fields() { return std::tie(cursor, state); }
+  };
+  /// As many experts as a warp has lanes, a lane's own each.
+  struct ExpertWindow {
+    Expr first;      ///< The first lane's.
+    Expr begin, end; ///< Rows of the lane's expert.
+    Expr tiles;      ///< Of the lane's expert.
+    Expr upTo;       ///< Of this expert and those before it.
+    Expr total;      ///< Of all lanes.
+  };
+
   /// The block's tile of those that the cluster gets as number `index` of the
   /// rectangle of rows [firstRow, endRow) and all columns.
   OutputTile place(Expr expert, Expr firstRow, Expr endRow, Expr index);
-  /// Where a cluster is: the number of its next tiles, and which of the round's
-  /// that is.
-  static constexpr int64_t kCursor = 2;
-  Exprs begin() { return {k.block() / cluster, k.block() / cluster}; }
-  Exprs advance(llvm::ArrayRef<Expr> cursor);
+  /// The same for number `index` of a window's experts.
+  OutputTile place(const ExpertWindow &window, Expr index);
+  ExpertWindow lookAt(const Buffer &expertOffsets, Expr experts, Expr first);
+  Cursor begin() { return {k.block() / cluster, k.block() / cluster}; }
+  Cursor advance(const Cursor &cursor);
   /// How often a cluster takes tiles of so many rows, down the rows and at all.
   Expr countDown(Expr rows) { return ceilDiv(rows, tileRows * cluster); }
   Expr countTiles(Expr rows) { return countDown(rows) * columnTiles; }

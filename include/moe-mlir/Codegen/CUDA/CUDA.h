@@ -1,5 +1,4 @@
-//===- CUDA.h - Kernels for the phases of a layer on NVIDIA GPUs -*- C++
-//-*-===//
+//===- CUDA.h - Kernels of phases on NVIDIA GPUs ----------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.

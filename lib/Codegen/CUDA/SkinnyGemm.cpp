@@ -1,4 +1,5 @@
-//===- FewRows.cpp - GEMMs that read weights for few rows -----------------===//
+//===- SkinnyGemm.cpp - GEMMs of few rows
+//----------------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -19,11 +20,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "FewRows.h"
+#include "SkinnyGemm.h"
 #include "Activation.h"
-#include "GemmEpilogue.h"
-
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "EpilogueOp.h"
+#include "MmaSync.h"
 
 using namespace mlir;
 
@@ -43,8 +43,6 @@ constexpr int64_t kLaneDepth = 8;
 constexpr int64_t kStepDepth = 4 * kLaneDepth;
 /// Steps whose loads are under way at once.
 constexpr int64_t kUnroll = 4;
-/// Sums of a lane: two rows of x for each half.
-constexpr int64_t kSums = 4;
 
 /// Rows of one expert, as i32: the kRows from the first on, up to the end.
 struct RowTile {
@@ -53,13 +51,13 @@ struct RowTile {
 constexpr int64_t kTileValues = 3;
 
 /// The kernel.
-class FewRows {
+class SkinnyGemm {
 public:
-  FewRows(Launch &launch, const GemmOperands &operands);
+  SkinnyGemm(Launch &launch, const GemmOperands &operands);
 
   void emit(KernelBuilder &k);
   int64_t getItemColumns() const {
-    return finish.isGated() ? kHalfRows : kHalves * kHalfRows;
+    return epilogue.isGated() ? kHalfRows : kHalves * kHalfRows;
   }
   int64_t getColumnItems() const {
     return llvm::divideCeil(columns, getItemColumns());
@@ -68,7 +66,7 @@ public:
 
 private:
   Array rowTiles(KernelBuilder &k) {
-    return k.shared("tiles", {kMaxFewRows, kTileValues}, k.getI32Type());
+    return k.shared("tiles", {kMostSkinnyRows, kTileValues}, k.getI32Type());
   }
   Expr emitRowTiles(KernelBuilder &k);
   RowTile findRowTile(KernelBuilder &k, Expr number);
@@ -86,7 +84,7 @@ private:
   }
 
   Buffer x, weights, sourceRows, expertOffsets;
-  GemmFinish finish;
+  EpilogueOp epilogue;
   Buffer y;
   int64_t depth, columns;
   int64_t teamWarps; ///< That share an item.
@@ -102,11 +100,11 @@ static int64_t chooseTeamWarps(int64_t depth) {
   return warps;
 }
 
-FewRows::FewRows(Launch &launch, const GemmOperands &operands)
+SkinnyGemm::SkinnyGemm(Launch &launch, const GemmOperands &operands)
     : x(launch.read(operands.x)), weights(launch.read(operands.weights)),
       sourceRows(launch.read(operands.sourceRows)),
       expertOffsets(launch.read(operands.expertOffsets)),
-      finish(launch, operands, sourceRows), y(launch.write(operands.y)),
+      epilogue(launch, operands, sourceRows), y(launch.write(operands.y)),
       depth(x.type.getDimSize(1)), columns(y.type.getDimSize(1)),
       teamWarps(chooseTeamWarps(depth)) {
   launch.setThreads(kThreads);
@@ -114,7 +112,7 @@ FewRows::FewRows(Launch &launch, const GemmOperands &operands)
   launch.setKey(describe(operands));
 }
 
-void FewRows::emit(KernelBuilder &k) {
+void SkinnyGemm::emit(KernelBuilder &k) {
   k.awaitInputs();
   Expr numTiles = expertOffsets ? emitRowTiles(k) : ceilDiv(k.dim(y, 0), kRows);
   Expr numItems = numTiles * getColumnItems();
@@ -127,7 +125,7 @@ void FewRows::emit(KernelBuilder &k) {
               Expr column = item % getColumnItems() * getItemColumns();
               Exprs sums = k.ifElse(
                   isItem, [&] { return multiply(k, tile, column); },
-                  [&] { return Exprs(kSums, k.f32(0.0)); });
+                  [&] { return Exprs(mma::kSums, k.f32(0.0)); });
               sums = sumTeam(k, sums);
               k.ifThen(isItem & (member(k) == 0),
                        [&] { store(k, tile, column, sums); });
@@ -140,9 +138,9 @@ void FewRows::emit(KernelBuilder &k) {
 
 /// Lists the tiles of all experts in shared memory, in order; hands back how
 /// many there are.
-Expr FewRows::emitRowTiles(KernelBuilder &k) {
+Expr SkinnyGemm::emitRowTiles(KernelBuilder &k) {
   Expr numExperts = k.dim(expertOffsets, 0) - 1;
-  auto listWindow = [&](Expr first, ArrayRef<Expr> carried) -> Exprs {
+  auto listWindow = [&](Expr first, Expr listed) {
     Expr expert = first + k.thread();
     Expr isThere = expert < numExperts;
     Expr place = min(expert, numExperts - 1);
@@ -150,22 +148,21 @@ Expr FewRows::emitRowTiles(KernelBuilder &k) {
     Expr end = k.load(expertOffsets, place + 1);
     Expr count = k.select(isThere, ceilDiv(end - begin, kRows), k.i32(0));
     auto [before, total] = k.scanBlock(count, kWarps);
-    Expr number = carried[0] + before;
+    Expr number = listed + before;
     k.forEach(k.i32(0), count, k.i32(1), [&](Expr i) {
       Exprs values{expert, begin + i * kRows, end};
       for (int64_t j = 0; j < kTileValues; ++j)
         k.store(values[j], rowTiles(k), {number + i, k.i32(j)});
     });
-    return {carried[0] + total};
+    return listed + total;
   };
   Expr count =
-      k.forEach(k.i32(0), numExperts, k.i32(kThreads), k.i32(0), listWindow)
-          .front();
+      k.forEach(k.i32(0), numExperts, k.i32(kThreads), k.i32(0), listWindow);
   k.barrier();
   return count;
 }
 
-RowTile FewRows::findRowTile(KernelBuilder &k, Expr number) {
+RowTile SkinnyGemm::findRowTile(KernelBuilder &k, Expr number) {
   if (!expertOffsets)
     return {k.i32(0), number * kRows, k.dim(y, 0)};
   auto load = [&](int64_t j) {
@@ -180,16 +177,16 @@ RowTile FewRows::findRowTile(KernelBuilder &k, Expr number) {
 
 /// The row of the weights of a half of an item; behind the last row that is the
 /// last, whose sums nobody stores.
-Expr FewRows::weightRow(Expr column, int64_t half) const {
-  if (!finish.isGated())
+Expr SkinnyGemm::weightRow(Expr column, int64_t half) const {
+  if (!epilogue.isGated())
     return min(column + half * kHalfRows, columns - 1);
   column = min(column, columns - 1);
-  return half == 0 ? gateRow(*finish.activation, column)
-                   : upRow(*finish.activation, column, columns);
+  return half == 0 ? gateRow(*epilogue.activation, column)
+                   : upRow(*epilogue.activation, column, columns);
 }
 
 /// The sums of the warp's part of K, as mma.sync deals them to lanes.
-Exprs FewRows::multiply(KernelBuilder &k, const RowTile &tile, Expr column) {
+Exprs SkinnyGemm::multiply(KernelBuilder &k, const RowTile &tile, Expr column) {
   Expr line = k.lane() / 4;
   Expr row = min(tile.firstRow + line, tile.endRow - 1);
   Exprs lines{k.address(x, sourceRows ? k.load(sourceRows, row) : row)};
@@ -201,43 +198,20 @@ Exprs FewRows::multiply(KernelBuilder &k, const RowTile &tile, Expr column) {
   int64_t steps = getMemberSteps(), looped = steps / kUnroll * kUnroll;
   Expr first = member(k) * (steps * kStepDepth) + k.lane() % 4 * kLaneDepth;
   Exprs sums = k.forEach(
-      k.i32(0), k.i32(looped), k.i32(kUnroll), Exprs(kSums, k.f32(0.0)),
-      [&](Expr step, ArrayRef<Expr> carried) {
+      k.i32(0), k.i32(looped), k.i32(kUnroll), Exprs(mma::kSums, k.f32(0.0)),
+      [&](Expr step, const Exprs &sums) {
         return multiplySteps(k, lines, first + step * kStepDepth, kUnroll,
-                             carried);
+                             sums);
       });
   return multiplySteps(k, lines, first + looped * kStepDepth, steps - looped,
                        sums);
 }
 
-/// Sums + weights * x of m16n8k16, whose operands are words of two elements.
-static Exprs emitMma(KernelBuilder &k, Type element, ArrayRef<Expr> weights,
-                     ArrayRef<Expr> x, ArrayRef<Expr> sums) {
-  bool isBF16 = isa<BFloat16Type>(element);
-  auto toValues = [&](ArrayRef<Expr> words) {
-    return llvm::map_to_vector(words, [&](Expr word) -> Value {
-      return isBF16 ? word : k.bitcast(word, VectorType::get(2, element));
-    });
-  };
-  auto type = isBF16 ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
-  auto resultType = LLVM::LLVMStructType::getLiteral(
-      k.getContext(), SmallVector<Type>(kSums, k.getF32Type()));
-  Value result = NVVM::MmaOp::create(
-      k, resultType, toValues(weights), toValues(x),
-      SmallVector<Value>(sums.begin(), sums.end()),
-      ArrayRef<int64_t>{16, 8, 16}, /*b1Op=*/std::nullopt,
-      /*intOverflow=*/std::nullopt, std::array{type, type},
-      std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
-  Exprs results;
-  for (int64_t i = 0; i < kSums; ++i)
-    results.push_back(k.wrap(LLVM::ExtractValueOp::create(k, result, i)));
-  return results;
-}
-
 /// Adds `count` steps from the lane's element `first` of K on. `lines` are the
 /// lane's rows: of x, and of both halves of the weights.
-Exprs FewRows::multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines, Expr first,
-                             int64_t count, ArrayRef<Expr> before) {
+Exprs SkinnyGemm::multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines,
+                                Expr first, int64_t count,
+                                ArrayRef<Expr> before) {
   Type element = x.type.getElementType(), word = k.getI32Type();
   constexpr int64_t kWords = kLaneDepth / 2;
   bool mayEnd = getMemberSteps() * teamWarps * kStepDepth != depth;
@@ -261,7 +235,7 @@ Exprs FewRows::multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines, Expr first,
       auto wordOf = [&](int64_t line, int64_t i) {
         return k.element(step[line], i);
       };
-      sums = emitMma(
+      sums = mma::multiply(
           k, element,
           {wordOf(1, j), wordOf(2, j), wordOf(1, j + 1), wordOf(2, j + 1)},
           {wordOf(0, j), wordOf(0, j + 1)}, sums);
@@ -275,40 +249,41 @@ Exprs FewRows::multiplySteps(KernelBuilder &k, ArrayRef<Expr> lines, Expr first,
 
 /// Adds the sums of a team's warps, always in the same order; its first warp
 /// gets the result.
-Exprs FewRows::sumTeam(KernelBuilder &k, ArrayRef<Expr> sums) {
+Exprs SkinnyGemm::sumTeam(KernelBuilder &k, ArrayRef<Expr> sums) {
   if (teamWarps == 1)
     return Exprs(sums);
-  Array parts = k.shared("parts", {kWarps, kWarpSize, kSums}, k.getF32Type());
+  Array parts =
+      k.shared("parts", {kWarps, kWarpSize, mma::kSums}, k.getF32Type());
   k.store(k.pack(sums), parts, {k.warp(), k.lane()});
   k.barrier();
   Exprs results(sums);
   for (int64_t other = 1; other < teamWarps; ++other) {
     // Beyond the block's last warp there is nothing, and nobody asks for it.
     Expr warp = min(k.warp() + other, kWarps - 1);
-    Expr part = k.load(parts, {warp, k.lane()}, kSums);
-    for (int64_t i = 0; i < kSums; ++i)
+    Expr part = k.load(parts, {warp, k.lane()}, mma::kSums);
+    for (int64_t i = 0; i < mma::kSums; ++i)
       results[i] = results[i] + k.element(part, i);
   }
   k.barrier();
   return results;
 }
 
-void FewRows::store(KernelBuilder &k, const RowTile &tile, Expr column,
-                    ArrayRef<Expr> sums) {
+void SkinnyGemm::store(KernelBuilder &k, const RowTile &tile, Expr column,
+                       ArrayRef<Expr> sums) {
   // A lane has rows 2 t and 2 t + 1 of x, and of both halves weight g.
   constexpr int64_t kLaneRows = 2;
-  int64_t outputHalves = finish.isGated() ? 1 : kHalves;
+  int64_t outputHalves = epilogue.isGated() ? 1 : kHalves;
   for (int64_t half = 0; half < outputHalves; ++half) {
     Expr own = column + k.lane() / 4 + half * kHalfRows;
-    auto bias = finish.loadBias(k, tile.expert, own, columns);
+    auto bias = epilogue.loadBias(k, tile.expert, own, columns);
     for (int64_t i = 0; i < kLaneRows; ++i) {
       Expr row = tile.firstRow + k.lane() % 4 * kLaneRows + i;
       k.ifThen((row < tile.endRow) & (own < columns), [&] {
         SmallVector<Expr, 2> values{sums[half * kLaneRows + i]};
-        if (finish.isGated())
+        if (epilogue.isGated())
           values.push_back(sums[kLaneRows + i]);
-        Expr scale = finish.scale ? finish.scale(k, row) : Expr();
-        k.store(finish.apply(values, scale, bias), y, {row, own});
+        Expr scale = epilogue.scale ? epilogue.scale(k, row) : Expr();
+        k.store(epilogue.apply(values, scale, bias), y, {row, own});
       });
     }
   }
@@ -318,7 +293,7 @@ void FewRows::store(KernelBuilder &k, const RowTile &tile, Expr column,
 // The launch
 //===----------------------------------------------------------------------===//
 
-bool hasFewRowsPath(const GemmOperands &operands) {
+bool hasSkinnyPath(const GemmOperands &operands) {
   MemRefType x = getMemRefType(operands.x);
   MemRefType weights = getMemRefType(operands.weights);
   return isa<BFloat16Type, Float16Type>(x.getElementType()) &&
@@ -327,10 +302,10 @@ bool hasFewRowsPath(const GemmOperands &operands) {
          !ShapedType::isDynamic(getMemRefType(operands.y).getDimSize(1));
 }
 
-void launchFewRows(const Emission &emission, StringRef stem, StringRef label,
-                   const GemmOperands &operands) {
+void launchSkinnyGemm(const Emission &emission, StringRef stem, StringRef label,
+                      const GemmOperands &operands) {
   Launch launch(emission, stem, label);
-  FewRows kernel(launch, operands);
+  SkinnyGemm kernel(launch, operands);
   ExprBuilder grid = gridBuilder(emission);
   Expr rows = dimOf(grid, operands.y, 0);
   // At most so many tiles: each expert may leave one that is not full.

@@ -1,4 +1,4 @@
-//===- Turns.h - Warpgroups that do something one by one --------*- C++ -*-===//
+//===- OrderedBarrier.h - Warpgroups one after the other --------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -6,20 +6,20 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_TURNS_H
-#define MOE_MLIR_LIB_CODEGEN_CUDA_TURNS_H
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_ORDEREDBARRIER_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_ORDEREDBARRIER_H
 
 #include "KernelBuilder.h"
 
 namespace moe::codegen::cuda {
 
-/// Groups of threads of a block take turns, again and again in the order of
-/// their numbers. The mbarrier of a group completes when the group before it
-/// has done with its turn.
-class Turns {
+/// Groups of threads of a block pass one by one, again and again in the order
+/// of their numbers (CUTLASS has it as OrderedSequenceBarrier). The mbarrier of
+/// a group completes when the group before it has passed.
+class OrderedBarrier {
 public:
   /// `offset` is where getBytes(groups) bytes of dynamic shared memory begin.
-  Turns(KernelBuilder &k, int64_t offset, int64_t groups)
+  OrderedBarrier(KernelBuilder &k, int64_t offset, int64_t groups)
       : k(k), groups(groups),
         barriers(k.dynamicShared(offset, {groups}, k.getI64Type())) {}
   static int64_t getBytes(int64_t groups) { return groups * 8; }
@@ -27,12 +27,12 @@ public:
   /// Makes the barriers, for groups of `threads`. For one thread, before a
   /// barrier of the block.
   void init(int64_t threads);
-  /// Waits for the group's turn; `parity` is that of the number of turns that
-  /// it had before.
-  void await(Expr group, Expr parity);
-  /// Ends the group's turn; for all of its threads, whose accesses to shared
-  /// memory come before those of the next group.
-  void end(Expr group);
+  /// Waits until it is the group's turn; `parity` is that of the number of
+  /// turns that it had before.
+  void wait(Expr group, Expr parity);
+  /// Lets the next group pass; for all threads of the group, whose accesses to
+  /// shared memory come before those of the next.
+  void arrive(Expr group);
 
 private:
   Expr barrier(Expr group) { return k.address(barriers, {group}); }
@@ -44,4 +44,4 @@ private:
 
 } // namespace moe::codegen::cuda
 
-#endif // MOE_MLIR_LIB_CODEGEN_CUDA_TURNS_H
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_ORDEREDBARRIER_H

@@ -1,4 +1,4 @@
-//===- TmaTile.h - Boxes of tensors in shared memory ------------*- C++ -*-===//
+//===- Tma.h - Boxes of tensors in shared memory ----------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_TMATILE_H
-#define MOE_MLIR_LIB_CODEGEN_CUDA_TMATILE_H
+#ifndef MOE_MLIR_LIB_CODEGEN_CUDA_TMA_H
+#define MOE_MLIR_LIB_CODEGEN_CUDA_TMA_H
 
 #include "KernelBuilder.h"
 
@@ -24,4 +24,4 @@ void emitTmaLoad(KernelBuilder &k, const Buffer &tiles,
 
 } // namespace moe::codegen::cuda
 
-#endif // MOE_MLIR_LIB_CODEGEN_CUDA_TMATILE_H
+#endif // MOE_MLIR_LIB_CODEGEN_CUDA_TMA_H

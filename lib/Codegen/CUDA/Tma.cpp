@@ -1,4 +1,4 @@
-//===- TmaTile.cpp - Boxes of tensors in shared memory --------------------===//
+//===- Tma.cpp - Boxes of tensors in shared memory ------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "TmaTile.h"
+#include "Tma.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
