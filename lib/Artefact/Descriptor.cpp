@@ -100,14 +100,8 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
 
   schedule::SlotAttr::Bytes bytes = {0, 0, 0};
   if (auto size =
-          function->getAttrOfType<AffineMapAttr>("schedule.workspace_size")) {
-    auto zero =
-        AffineMap::get(2, 0, getAffineConstantExpr(0, function.getContext()));
-    bytes = schedule::SlotAttr::get(function.getContext(),
-                                    StringAttr::get(function.getContext()),
-                                    zero, size.getValue())
-                .getSizeBytes();
-  }
+          function->getAttrOfType<AffineMapAttr>("schedule.workspace_size"))
+    bytes = *schedule::SlotAttr::getCoefficients(size.getValue());
 
   llvm::json::Object descriptor{
       {"abi", int64_t(MOERT_ABI_VERSION)},

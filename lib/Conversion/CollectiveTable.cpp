@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CollectiveTable.h"
+#include "RuntimeStructs.h"
 #include "moe-mlir/Dialect/MoE/IR/MoE.h"
 
 #include "moert/moert.h"
@@ -154,11 +155,9 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
       runtime.emitNumbers(loc, part("blocks", step), i64, *op.getBlocks());
   }
 
-  // The layout of moert_collective.
-  auto collectiveType = LLVM::LLVMStructType::getLiteral(
-      function.getContext(), {i32, i32, ptr, i32, i32, ptr, ptr, i64, ptr});
-  auto collectivesType =
-      LLVM::LLVMArrayType::get(collectiveType, collectives.size());
+  using abi::moert_collective;
+  auto collectivesType = LLVM::LLVMArrayType::get(
+      moert_collective::getType(function.getContext()), collectives.size());
   std::string collectivesSymbol = (symbol + "_collectives").str();
   runtime.emitConstant(
       loc, collectivesSymbol, collectivesType, LLVM::Linkage::Private,
@@ -168,19 +167,25 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
           int64_t communicator =
               llvm::find(communicators, op.getCommunicatorAttr()) -
               communicators.begin();
-          Value blocks = op.getBlocks()
-                             ? runtime.address(b, loc, part("blocks", step))
-                             : LLVM::ZeroOp::create(b, loc, ptr).getResult();
-          elements.push_back(aggregate(
-              b, loc, collectiveType,
-              {constant(b, loc, 32, static_cast<int64_t>(op.getKind())),
-               constant(b, loc, 32, communicator),
-               runtime.getString(b, loc, op.getLabel().value_or("")),
-               constant(b, loc, 32, op.getSends().size()),
-               constant(b, loc, 32, getFlags(op)),
-               runtime.address(b, loc, part("dtypes", step)),
-               runtime.address(b, loc, part("columns", step)),
-               constant(b, loc, 64, op.getRowsPerToken()), blocks}));
+          StructValue<moert_collective> element(b, loc);
+          element
+              .set(moert_collective::kind, static_cast<int64_t>(op.getKind()))
+              .set(moert_collective::communicator, communicator)
+              .set(moert_collective::label,
+                   runtime.getString(b, loc, op.getLabel().value_or("")))
+              .set(moert_collective::num_buffers, op.getSends().size())
+              .set(moert_collective::flags, getFlags(op))
+              .set(moert_collective::dtypes,
+                   runtime.address(b, loc, part("dtypes", step)))
+              .set(moert_collective::columns,
+                   runtime.address(b, loc, part("columns", step)))
+              .set(moert_collective::rows_per_token, op.getRowsPerToken());
+          if (op.getBlocks())
+            element.set(moert_collective::blocks,
+                        runtime.address(b, loc, part("blocks", step)));
+          else
+            element.setNull(moert_collective::blocks);
+          elements.push_back(element.get());
         }
         return aggregate(b, loc, collectivesType, elements);
       });
@@ -197,20 +202,20 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
   int64_t sizes[] = {parallel.getTensor(), parallel.getPrefillContext(),
                      parallel.getData()};
   uint64_t hash = llvm::xxh3_64bits(describe(sizes));
-  // The layout of moert_exchange.
-  auto type = LLVM::LLVMStructType::getLiteral(
-      function.getContext(), {i64, i64, i64, i64, ptr, i64, ptr, i64});
-  runtime.emitConstant(
-      loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
-        return aggregate(b, loc, type,
-                         {constant(b, loc, 64, sizes[0]),
-                          constant(b, loc, 64, sizes[1]),
-                          constant(b, loc, 64, sizes[2]),
-                          constant(b, loc, 64, communicators.size()),
-                          runtime.address(b, loc, namesSymbol),
-                          constant(b, loc, 64, collectives.size()),
-                          runtime.address(b, loc, collectivesSymbol),
-                          constant(b, loc, 64, static_cast<int64_t>(hash))});
+  using abi::moert_exchange;
+  runtime.emitStruct<moert_exchange>(
+      loc, symbol, LLVM::Linkage::Private,
+      [&](OpBuilder &b, StructValue<moert_exchange> &exchange) {
+        exchange.set(moert_exchange::tp_size, sizes[0])
+            .set(moert_exchange::pcp_size, sizes[1])
+            .set(moert_exchange::dp_size, sizes[2])
+            .set(moert_exchange::num_communicators, communicators.size())
+            .set(moert_exchange::communicators,
+                 runtime.address(b, loc, namesSymbol))
+            .set(moert_exchange::num_collectives, collectives.size())
+            .set(moert_exchange::collectives,
+                 runtime.address(b, loc, collectivesSymbol))
+            .set(moert_exchange::hash, static_cast<int64_t>(hash));
       });
   return success();
 }

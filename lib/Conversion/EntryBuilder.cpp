@@ -74,18 +74,18 @@ static SmallVector<Value> getBuffers(LaunchOp launch) {
 }
 
 void EntryBuilder::convertCollective(CollectiveOp op, Value stream) {
-  Type i64 = b.getI64Type();
-  // The layout of moert_collective_data, as all of it is 8 bytes wide.
+  using Data = abi::moert_collective_data;
   SmallVector<Value> data;
   SmallVector<Value> sends = getDescriptors(op.getSends());
   SmallVector<Value> receives = getDescriptors(op.getReceives());
   for (auto [send, receive] : llvm::zip_equal(sends, receives)) {
     MemRefDescriptor from(send), to(receive);
-    for (MemRefDescriptor *buffer : {&from, &to})
-      data.push_back(
-          LLVM::PtrToIntOp::create(b, loc, i64, buffer->alignedPtr(b, loc)));
-    for (MemRefDescriptor *buffer : {&from, &to})
-      data.push_back(buffer->size(b, loc, 0));
+    data.push_back(StructValue<Data>(b, loc)
+                       .set(Data::send, from.alignedPtr(b, loc))
+                       .set(Data::receive, to.alignedPtr(b, loc))
+                       .set(Data::send_rows, from.size(b, loc, 0))
+                       .set(Data::receive_rows, to.size(b, loc, 0))
+                       .get());
   }
   SmallVector<Value> counts(2, LLVM::ZeroOp::create(b, loc, ptr));
   if (!op.getCounts().empty())
@@ -94,7 +94,8 @@ void EntryBuilder::convertCollective(CollectiveOp op, Value stream) {
       count = MemRefDescriptor(descriptor).alignedPtr(b, loc);
   runtime.call(b, loc, "moert_collective_enqueue",
                {call, stream, constantI32(collectives.getStep(op)),
-                storeArray(i64, data), counts[0], counts[1]});
+                storeArray(Data::getType(b.getContext()), data), counts[0],
+                counts[1]});
 }
 
 void EntryBuilder::convertLaunch(LaunchOp launch, Value stream,

@@ -11,6 +11,7 @@
 
 #include "CollectiveTable.h"
 #include "RuntimeInterface.h"
+#include "RuntimeStructs.h"
 #include "moe-mlir/Conversion/CallAxes.h"
 
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -36,8 +37,6 @@ private:
   bool runsOnGPU();
   llvm::LogicalResult collectInterface();
   void emitWorkspaceSize();
-  mlir::Value loadField(llvm::ArrayRef<mlir::Type> fields, mlir::Value base,
-                        unsigned index);
   mlir::Value makeBuffer(mlir::MemRefType type, mlir::Value pointer,
                          llvm::ArrayRef<mlir::Value> sizes);
   mlir::Value takeTensor(mlir::MemRefType type, mlir::Value tensors,

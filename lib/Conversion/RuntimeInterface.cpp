@@ -122,12 +122,9 @@ uint8_t moe::getDLPackTypeCode(Type type) {
 Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
                                     StringRef symbol,
                                     ArrayRef<InterfaceTensor> tensors) {
-  MLIRContext *context = module.getContext();
-  Type i8 = b.getI8Type(), i16 = b.getI16Type(), i32 = b.getI32Type();
-  // The layout of moert_tensor_signature.
-  auto type =
-      LLVM::LLVMStructType::getLiteral(context, {ptr, i8, i8, i16, i32, ptr});
-  auto array = LLVM::LLVMArrayType::get(type, tensors.size());
+  using abi::moert_tensor_signature;
+  auto array = LLVM::LLVMArrayType::get(
+      moert_tensor_signature::getType(module.getContext()), tensors.size());
   SmallVector<std::string> dims;
   for (auto [index, tensor] : llvm::enumerate(tensors)) {
     dims.push_back((symbol + "_dims_" + Twine(index)).str());
@@ -138,14 +135,18 @@ Value RuntimeInterface::emitTensors(OpBuilder &b, Location loc,
         SmallVector<Value> values;
         for (auto [tensor, dim] : llvm::zip_equal(tensors, dims)) {
           Type element = tensor.elementType;
-          values.push_back(aggregate(
-              inside, loc, type,
-              {getString(inside, loc, tensor.name),
-               constant(inside, loc, 8, getDLPackTypeCode(element)),
-               constant(inside, loc, 8, element.getIntOrFloatBitWidth()),
-               constant(inside, loc, 16, 1),
-               constant(inside, loc, 32, tensor.dims.size()),
-               address(inside, loc, dim)}));
+          values.push_back(
+              StructValue<moert_tensor_signature>(inside, loc)
+                  .set(moert_tensor_signature::name,
+                       getString(inside, loc, tensor.name))
+                  .set(moert_tensor_signature::dtype_code,
+                       getDLPackTypeCode(element))
+                  .set(moert_tensor_signature::dtype_bits,
+                       element.getIntOrFloatBitWidth())
+                  .set(moert_tensor_signature::dtype_lanes, 1)
+                  .set(moert_tensor_signature::rank, tensor.dims.size())
+                  .set(moert_tensor_signature::dims, address(inside, loc, dim))
+                  .get());
         }
         return aggregate(inside, loc, array, values);
       });
@@ -172,46 +173,47 @@ void RuntimeInterface::emitSignature(
     ArrayRef<InterfaceTensor> inputs, ArrayRef<InterfaceTensor> outputs,
     int64_t maxTokens, int64_t numRanks, StringRef workspaceSize,
     StringRef exchange, ArrayRef<StringAttr> axes) {
-  MLIRContext *context = module.getContext();
-  Builder types(context);
-  Type i32 = types.getI32Type(), i64 = types.getI64Type();
-  // The layout of moert_signature.
-  auto type = LLVM::LLVMStructType::getLiteral(
-      context,
-      {i32, i32, ptr, i64, ptr, i64, ptr, i64, i64, ptr, ptr, i64, ptr});
-  emitConstant(loc, symbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
-    return aggregate(
-        b, loc, type,
-        {constant(b, loc, 32, MOERT_ABI_VERSION),
-         constant(b, loc, 32, deviceType), getString(b, loc, name),
-         constant(b, loc, 64, inputs.size()),
-         emitTensors(b, loc, (symbol + "_inputs").str(), inputs),
-         constant(b, loc, 64, outputs.size()),
-         emitTensors(b, loc, (symbol + "_outputs").str(), outputs),
-         constant(b, loc, 64, maxTokens), constant(b, loc, 64, numRanks),
-         address(b, loc, workspaceSize),
-         exchange.empty() ? LLVM::ZeroOp::create(b, loc, ptr).getResult()
-                          : address(b, loc, exchange),
-         constant(b, loc, 64, axes.size()),
-         emitStrings(b, loc, (symbol + "_axes").str(), axes)});
-  });
+  using abi::moert_signature;
+  emitStruct<moert_signature>(
+      loc, symbol, LLVM::Linkage::Private,
+      [&](OpBuilder &b, StructValue<moert_signature> &signature) {
+        signature.set(moert_signature::abi, MOERT_ABI_VERSION)
+            .set(moert_signature::device_type, deviceType)
+            .set(moert_signature::name, getString(b, loc, name))
+            .set(moert_signature::num_inputs, inputs.size())
+            .set(moert_signature::inputs,
+                 emitTensors(b, loc, (symbol + "_inputs").str(), inputs))
+            .set(moert_signature::num_outputs, outputs.size())
+            .set(moert_signature::outputs,
+                 emitTensors(b, loc, (symbol + "_outputs").str(), outputs))
+            .set(moert_signature::max_tokens, maxTokens)
+            .set(moert_signature::num_ranks, numRanks)
+            .set(moert_signature::workspace_size,
+                 address(b, loc, workspaceSize));
+        if (exchange.empty())
+          signature.setNull(moert_signature::exchange);
+        else
+          signature.set(moert_signature::exchange, address(b, loc, exchange));
+        signature.set(moert_signature::num_axes, axes.size())
+            .set(moert_signature::axes,
+                 emitStrings(b, loc, (symbol + "_axes").str(), axes));
+      });
 }
 
 void RuntimeInterface::emitArtefact(Location loc, StringRef name,
                                     StringRef descriptor, StringRef run,
                                     StringRef workspaceSize) {
-  MLIRContext *context = module.getContext();
-  // The layout of moert_artefact.
-  auto type = LLVM::LLVMStructType::getLiteral(
-      context, {IntegerType::get(context, 32), ptr, ptr, ptr, ptr});
-  emitConstant(loc, "moert_artefact", type, LLVM::Linkage::External,
-               [&](OpBuilder &b) {
-                 return aggregate(
-                     b, loc, type,
-                     {constant(b, loc, 32, MOERT_ABI_VERSION),
-                      getString(b, loc, name), getString(b, loc, descriptor),
-                      address(b, loc, run), address(b, loc, workspaceSize)});
-               });
+  using abi::moert_artefact;
+  emitStruct<moert_artefact>(
+      loc, "moert_artefact", LLVM::Linkage::External,
+      [&](OpBuilder &b, StructValue<moert_artefact> &artefact) {
+        artefact.set(moert_artefact::abi, MOERT_ABI_VERSION)
+            .set(moert_artefact::name, getString(b, loc, name))
+            .set(moert_artefact::descriptor, getString(b, loc, descriptor))
+            .set(moert_artefact::run, address(b, loc, run))
+            .set(moert_artefact::workspace_size,
+                 address(b, loc, workspaceSize));
+      });
 }
 
 //===----------------------------------------------------------------------===//
@@ -269,18 +271,16 @@ LogicalResult RuntimeInterface::emitGPUModule() {
                  return aggregate(b, loc, namesType, names);
                });
 
-  // The layout of moert_gpu_module.
-  Type i32 = top.getI32Type();
-  auto type = LLVM::LLVMStructType::getLiteral(
-      module.getContext(), {i32, i32, ptr, ptr, ptr, top.getI64Type()});
-  emitConstant(
-      loc, kGPUModuleSymbol, type, LLVM::Linkage::Private, [&](OpBuilder &b) {
-        return aggregate(
-            b, loc, type,
-            {constant(b, loc, 32, MOERT_ABI_VERSION),
-             constant(b, loc, 32, kernels.size()), address(b, loc, namesSymbol),
-             getString(b, loc, target.getChip()), address(b, loc, imageSymbol),
-             constant(b, loc, 64, image.size() - 1)});
+  using abi::moert_gpu_module;
+  emitStruct<moert_gpu_module>(
+      loc, kGPUModuleSymbol, LLVM::Linkage::Private,
+      [&](OpBuilder &b, StructValue<moert_gpu_module> &gpu) {
+        gpu.set(moert_gpu_module::abi, MOERT_ABI_VERSION)
+            .set(moert_gpu_module::num_kernels, kernels.size())
+            .set(moert_gpu_module::kernel_names, address(b, loc, namesSymbol))
+            .set(moert_gpu_module::chip, getString(b, loc, target.getChip()))
+            .set(moert_gpu_module::image, address(b, loc, imageSymbol))
+            .set(moert_gpu_module::image_bytes, image.size() - 1);
       });
   binary.erase();
   return success();

@@ -14,6 +14,8 @@
 #ifndef MOE_MLIR_LIB_CONVERSION_RUNTIMEINTERFACE_H
 #define MOE_MLIR_LIB_CONVERSION_RUNTIMEINTERFACE_H
 
+#include "RuntimeStructs.h"
+
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -76,6 +78,19 @@ public:
   emitConstant(mlir::Location loc, llvm::StringRef symbol, mlir::Type type,
                mlir::LLVM::Linkage linkage,
                llvm::function_ref<mlir::Value(mlir::OpBuilder &)> value);
+  /// Emits a constant of the runtime's struct `Struct`, with the fields that
+  /// `fill` sets.
+  template <typename Struct>
+  void emitStruct(
+      mlir::Location loc, llvm::StringRef symbol, mlir::LLVM::Linkage linkage,
+      llvm::function_ref<void(mlir::OpBuilder &, StructValue<Struct> &)> fill) {
+    emitConstant(loc, symbol, Struct::getType(module.getContext()), linkage,
+                 [&](mlir::OpBuilder &b) {
+                   StructValue<Struct> value(b, loc);
+                   fill(b, value);
+                   return value.get();
+                 });
+  }
   /// Emits a private array of numbers.
   void emitNumbers(mlir::Location loc, llvm::StringRef symbol,
                    mlir::Type element, llvm::ArrayRef<int64_t> numbers);
@@ -96,7 +111,7 @@ private:
   llvm::SetVector<mlir::SymbolRefAttr> kernels;
 };
 
-/// A struct or array value from its elements.
+/// An array value from its elements.
 mlir::Value aggregate(mlir::OpBuilder &b, mlir::Location loc, mlir::Type type,
                       llvm::ArrayRef<mlir::Value> elements);
 

@@ -36,9 +36,6 @@ using namespace mlir;
 using namespace moe;
 using namespace moe::schedule;
 
-/// The field indices of moert_call (runtime/include/moert/moert.h).
-enum CallField { kInputs = 4, kOutputs = 5, kWorkspace = 9 };
-
 /// The number of a stream in the runtime (moert_stream_kind). Communicators are
 /// numbered in the order in which the function first uses them.
 int64_t EntryBuilder::getStreamNumber(StreamAttr stream) {
@@ -90,11 +87,7 @@ void EntryBuilder::emitWorkspaceSize() {
   };
   Value total = constant(0);
   if (map) {
-    // Any slot's form is this one (SlotAttr); reuse its reading of it.
-    auto zero = AffineMap::get(2, 0, b.getAffineConstantExpr(0));
-    auto slot = SlotAttr::get(b.getContext(), b.getStringAttr(""), zero,
-                              map.getValue());
-    SlotAttr::Bytes bytes = slot.getSizeBytes();
+    SlotAttr::Bytes bytes = *SlotAttr::getCoefficients(map.getValue());
     total = constant(bytes[0]);
     for (unsigned i = 0; i < 2; ++i)
       total =
@@ -103,16 +96,6 @@ void EntryBuilder::emitWorkspaceSize() {
                                                   constant(bytes[i + 1])));
   }
   LLVM::ReturnOp::create(b, loc, total);
-}
-
-/// Field `index` of a struct of `fields` at `base`.
-Value EntryBuilder::loadField(ArrayRef<Type> fields, Value base,
-                              unsigned index) {
-  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), fields);
-  Value address = LLVM::GEPOp::create(
-      b, loc, ptr, type, base,
-      ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
-  return LLVM::LoadOp::create(b, loc, fields[index], address);
 }
 
 /// A row-major buffer at `pointer`; `sizes` (i64) are its dynamic dimensions.
@@ -143,26 +126,17 @@ Value EntryBuilder::makeBuffer(MemRefType type, Value pointer,
 
 /// Element `index` of an array of DLTensor pointers, as a buffer.
 Value EntryBuilder::takeTensor(MemRefType type, Value tensors, int64_t index) {
-  Type i32 = b.getI32Type(), i64 = b.getI64Type(), i8 = b.getI8Type();
-  // DLTensor: data, device (two i32), ndim, dtype, shape, strides, byte_offset.
-  SmallVector<Type> fields = {ptr,
-                              i32,
-                              i32,
-                              i32,
-                              LLVM::LLVMStructType::getLiteral(
-                                  b.getContext(), {i8, i8, b.getI16Type()}),
-                              ptr,
-                              ptr,
-                              i64};
+  Type i64 = b.getI64Type(), i8 = b.getI8Type();
+  using abi::DLTensor;
   Value slot =
       LLVM::GEPOp::create(b, loc, ptr, ptr, tensors,
                           ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
   Value tensor = LLVM::LoadOp::create(b, loc, ptr, slot);
-  Value data = loadField(fields, tensor, 0);
-  Value offset = loadField(fields, tensor, 7);
+  Value data = loadField<DLTensor>(b, loc, tensor, DLTensor::data);
+  Value offset = loadField<DLTensor>(b, loc, tensor, DLTensor::byte_offset);
   data = LLVM::GEPOp::create(b, loc, ptr, i8, data,
                              ArrayRef<LLVM::GEPArg>{offset});
-  Value shape = loadField(fields, tensor, 5);
+  Value shape = loadField<DLTensor>(b, loc, tensor, DLTensor::shape);
   SmallVector<Value> sizes;
   for (auto [position, size] : llvm::enumerate(type.getShape()))
     if (ShapedType::isDynamic(size)) {
@@ -219,16 +193,18 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
   Value status = runtime.call(b, loc, "moert_call_begin", {call, address});
   Value accepted = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, status,
                                         constantI32(MOERT_SUCCESS));
-  SmallVector<Type> fields = {i32, i32, ptr, ptr, ptr, ptr,
-                              i64, i64, ptr, ptr, i64};
   cf::CondBranchOp::create(b, loc, accepted, body, ValueRange(), refused,
                            ValueRange());
   b.setInsertionPointToStart(refused);
   LLVM::ReturnOp::create(b, loc, status);
 
   b.setInsertionPointToStart(body);
-  Value inputTensors = loadField(fields, call, kInputs);
-  Value outputTensors = loadField(fields, call, kOutputs);
+  using abi::moert_call;
+  auto load = [&](moert_call::Field field) {
+    return loadField<moert_call>(b, loc, call, field);
+  };
+  Value inputTensors = load(moert_call::inputs);
+  Value outputTensors = load(moert_call::outputs);
   int64_t input = 0, output = 0;
   for (auto [index, argument] : llvm::enumerate(body->getArguments())) {
     auto type = cast<MemRefType>(argument.getType());
@@ -236,7 +212,7 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
     if (function.getArgAttr(index, "schedule.workspace")) {
       // Slices compute their own addresses; the size was checked at entry.
       Value bytes = LLVM::ConstantOp::create(b, loc, i64, 0);
-      buffer = makeBuffer(type, loadField(fields, call, kWorkspace), {bytes});
+      buffer = makeBuffer(type, load(moert_call::workspace), {bytes});
     } else if (function.getArgAttr(index, "bufferize.result")) {
       buffer = takeTensor(type, outputTensors, output++);
     } else {

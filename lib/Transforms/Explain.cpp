@@ -112,13 +112,7 @@ moe::explainFunction(FunctionOpInterface function,
         bound && !rows)
       rows = bound.getInt();
     if (rows) {
-      auto zero =
-          AffineMap::get(2, 0, getAffineConstantExpr(0, function.getContext()));
-      SlotAttr::Bytes bytes =
-          SlotAttr::get(function.getContext(),
-                        StringAttr::get(function.getContext()), zero,
-                        size.getValue())
-              .getSizeBytes();
+      SlotAttr::Bytes bytes = *SlotAttr::getCoefficients(size.getValue());
       const policy::ParallelProperties &parallel = derived.properties;
       int64_t ranks =
           parallel.dp.size * parallel.pcp.size * parallel.outerTp.size;

@@ -38,7 +38,7 @@ func.func @kernel(%block: index, %x: memref<?x4xf32>, %y: memref<?x4xf32>) attri
 // CHECK-NEXT:    %[[INPUT:.*]] = llvm.load %[[INPUT_AT]]
 // CHECK:         %[[DATA_AT:.*]] = llvm.getelementptr %[[INPUT]][0, 0]
 // CHECK-NEXT:    %[[DATA:.*]] = llvm.load %[[DATA_AT]]
-// CHECK-NEXT:    %[[OFFSET_AT:.*]] = llvm.getelementptr %[[INPUT]][0, 7]
+// CHECK-NEXT:    %[[OFFSET_AT:.*]] = llvm.getelementptr %[[INPUT]][0, 6]
 // CHECK-NEXT:    %[[OFFSET:.*]] = llvm.load %[[OFFSET_AT]]
 // CHECK-NEXT:    llvm.getelementptr %[[DATA]][%[[OFFSET]]] : (!llvm.ptr, i64) -> !llvm.ptr, i8
 

@@ -192,8 +192,16 @@ func.func private @axes(memref<?x4xf32> {schedule.axes = ["L"]})
 
 // -----
 
-// expected-error @below {{expected 'schedule.workspace_size' to be an affine map from (tokens, total tokens) to bytes on a function but got affine_map<(d0) -> (d0)>}}
+// expected-error @below {{expected 'schedule.workspace_size' to be a linear map from (tokens, total tokens) to bytes on a function but got affine_map<(d0) -> (d0)>}}
 func.func private @size() attributes {schedule.workspace_size = affine_map<(t) -> (t)>}
+
+// -----
+
+// Sizes are sums of multiples of both.
+// expected-error @below {{expected 'schedule.workspace_size' to be a linear map from (tokens, total tokens) to bytes on a function but got affine_map<(d0, d1) -> (d0 mod 2)>}}
+func.func @workspace_size_not_linear() attributes {schedule.workspace_size = affine_map<(t, n) -> (t mod 2)>} {
+  return
+}
 
 // -----
 

@@ -75,11 +75,9 @@ ScheduleDialect::verifyOperationAttribute(Operation *op,
     return success();
   auto size = dyn_cast<AffineMapAttr>(attribute.getValue());
   if (!isa<FunctionOpInterface>(op) || !size ||
-      size.getValue().getNumDims() != 2 ||
-      size.getValue().getNumSymbols() != 0 ||
-      size.getValue().getNumResults() != 1)
+      !SlotAttr::getCoefficients(size.getValue()))
     return op->emitError() << "expected '" << name
-                           << "' to be an affine map from (tokens, total "
+                           << "' to be a linear map from (tokens, total "
                               "tokens) to bytes on a function but got "
                            << attribute.getValue();
   return success();
