@@ -11,10 +11,12 @@ Features, for REQUIRES:
   plugin       libMoEMLIR is a shared library
   static       MLIR and LLVM are linked statically
   moe-compile, moe-run, moe-translate    the tool is built
+  x86          the machine's instruction set is x86-64
 """
 
 import ctypes
 import os
+import platform
 import shutil
 import sys
 
@@ -46,6 +48,8 @@ def tool(name, folder):
 # A name in a RUN line is the tool that was just built, not one installed.
 for name, folder in [
     ("moe-opt", config.moe_tools_dir),
+    ("moe-lsp-server", config.moe_tools_dir),
+    ("moe-reduce", config.moe_tools_dir),
     ("mlir-opt", config.llvm_tools_dir),
     ("FileCheck", config.llvm_tools_dir),
 ]:
@@ -62,6 +66,8 @@ config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%moe_source", config.moe_source_dir))
 config.substitutions.append(("%moe_build", config.moe_binary_dir))
 config.substitutions.append(("%cmake", config.cmake))
+if platform.machine() == "x86_64":
+    config.available_features.add("x86")
 config.available_features.add("static" if config.moe_static else "plugin")
 
 

@@ -41,7 +41,7 @@ ROOMS = {
     "Simulate": "Policy Dialect/Schedule Dialect/MoE Transforms mlir",
     # What targets share, and the targets, which do not know each other.
     "Codegen": "Dialect/Schedule Dialect/MoE mlir",
-    "Codegen/CPU": "Codegen Dialect/Schedule Dialect/MoE mlir",
+    "Codegen/CPU": "runtime/include Codegen Dialect/Schedule Dialect/MoE mlir",
     "Codegen/CUDA": "Codegen Dialect/Schedule Dialect/MoE mlir",
     "Conversion": "runtime/include Dialect/Schedule Dialect/MoE "
                   "Codegen Codegen/CPU Codegen/CUDA mlir",
@@ -51,8 +51,10 @@ ROOMS = {
                 "Codegen/CPU Codegen/CUDA Conversion Pipelines mlir",
 
     # The tools. moe-run runs where there is no MLIR.
-    "tools/Support": "Policy Import mlir",
-    "tools/moe-opt": "Pipelines mlir",
+    "tools/Support": "runtime/include Policy Import Codegen/CUDA Pipelines mlir",
+    "tools/moe-opt": "tools/Support Pipelines mlir",
+    "tools/moe-lsp-server": "tools/Support Pipelines mlir",
+    "tools/moe-reduce": "tools/Support Pipelines mlir",
     "tools/moe-translate": "tools/Support Dialect/Schedule Artefact mlir",
     "tools/moe-compile": "tools/Support Transforms Simulate Codegen/CPU Artefact mlir",
     "tools/moe-run": "tools/Support runtime/include Support Policy Reference Import",
@@ -62,7 +64,7 @@ ROOMS = {
     "benchmarks": "Testing Dialect/Schedule Codegen/CUDA mlir",
 
     # Tests: what they test, and what makes its input.
-    "unittests/Runtime": "runtime/include runtime/processes runtime/cuda",
+    "unittests/Runtime": "runtime/include runtime/processes runtime/lib runtime/cuda",
     "unittests/Policy": "Policy",
     "unittests/Layer": "Layer Import",
     "unittests/Reference": "Reference Import",

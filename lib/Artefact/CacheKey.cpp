@@ -121,10 +121,11 @@ static std::string describeBuild() {
 Expected<std::string> moe::makeCacheKey(mlir::ModuleOp module, Form form,
                                         const CompileOptions &options,
                                         StringRef runtime) {
-  // A field that is added is added here.
+  // A field that is added is added here. What watches passes changes no code.
   const auto &[target, chip, cpu, ruleSet, threshold,
                disableSharedExpertsStream, monolithicKernel, staticTokens,
-               machine, maxTokens, gemmTiles, weights] = options;
+               machine, maxTokens, gemmTiles, runpath, instrument, weights] =
+      options;
   KeyHash hash;
   hash.add("build", describeBuild());
   hash.add("form", int64_t(form));
@@ -154,6 +155,6 @@ Expected<std::string> moe::makeCacheKey(mlir::ModuleOp module, Form form,
   if (target == "cuda")
     hash.add("ptxas", describeFile(codegen::cuda::findPtxas()));
   if (form == Form::Shared)
-    hash.add("runtime", runtime);
+    hash.add("runtime", runpath ? runtime : StringRef("on the loader's path"));
   return hash.finish();
 }

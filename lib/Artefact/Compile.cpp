@@ -63,11 +63,19 @@ FailureOr<func::FuncOp> moe::findLayerFunction(ModuleOp module) {
   return found;
 }
 
+/// The CPU that code is for. What a host does for a GPU needs no instructions
+/// that another host might lack.
+static std::string getCPU(const CompileOptions &options) {
+  return options.target == "cuda" && options.cpu == "host"
+             ? codegen::cpu::Target::getBaseline()
+             : options.cpu;
+}
+
 static void setOptions(CompilePipelineOptions &pipeline,
                        const CompileOptions &options) {
   pipeline.target = options.target;
   pipeline.chip = options.chip;
-  pipeline.cpu = options.cpu;
+  pipeline.cpu = getCPU(options);
   pipeline.ruleSet = options.ruleSet;
   pipeline.threshold = options.threshold;
   pipeline.disableSharedExpertsStream = options.disableSharedExpertsStream;
@@ -141,17 +149,22 @@ moe::compileAndExplain(ModuleOp module, Form form,
   nameLayerArguments(layer);
   CompilePipelineOptions pipeline;
   setOptions(pipeline, options);
+  auto runPasses = [&](PassManager &pm) -> LogicalResult {
+    if (options.instrument && failed(options.instrument(pm)))
+      return failure();
+    return pm.run(module);
+  };
   auto run = [&](function_ref<void(OpPassManager &)> build) {
     PassManager pm(module.getContext());
     build(pm);
-    return pm.run(module);
+    return runPasses(pm);
   };
   auto runFallible =
       [&](function_ref<llvm::Error(OpPassManager &)> build) -> LogicalResult {
     PassManager pm(module.getContext());
     if (llvm::Error error = build(pm))
       return module.emitError(llvm::toString(std::move(error)));
-    return pm.run(module);
+    return runPasses(pm);
   };
 
   if (form == Form::Phases) {
@@ -205,12 +218,13 @@ moe::compileAndExplain(ModuleOp module, Form form,
     return explained;
   }
 
-  auto cpuTarget = codegen::cpu::Target::parse(options.cpu);
+  auto cpuTarget = codegen::cpu::Target::parse(getCPU(options));
   if (!cpuTarget)
     return module.emitError(llvm::toString(cpuTarget.takeError()));
   descriptor.target = options.target;
   descriptor.instructionSet =
       options.target == "cuda" ? options.chip : cpuTarget->cpu;
+  descriptor.cpuFeatures = cpuTarget->getFeatureNames();
   descriptor.staticTokens = options.staticTokens;
   descriptor.maxTokens = options.maxTokens;
   FailureOr<std::string> text = makeDescriptor(function, descriptor);
@@ -236,7 +250,7 @@ LogicalResult moe::emitGPUKernels(ModuleOp module, std::string &kernels) {
 
 LogicalResult moe::emitObject(ModuleOp module, const CompileOptions &options,
                               SmallVectorImpl<char> &object) {
-  auto target = codegen::cpu::Target::parse(options.cpu);
+  auto target = codegen::cpu::Target::parse(getCPU(options));
   if (!target)
     return module.emitError(llvm::toString(target.takeError()));
   return codegen::cpu::compileToObject(module, *target, object);

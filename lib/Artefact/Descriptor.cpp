@@ -108,6 +108,7 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
       {"name", function.getName()},
       {"target", input.target},
       {"instruction_set", input.instructionSet},
+      {"cpu_features", llvm::json::Array(input.cpuFeatures)},
       {"layer", parseText(toJSONText(input.layer))},
       {"weights", input.weights ? parseText(toJSONText(*input.weights))
                                 : llvm::json::Value(nullptr)},

@@ -23,6 +23,8 @@ struct DescriptorInput {
   std::string target;
   /// LLVM's name of the CPU, or the GPU's architecture.
   std::string instructionSet;
+  /// What the code for the CPU may use of moert/CPUFeatures.def.
+  std::vector<std::string> cpuFeatures;
   std::optional<int64_t> staticTokens, maxTokens;
 };
 

@@ -38,8 +38,8 @@ static Expected<std::string> findLinker() {
       "found none");
 }
 
-Error moe::linkShared(ArrayRef<char> object, StringRef path,
-                      StringRef runtime) {
+Error moe::linkShared(ArrayRef<char> object, StringRef path, StringRef runtime,
+                      bool runpath) {
   Expected<std::string> linker = findLinker();
   if (!linker)
     return linker.takeError();
@@ -70,7 +70,9 @@ Error moe::linkShared(ArrayRef<char> object, StringRef path,
   SmallString<128> runtimeFolder = sys::path::parent_path(runtime);
   std::string rpath = ("$ORIGIN:" + runtimeFolder).str();
   if (!runtime.empty())
-    arguments.append({runtime, "-rpath", rpath});
+    arguments.push_back(runtime);
+  if (!runtime.empty() && runpath)
+    arguments.append({"-rpath", rpath});
   std::optional<StringRef> redirects[] = {StringRef(""), errorPath.str(),
                                           errorPath.str()};
   std::string problem;

@@ -18,7 +18,7 @@
 
 extern "C" LLVM_ATTRIBUTE_WEAK mlir::DialectPluginLibraryInfo
 mlirGetDialectPluginInfo() {
-  return {MLIR_PLUGIN_API_VERSION, "MoEMLIR", "0.1",
+  return {MLIR_PLUGIN_API_VERSION, "MoEMLIR", MOE_VERSION,
           [](mlir::DialectRegistry *registry) {
             moe::registerDialects(*registry);
           }};
@@ -26,6 +26,6 @@ mlirGetDialectPluginInfo() {
 
 extern "C" LLVM_ATTRIBUTE_WEAK mlir::PassPluginLibraryInfo
 mlirGetPassPluginInfo() {
-  return {MLIR_PLUGIN_API_VERSION, "MoEMLIR", "0.1",
+  return {MLIR_PLUGIN_API_VERSION, "MoEMLIR", MOE_VERSION,
           []() { moe::registerPasses(); }};
 }

@@ -9,6 +9,7 @@
 #include "ModuleCache.h"
 
 #include "../common/Error.h"
+#include "ImageVersion.h"
 
 #include <cstring>
 #include <functional>
@@ -84,6 +85,18 @@ moert_status ModuleCache::find(const moert_gpu_module &module, int32_t index,
   return MOERT_SUCCESS;
 }
 
+/// Says so where the driver is older than an image that it refused, else "".
+static std::string explainAge(const Driver &driver,
+                              const moert_gpu_module &module) {
+  const int needed = findNeededDriver(module);
+  int found = 0;
+  if (driver.cuDriverGetVersion(&found) != CUDA_SUCCESS || found >= needed)
+    return "";
+  return format("the driver is for CUDA %s, expected one for CUDA %s or later",
+                driverVersionText(found).c_str(),
+                driverVersionText(needed).c_str());
+}
+
 moert_status ModuleCache::load(const moert_gpu_module &module, Module &loaded,
                                std::string &error) {
   std::string fault = findFault(module);
@@ -97,12 +110,14 @@ moert_status ModuleCache::load(const moert_gpu_module &module, Module &loaded,
                                               options, values);
   if (result != CUDA_SUCCESS) {
     log[sizeof(log) - 1] = 0;
+    // Drivers have several words for an image that is newer than they are.
+    const std::string age = explainAge(driver, module);
     return fail(
-        error, getStatus(result),
-        format("cannot load kernels for '%s' (%llu bytes) on %s: %s%s%s",
+        error, age.empty() ? getStatus(result) : MOERT_UNSUPPORTED,
+        format("cannot load kernels for '%s' (%llu bytes) on %s: %s%s%s%s%s",
                module.chip, static_cast<unsigned long long>(module.image_bytes),
-               deviceText.c_str(), driver.describe(result).c_str(),
-               log[0] ? ": " : "", log));
+               deviceText.c_str(), age.c_str(), age.empty() ? "" : ": ",
+               driver.describe(result).c_str(), log[0] ? ": " : "", log));
   }
   moert_status status = findFunctions(module, loaded, error);
   if (status != MOERT_SUCCESS)

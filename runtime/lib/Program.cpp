@@ -9,6 +9,7 @@
 #include "Program.h"
 
 #include "../common/Error.h"
+#include "CPUFeatures.h"
 
 #include "moert/moert.h"
 
@@ -70,6 +71,15 @@ static moert_status load(const char *path, moert_program &program,
                 format("'%s' is not a compiled layer: a field of its symbol "
                        "'moert_artefact' is null",
                        path));
+  // Without this, the first such instruction would end the process.
+  std::string lacking = findLackingFeatures(artefact->descriptor);
+  if (!lacking.empty())
+    return fail(
+        error, MOERT_UNSUPPORTED,
+        format("'%s' needs a CPU with %s, which this CPU lacks; compile "
+               "the layer on this machine, or with --cpu for a CPU "
+               "that both have",
+               path, lacking.c_str()));
   program.artefact = artefact;
   return MOERT_SUCCESS;
 }

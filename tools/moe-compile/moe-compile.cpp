@@ -9,8 +9,10 @@
 #include "Scale.h"
 #include "Support/CacheFolder.h"
 #include "Support/CompileFlags.h"
+#include "Support/Compiler.h"
 #include "Support/Format.h"
 #include "Support/Modules.h"
+#include "Support/PassFlags.h"
 #include "moe-mlir/Artefact/Cache.h"
 #include "moe-mlir/Artefact/Compile.h"
 #include "moe-mlir/Codegen/CPU/Target.h"
@@ -31,12 +33,14 @@ using namespace moe::tools;
 namespace {
 struct Options {
   CompileFlags flags;
+  PassFlags passes;
   std::string input;
   std::string output;
   std::string emit;
   std::string explain;
   std::optional<int64_t> numTokens;
   bool quiet = false;
+  bool noRunpath = false;
   bool clearCache = false;
   bool reportCache = false;
   /// The given flags that say which layer of a model to take, and on which rank
@@ -61,6 +65,10 @@ static void addOptions(CLI::App &app, Options &options) {
                "Print which order was chosen, by which rule and why, as =text "
                "or =json, instead of compiling")
       ->check(CLI::IsMember({"text", "json"}));
+  app.add_flag(
+      "--no-runpath", options.noRunpath,
+      "A shared object does not say where libmoert.so.0 is: the loader "
+      "finds it, or the process has it");
   app.add_option("--num-tokens", options.numTokens,
                  "The number of tokens that --explain explains")
       ->check(CLI::Range(int64_t(0), int64_t(1) << 40));
@@ -68,6 +76,7 @@ static void addOptions(CLI::App &app, Options &options) {
       "-q,--quiet", options.quiet,
       "Do not say what was written, nor that the cache cannot be used");
   options.flags.add(app);
+  options.passes.add(app);
   app.add_flag("--clear-cache", options.clearCache,
                "Remove all that is in the cache; then compile, if there is an "
                "input")
@@ -91,11 +100,16 @@ static void report(const Options &options, const std::string &output) {
 /// What single flags cannot check: a message, or "".
 static std::string checkCombination(const Options &options) {
   const CompileFlags &flags = options.flags;
+  if (options.noRunpath && !options.emit.empty() && options.emit != "shared")
+    return "--no-runpath: expected --emit shared but got --emit " +
+           options.emit;
   if (options.explain.empty()) {
     if (!flags.simulateTrace.empty())
       return "--simulate-trace: expected --explain too";
     return options.numTokens ? "--num-tokens: expected --explain too" : "";
   }
+  if (options.noRunpath)
+    return "--no-runpath: expected a shared object but got --explain";
   if (!options.emit.empty())
     return "expected --explain or --emit but got both";
   if (!options.output.empty())
@@ -226,7 +240,8 @@ public:
   CodeMaker(const Options &options, const CompileOptions &compile, Form form,
             std::string output)
       : options(options), compile(compile), form(form),
-        output(std::move(output)), folder(options.flags.getArtefactFolder()),
+        output(std::move(output)),
+        folder(compile.instrument ? "" : options.flags.getArtefactFolder()),
         cache(folder) {}
 
   /// Puts the code into the output file, and shared objects nowhere else;
@@ -263,7 +278,7 @@ mlir::LogicalResult CodeMaker::generate(mlir::ModuleOp module,
     bytes.assign(object.begin(), object.end());
     return mlir::success();
   }
-  if (llvm::Error error = linkShared(object, output, runtime))
+  if (llvm::Error error = linkShared(object, output, runtime, compile.runpath))
     return fail(llvm::toString(std::move(error)), Failed), mlir::failure();
   if (auto file = llvm::MemoryBuffer::getFile(output))
     bytes = (*file)->getBuffer();
@@ -401,6 +416,7 @@ static int run(Options &options) {
   compile.staticTokens = flags.staticNumTokens;
   compile.maxTokens = flags.maxNumTokens;
   compile.gemmTiles = flags.gemmTiles;
+  compile.runpath = !options.noRunpath;
   // Rule set auto works with the machine that is named, or with what `moe-run
   // --calibrate` measured here, if it did.
   compile.machine = flags.machine;
@@ -442,6 +458,7 @@ static int run(Options &options) {
         mlir::failed(compileTo(*phases, Form::Phases, compile)))
       return BadUsage;
 
+  compile.instrument = options.passes.apply("moe-compile");
   if (explains)
     return explain(*module, options, compile, unbounded);
 
@@ -476,10 +493,14 @@ static int run(Options &options) {
 }
 
 int main(int argc, char **argv) {
+  initialize("moe-compile", argv[0]);
   CLI::App app("Compiles a Mixture-of-Experts layer to one artefact that runs "
                "the whole layer.");
   app.name("moe-compile");
   app.footer("Exit codes: 0 done; 1 the work failed; 2 bad usage or input.");
+  app.set_version_flag(
+      "--version", [] { return describeCompilerVersion("moe-compile"); },
+      "Say which version this is, and what it works with");
   Options options;
   addOptions(app, options);
   if (std::optional<int> code = parse(app, argc, argv))

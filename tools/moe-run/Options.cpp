@@ -8,6 +8,8 @@
 
 #include "Options.h"
 
+#include "Support/Version.h"
+
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstring>
@@ -273,6 +275,9 @@ std::optional<int> moe::tools::parseOptions(int argc, char **argv,
                "that moe-compile makes of a model's config.json or a layer in "
                "MLIR on the way.",
                "moe-run");
+  app.set_version_flag(
+      "--version", [] { return describeVersion("moe-run", {}); },
+      "Say which version this is, and which artefacts it runs");
   app.add_option("source", options.source,
                  "An artefact (.so), a model's config (.json) or a layer "
                  "(.mlir)")

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Support/CompileFlags.h"
+#include "Support/Compiler.h"
 #include "Support/Modules.h"
 #include "moe-mlir/Artefact/Compile.h"
 #include "moe-mlir/Dialect/Schedule/Analysis/HappensBefore.h"
@@ -146,10 +147,14 @@ static Outcome run(const CLI::App &app, Options &options) {
 }
 
 int main(int argc, char **argv) {
+  initialize("moe-translate", argv[0]);
   CLI::App app("Translates a model's configuration to a layer in MLIR, and "
                "schedules in MLIR to pictures and data.");
   app.name("moe-translate");
   app.footer("Exit codes: 0 done; 1 the work failed; 2 bad usage or input.");
+  app.set_version_flag(
+      "--version", [] { return describeCompilerVersion("moe-translate"); },
+      "Say which version this is, and what it works with");
   Options options;
   addOptions(app, options);
   if (std::optional<int> code = parse(app, argc, argv))

@@ -54,6 +54,35 @@ TEST_F(CUDAKernelTest, TellsWhatTheDriverSaysOfAnImage) {
               "such thing");
 }
 
+/// The fake driver is one for CUDA 12.2.
+TEST_F(CUDAKernelTest, TellsThatTheDriverIsOlderThanAnImage) {
+  static constexpr char cubin[] =
+      "\177ELF Cuda compilation tools, release 13.0, V13.0.88";
+  static constexpr char ptx[] = "broken\n.version 8.6\n.target sm_90a\n";
+  static constexpr char older[] = "broken\n.version 8.2\n.target sm_90a\n";
+  auto expectRefusal = [&](const char *image, size_t bytes, moert_status status,
+                           const std::string &why) {
+    const moert_gpu_module module{MOERT_ABI_VERSION, 4,     kernelNames,
+                                  "sm_90a",          image, bytes};
+    FakeCall call = makeFakeCall();
+    expectSuccess(call.begin());
+    EXPECT_EQ(moert_kernel(&call.call, &module, 0), nullptr);
+    expectError(call.end(), status,
+                "cannot load kernels for 'sm_90a' (" + std::to_string(bytes) +
+                    " bytes) on cuda:0 (Fake H100, sm_90): " + why);
+  };
+  expectRefusal(cubin, sizeof(cubin) - 1, MOERT_UNSUPPORTED,
+                "the driver is for CUDA 12.2, expected one for CUDA 13.0 or "
+                "later: CUDA_ERROR_INVALID_IMAGE (in words)");
+  expectRefusal(ptx, sizeof(ptx) - 1, MOERT_UNSUPPORTED,
+                "the driver is for CUDA 12.2, expected one for CUDA 12.7 or "
+                "later: CUDA_ERROR_INVALID_PTX (in words): line 1: no such "
+                "thing");
+  // The driver is not too old; something else is wrong.
+  expectRefusal(older, sizeof(older) - 1, MOERT_UNSUPPORTED,
+                "CUDA_ERROR_INVALID_PTX (in words): line 1: no such thing");
+}
+
 TEST_F(CUDAKernelTest, TellsWhichKernelAnImageLacks) {
   static constexpr const char *names[] = {"gate", "unknown"};
   const moert_gpu_module module{

@@ -73,9 +73,16 @@ CUresult cuInit(unsigned) {
   return CUDA_SUCCESS;
 }
 
+CUresult cuDriverGetVersion(int *version) {
+  ENTER("cuDriverGetVersion", false);
+  *version = 12020;
+  return CUDA_SUCCESS;
+}
+
 CUresult cuGetErrorName(CUresult error, const char **text) {
   static const std::map<CUresult, const char *> names = {
       {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"},
+      {CUDA_ERROR_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
       {CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX"},
       {CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
       {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND"},

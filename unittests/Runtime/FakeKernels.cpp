@@ -31,6 +31,9 @@ CUresult cuModuleLoadDataEx(CUmodule *module, const void *image,
         std::strcpy(static_cast<char *>(values[i]), "line 1: no such thing");
     return CUDA_ERROR_INVALID_PTX;
   }
+  // What drivers say of a cubin that is newer than they are.
+  if (std::strncmp(static_cast<const char *>(image), "\177ELF Cuda", 9) == 0)
+    return CUDA_ERROR_INVALID_IMAGE;
   *module = new CUmod_st;
   if (std::memcmp(image, "HOSTCODE", 8) == 0)
     (*module)->image = static_cast<const FakeImage *>(image);

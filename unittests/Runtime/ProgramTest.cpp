@@ -128,6 +128,13 @@ TEST(ProgramLoadTest, RefusesAnotherABI) {
             "'" OTHER_ABI_ARTEFACT "' has ABI version 47, expected 6");
 }
 
+TEST(ProgramLoadTest, RefusesCodeForAnotherCPU) {
+  EXPECT_EQ(refusal(OTHER_CPU_ARTEFACT, MOERT_UNSUPPORTED),
+            "'" OTHER_CPU_ARTEFACT "' needs a CPU with avx1024, which this CPU "
+            "lacks; compile the layer on this machine, or with --cpu for a CPU "
+            "that both have");
+}
+
 TEST(ProgramLoadTest, RefusesNull) {
   EXPECT_EQ(moert_program_load("x", nullptr), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr), "the place for the program is null");

@@ -22,8 +22,13 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/Error.h"
+#include <functional>
 #include <optional>
 #include <string>
+
+namespace mlir {
+class PassManager;
+} // namespace mlir
 
 namespace moe {
 
@@ -63,6 +68,10 @@ struct CompileOptions {
   /// Tiles of matrix products instead of chosen ones, each as "PRODUCT=FIELDS":
   /// those of `moe.gemm_tiles` and of `#moe.gemm_tile`.
   std::vector<std::string> gemmTiles;
+  /// Whether a shared object says where its runtime is.
+  bool runpath = true;
+  /// Called with every pass manager before it runs; may be null.
+  std::function<mlir::LogicalResult(mlir::PassManager &)> instrument;
   /// Where the weights of the layer come from, for the descriptor; may be null.
   const WeightMap *weights = nullptr;
 };
@@ -101,10 +110,12 @@ mlir::LogicalResult emitObject(mlir::ModuleOp module,
 
 /// Links an object to the shared object `path`, which appears whole or not at
 /// all. `runtime` is libmoert.so, which the artefact will need; without it the
-/// artefact only loads where the runtime's symbols are global. Needs a linker
-/// (ld.lld-22, ld.lld or ld) on the PATH.
+/// artefact only loads where the runtime's symbols are global. The artefact
+/// looks for it beside itself and where it is now; without `runpath`, only
+/// where the loader looks. Needs a linker (ld.lld-22, ld.lld or ld) on the
+/// PATH.
 llvm::Error linkShared(llvm::ArrayRef<char> object, llvm::StringRef path,
-                       llvm::StringRef runtime);
+                       llvm::StringRef runtime, bool runpath = true);
 
 /// Writes a file that appears whole or not at all.
 llvm::Error writeFile(llvm::StringRef path, llvm::StringRef bytes);

@@ -113,6 +113,29 @@ llvm::Expected<Target> Target::parse(llvm::StringRef spec) {
   return target;
 }
 
+std::string Target::getBaseline() {
+  return llvm::Triple(llvm::sys::getProcessTriple()).isX86() ? "x86-64"
+                                                             : "generic";
+}
+
+std::vector<std::string> Target::getFeatureNames() const {
+  std::vector<std::string> names;
+  if (!llvm::Triple(triple).isX86())
+    return names;
+  llvm::Expected<const llvm::Target *> found = lookup(*this);
+  if (!found) {
+    llvm::consumeError(found.takeError());
+    return names;
+  }
+  std::unique_ptr<llvm::MCSubtargetInfo> subtarget(
+      (*found)->createMCSubtargetInfo(llvm::Triple(triple), cpu, features));
+#define MOERT_X86_FEATURE(name, ...)                                           \
+  if (subtarget->checkFeatures("+" name))                                      \
+    names.push_back(name);
+#include "moert/CPUFeatures.def"
+  return names;
+}
+
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 Target::createMachine() const {
   llvm::Expected<const llvm::Target *> found = lookup(*this);

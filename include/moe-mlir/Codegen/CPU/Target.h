@@ -13,6 +13,7 @@
 #include "llvm/Support/Error.h"
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace llvm {
 class TargetMachine;
@@ -38,6 +39,13 @@ struct Target {
   /// followed by features: "x86-64-v3", "znver4,-avx512f". An unknown CPU is an
   /// error.
   static llvm::Expected<Target> parse(llvm::StringRef spec);
+
+  /// The name of a CPU whose instructions all CPUs of the host's architecture
+  /// have.
+  static std::string getBaseline();
+
+  /// What code for this target may use of moert/CPUFeatures.def, in its order.
+  std::vector<std::string> getFeatureNames() const;
 
   /// LLVM's code generator for this target: position-independent code at the
   /// highest optimization level.
