@@ -9,6 +9,16 @@ if(MOE_SANITIZE)
   add_link_options(-fsanitize=${MOE_SANITIZE})
 endif()
 add_compile_options(-Wall -Wextra -Wno-unused-parameter)
+if(MOE_WARNINGS_AS_ERRORS)
+  add_compile_options(-Werror -Wno-error=deprecated-declarations)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # What its optimizer suspects depends on what it inlines of others' headers.
+    foreach(_guess array-bounds dangling-pointer free-nonheap-object maybe-uninitialized
+                   nonnull restrict stringop-overflow stringop-overread use-after-free)
+      add_compile_options(-Wno-error=${_guess})
+    endforeach()
+  endif()
+endif()
 
 find_program(MOE_LLD NAMES ld.lld-22 ld.lld)
 if(MOE_LLD)

@@ -9,7 +9,10 @@ import re
 import sys
 
 # Flags of other programs.
-FOREIGN = {"--build", "--install", "--prefix", "--preset", "--target", "--fast"}
+FOREIGN = {
+    *("--build", "--install", "--prefix", "--preset", "--target", "--filter"),
+    *("--fast", "--only", "--all"),  # utils/test
+}
 
 
 def main():
@@ -29,7 +32,7 @@ def main():
     unnamed = own - {"--help"}
     wrong = []
     links = flags = 0
-    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    for page in [*sorted(root.glob("*.md")), *sorted((root / "docs").glob("*.md"))]:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
             if "://" in target:
