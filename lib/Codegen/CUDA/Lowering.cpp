@@ -41,6 +41,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+#include <sys/personality.h>
 
 using namespace mlir;
 using namespace moe::codegen::cuda;
@@ -241,6 +242,29 @@ struct TemporaryFile {
 };
 } // namespace
 
+namespace {
+/// While it lives, programs that this thread starts get their memory at the
+/// same addresses each time: ptxas 13.0 allocates registers by what its
+/// addresses are. Where a container forbids this, cubins differ from one
+/// compilation to another.
+class SameAddresses {
+public:
+  SameAddresses() : before(personality(0xffffffff)) {
+    if (before != -1)
+      personality(static_cast<unsigned long>(before) | ADDR_NO_RANDOMIZE);
+  }
+  ~SameAddresses() {
+    if (before != -1)
+      personality(static_cast<unsigned long>(before));
+  }
+  SameAddresses(const SameAddresses &) = delete;
+  SameAddresses &operator=(const SameAddresses &) = delete;
+
+private:
+  const int before;
+};
+} // namespace
+
 llvm::Expected<Cubin> moe::codegen::cuda::compileToCubin(StringRef ptx,
                                                          const Target &target) {
   std::string ptxas = findPtxas();
@@ -268,6 +292,7 @@ llvm::Expected<Cubin> moe::codegen::cuda::compileToCubin(StringRef ptx,
   std::optional<StringRef> redirects[] = {StringRef(), log.path.str(),
                                           log.path.str()};
   std::string message;
+  SameAddresses same;
   int status = llvm::sys::ExecuteAndWait(ptxas, arguments, std::nullopt,
                                          redirects, 0, 0, &message);
   llvm::Expected<std::string> messages = readFile(log.path);
