@@ -54,6 +54,9 @@ bool EntryBuilder::runsOnGPU() {
 }
 
 LogicalResult EntryBuilder::collectInterface() {
+  if (size_t count = axes.getNames().size(); count > MOERT_MAX_AXES)
+    return function.emitError("expected at most ")
+           << MOERT_MAX_AXES << " axes in 'schedule.axes' but got " << count;
   for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
     if (function.getArgAttr(index, "schedule.workspace"))
       continue;

@@ -12,8 +12,8 @@
 #include "../common/TensorText.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
-#include <vector>
 
 using namespace moert;
 
@@ -34,8 +34,9 @@ class Checker {
 public:
   Checker(const moert_call &call, const moert_signature &signature,
           DLDevice device, std::string &error)
-      : call(call), signature(signature), device(device), error(error),
-        axes(size_t(signature.num_axes), -1) {}
+      : call(call), signature(signature), device(device), error(error) {
+    axes.fill(-1);
+  }
 
   bool checkFlags() const;
   bool checkLists() const;
@@ -86,7 +87,7 @@ private:
 
   // What the tensors so far agree on; -1: none has said.
   int64_t tokens = -1;
-  std::vector<int64_t> axes;
+  std::array<int64_t, MOERT_MAX_AXES> axes;
   CallSizes callSizes;
 };
 
@@ -172,6 +173,12 @@ bool Checker::checkFlags() const {
 }
 
 bool Checker::checkLists() const {
+  if (signature.num_axes < 0 || signature.num_axes > MOERT_MAX_AXES) {
+    error = "expected a signature of at most " +
+            std::to_string(MOERT_MAX_AXES) + " axes but got " +
+            std::to_string(signature.num_axes);
+    return false;
+  }
   return checkList("input", call.inputs, call.num_inputs,
                    signature.num_inputs) &&
          checkList("output", call.outputs, call.num_outputs,
@@ -238,7 +245,7 @@ bool Checker::acceptShape(const DLTensor &tensor,
   if (tensor.ndim != expected.rank || (tensor.ndim > 0 && !tensor.shape))
     return false;
   int64_t newTokens = tokens;
-  std::vector<int64_t> newAxes = axes;
+  std::array<int64_t, MOERT_MAX_AXES> newAxes = axes;
   for (int32_t i = 0; i < expected.rank; ++i) {
     int64_t found = tensor.shape[i];
     int64_t dim = expected.dims[i];
@@ -255,7 +262,7 @@ bool Checker::acceptShape(const DLTensor &tensor,
     }
   }
   tokens = newTokens;
-  axes = std::move(newAxes);
+  axes = newAxes;
   return true;
 }
 

@@ -401,6 +401,8 @@ MOERT_API moert_status moert_trace_write(moert_context *context,
  * signature. Dimensions of one axis are equal in all tensors of a call. */
 #define MOERT_DIM_TOKENS (-1)
 #define MOERT_DIM_AXIS(n) (-2 - (n))
+/* The most axes of a signature. */
+#define MOERT_MAX_AXES 8
 
 typedef struct moert_tensor_signature {
   const char *name;
