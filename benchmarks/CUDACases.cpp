@@ -265,7 +265,7 @@ int moe::benchmarks::compileCases(int argc, char **argv, StringRef tool,
     return fail("cannot create '" + folder + "': " + code.message());
   DialectRegistry registry;
   registerDialects(registry);
-  registry.insert<func::FuncDialect, schedule::ScheduleDialect>();
+  registry.insert<func::FuncDialect, MoEDialect>();
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));

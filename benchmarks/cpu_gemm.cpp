@@ -21,6 +21,7 @@
 #include "Testing/CPU/Program.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -28,7 +29,7 @@
 #include <cstring>
 
 using namespace mlir;
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 
@@ -44,7 +45,7 @@ static constexpr int64_t kChains = 12;
 static constexpr int64_t kSteps = 100000;
 
 /// A kernel that advances independent chains of multiply-adds.
-static Launches emitPeak(const Emission &emission, ValueRange operands) {
+static LogicalResult emitPeak(const Emission &emission, ValueRange operands) {
   ModuleOp module = emission.module;
   ImplicitLocOpBuilder b(emission.loc, module.getContext());
   b.setInsertionPointToEnd(module.getBody());
@@ -76,7 +77,11 @@ static Launches emitPeak(const Emission &emission, ValueRange operands) {
   func::ReturnOp::create(b);
   Value grid =
       arith::ConstantIndexOp::create(emission.builder, emission.loc, 1);
-  return SmallVector<Launch>{{kernel, "peak", {}, {operands[0]}, grid}};
+  schedule::LaunchOp::create(
+      emission.builder, emission.loc, SymbolRefAttr::get(kernel), grid,
+      /*reads=*/ValueRange(), /*writes=*/operands[0],
+      /*scalars=*/ValueRange(), StringAttr(), schedule::GPULaunchAttr());
+  return success();
 }
 
 static void peak(benchmark::State &state, Target target) {
@@ -116,29 +121,34 @@ static Tensor &getWeights(Element element) {
   return *weights;
 }
 
+static LogicalResult emitExperts(const Emission &emission, Value rows,
+                                 Value offsets, Value sources, Value w13,
+                                 Value w2, Value out) {
+  Value none;
+  return emit<ExpertsOp>(
+      emission, rows, offsets, sources, w13, w2, none, none, none, none, none,
+      out,
+      ActivationAttr::get(emission.loc.getContext(), ActivationKind::swiglu),
+      QuantAttr());
+}
+
 static void gateUp(benchmark::State &state, Target target, Element element) {
   int64_t tokens = state.range(0), pairs = tokens * kChosen;
-  Program program(
-      target,
-      {{element, {-1, kHidden}},
-       {Element::I32, {kExperts + 1}},
-       {Element::I32, {-1}},
-       {element, {kExperts, 2 * kIntermediate, kHidden}},
-       {element, {kExperts, kHidden, kIntermediate}},
-       {element, {-1, kHidden}}},
-      [](const Emission &emission, ValueRange operands) -> Launches {
-        ExpertsOperands experts;
-        experts.rows = operands[0];
-        experts.expertOffsets = operands[1];
-        experts.sourceRows = operands[2];
-        experts.w13 = operands[3];
-        experts.w2 = operands[4];
-        experts.out = operands[5];
-        Launches launches = lowerExperts(emission, experts, {});
-        if (succeeded(launches))
-          launches->resize(1);
-        return launches;
-      });
+  Program program(target,
+                  {{element, {-1, kHidden}},
+                   {Element::I32, {kExperts + 1}},
+                   {Element::I32, {-1}},
+                   {element, {kExperts, 2 * kIntermediate, kHidden}},
+                   {element, {kExperts, kHidden, kIntermediate}},
+                   {element, {-1, kHidden}}},
+                  [](const Emission &emission, ValueRange operands) {
+                    LogicalResult result = emitExperts(
+                        emission, operands[0], operands[1], operands[2],
+                        operands[3], operands[4], operands[5]);
+                    // What comes behind gate and up is another benchmark's.
+                    emission.builder.getInsertionBlock()->back().erase();
+                    return result;
+                  });
   std::mt19937 random(2);
   Tensor x(element, {tokens, kHidden}), out(element, {pairs, kHidden});
   x.fill(random, 1.0);
@@ -170,29 +180,32 @@ static void gateUp(benchmark::State &state, Target target, Element element) {
 //===----------------------------------------------------------------------===//
 
 /// All phases of a layer of DeepSeek-V2-Lite.
-static Launches emitLayer(const Emission &emission, ValueRange all) {
-  Launches launches = lowerGate(emission, {all[0], all[1], {}, all[2]});
-  auto append = [&](Launches more) {
-    if (succeeded(launches) && succeeded(more))
-      launches->append(*more);
-    else
-      launches = failure();
-  };
-  append(lowerRoute(emission, {all[2], {}, all[3], all[4]}, {}));
-  append(lowerDispatchPlan(emission, {all[3], all[5], all[6], all[7]}));
-  ExpertsOperands experts;
-  experts.rows = all[0];
-  experts.expertOffsets = all[5];
-  experts.sourceRows = all[6];
-  experts.w13 = all[8];
-  experts.w2 = all[9];
-  experts.out = all[10];
-  append(lowerExperts(emission, experts, {}));
-  append(lowerCombine(emission, {all[10], all[7], all[4], all[11]}, 1.0));
-  append(lowerSharedExperts(emission, {all[0], all[12], all[13], {}, all[14]},
-                            {}));
-  append(lowerMerge(emission, {all[11], all[14], all[15]}));
-  return launches;
+static LogicalResult emitLayer(const Emission &emission, ValueRange all) {
+  MLIRContext *context = emission.loc.getContext();
+  Builder b(context);
+  Value none;
+  auto routing = RoutingAttr::get(
+      context, kChosen, ScoreFunction::softmax, WeightFunction::score,
+      /*n_group=*/1, /*topk_group=*/1, GroupScore::max, /*renormalize=*/false,
+      b.getF64FloatAttr(0.0), b.getF64FloatAttr(0.0), b.getF64FloatAttr(1.0),
+      /*weight_on_input=*/false, /*zero_experts=*/0);
+  return failure(
+      failed(emit<GateOp>(emission, all[0], all[1], none, all[2])) ||
+      failed(emit<RouteOp>(emission, all[2], none, none, none, none, all[3],
+                           all[4], routing)) ||
+      failed(emit<DispatchPlanOp>(emission, all[3], none, all[5], all[6],
+                                  all[7])) ||
+      failed(emitExperts(emission, all[0], all[5], all[6], all[8], all[9],
+                         all[10])) ||
+      failed(emit<CombineOp>(emission, all[10], all[7], all[4], none, none,
+                             none, all[11], b.getF64FloatAttr(1.0),
+                             ExchangeAttr(), IntegerAttr())) ||
+      failed(emit<SharedExpertsOp>(
+          emission, all[0], all[12], all[13], none, all[14],
+          ActivationAttr::get(context, ActivationKind::swiglu))) ||
+      failed(emit<MergeOp>(emission, all[11], all[14], none, none, none,
+                           all[15], IntegerAttr(), FloatAttr(), StringAttr(),
+                           IntegerAttr())));
 }
 
 static void compileLayer(benchmark::State &state, Target target,

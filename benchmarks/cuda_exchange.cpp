@@ -19,13 +19,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "CUDACases.h"
+#include "Testing/Phase.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::benchmarks;
-using namespace moe::codegen;
 using namespace moe::codegen::cuda;
+using moe::codegen::test::emitPhase;
 
 namespace {
 class ExchangeEmitter : public CaseEmitter {
@@ -86,29 +88,37 @@ std::vector<Operand> ExchangeEmitter::getOperands(MLIRContext *context,
 
 LogicalResult ExchangeEmitter::emit(const Emission &emission,
                                     const Case &settings, ValueRange v) {
-  PlacementParams params{settings.number("E"), settings.number("ranks", 1),
-                         settings.number("round_robin") != 0};
+  Builder b(emission.loc.getContext());
+  auto placement = PlacementAttr::get(
+      b.getContext(), std::max<int64_t>(settings.number("E"), 1),
+      settings.number("ranks", 1),
+      settings.number("round_robin") ? PlacementKind::round_robin
+                                     : PlacementKind::linear);
   int64_t capacity = settings.number("capacity", 1);
   std::string op = settings.text("op");
   if (op == "expert_map") {
     Value rank = arith::ConstantIndexOp::create(emission.builder, emission.loc,
                                                 settings.number("rank"));
-    return emitExpertMap(emission, {rank, v[0]}, params);
+    return emitPhase<ExpertMapOp>(getKernels(), emission, rank, v[0],
+                                  placement);
   }
   if (op == "dispatch")
-    return emitDispatchPlan(emission, {v[0], v[1], v[2], v[3], v[4]});
+    return emitPhase<DispatchPlanOp>(getKernels(), emission, v[0], v[4], v[1],
+                                     v[2], v[3]);
   if (op == "send_plan")
-    return emitSendPlan(emission, {v[0], v[1], v[2], v[3]}, params);
+    return emitPhase<SendPlanOp>(getKernels(), emission, v[0], v[1], v[2], v[3],
+                                 placement);
   if (op == "batched_send_plan")
-    return emitBatchedSendPlan(emission, {v[0], v[1], v[2], v[3], v[4], v[5]},
-                               params, capacity);
+    return emitPhase<BatchedSendPlanOp>(getKernels(), emission, v[0], v[1],
+                                        v[2], v[3], v[4], v[5], placement,
+                                        capacity);
   if (op == "batched_plan")
-    return emitBatchedPlan(emission, {v[0], v[1], v[2], v[3]}, params.ranks,
-                           capacity);
+    return emitPhase<BatchedPlanOp>(getKernels(), emission, v[0], v[1], v[2],
+                                    v[3], placement.getRanks(), capacity);
   if (op == "gather_rows")
-    return emitGatherRows(emission, {v[0], v[1], v[2]});
+    return emitPhase<GatherRowsOp>(getKernels(), emission, v[0], v[1], v[2]);
   if (op == "clear_ids")
-    return emitClearIds(emission, v[0]);
+    return emitPhase<ClearIdsOp>(getKernels(), emission, v[0]);
   return emitError(emission.loc)
          << "expected a known 'op' but got '" << op << "'";
 }

@@ -17,8 +17,8 @@
 //        N]) or down (y [T * top, N])
 // tile   rows, row step, weights, stages, consumers, swapped, resident blocks,
 //        and 2 for clusters; without it, what the compiler chooses
-// Others: dtype=bf16|f16, out=bf16|f16|f32, act=silu|gelu|relu2|..., gated=0|1,
-// interleaved=0|1, bias=0|1, scale=0|1 (of rows).
+// Others: dtype=bf16|f16, out=bf16|f16|f32, act=swiglu|geglu|relu2|...,
+// bias=0|1, scale=0|1 (of rows).
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,18 +28,14 @@
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::benchmarks;
-using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
 namespace {
-Activation parseActivation(StringRef name) {
-  return llvm::StringSwitch<Activation>(name)
-      .Case("gelu", Activation::GELU)
-      .Case("gelu_tanh", Activation::GELUTanh)
-      .Case("swigluoai", Activation::SwiGLUOAI)
-      .Case("relu2", Activation::ReLU2)
-      .Default(Activation::SiLU);
+moe::ActivationKind getActivation(const Case &settings) {
+  return parseName<moe::ActivationKind>(settings.text("act"))
+      .value_or(moe::ActivationKind::swiglu);
 }
 
 class GemmEmitter : public CaseEmitter {
@@ -54,13 +50,6 @@ bool hasActivation(const Case &settings) {
   return settings.text("op") == "up" || !settings.text("act").empty();
 }
 
-ActivationParams getActivation(const Case &settings) {
-  ActivationParams activation;
-  activation.activation = parseActivation(settings.text("act"));
-  activation.gated = settings.number("gated", 1);
-  activation.interleaved = settings.number("interleaved");
-  return activation;
-}
 } // namespace
 
 std::vector<Operand> GemmEmitter::getOperands(MLIRContext *context,
@@ -70,7 +59,8 @@ std::vector<Operand> GemmEmitter::getOperands(MLIRContext *context,
   int64_t pairs = tokens * settings.number("top", 1);
   std::string op = settings.text("op");
   bool isUp = op == "up", isDense = op == "dense";
-  bool isGated = hasActivation(settings) && getActivation(settings).gated;
+  bool isGated = hasActivation(settings) &&
+                 getActivation(settings) != moe::ActivationKind::relu2;
   int64_t weights = columns * (isGated ? 2 : 1);
 
   Type element = settings.element(context, "dtype");
@@ -111,9 +101,9 @@ LogicalResult GemmEmitter::emit(const Emission &emission, const Case &settings,
          .Case("source", &gemm.sourceRows)
          .Case("bias", &gemm.bias)
          .Case("scale", &gemm.scale) = value;
-  ActivationParams activation = getActivation(settings);
   if (hasActivation(settings))
-    gemm.activation = &activation;
+    gemm.activation =
+        ActivationAttr::get(emission.loc.getContext(), getActivation(settings));
   std::string op = settings.text("op"), text = settings.text("tile");
   if (text.empty())
     return emitGemm(emission, op, op, gemm);

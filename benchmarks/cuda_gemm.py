@@ -26,15 +26,13 @@ L2_BYTES = 64 << 20
 # Cases
 # --------------------------------------------------------------------------
 
-def activate(settings, gate, up):
-    kind = settings.get("act", "silu")
+def activate(kind, gate, up):
     if kind == "swigluoai":
         gate, up = gate.clamp(max=7.0), up.clamp(-7.0, 7.0)
         return (up + 1) * gate * torch.sigmoid(1.702 * gate)
-    value = {"silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu,
-             "gelu_tanh": lambda v: torch.nn.functional.gelu(v, approximate="tanh"),
-             "relu2": lambda v: torch.relu(v) ** 2}[kind](gate)
-    return value if up is None else value * up
+    value = {"swiglu": torch.nn.functional.silu, "geglu": torch.nn.functional.gelu,
+             "geglu_tanh": lambda v: torch.nn.functional.gelu(v, approximate="tanh")}[kind]
+    return value(gate) * up
 
 
 class Case:
@@ -104,12 +102,11 @@ class Case:
             sums = sums + bias.float()
         if self.op != "up" and "act" not in self.settings:
             return sums
-        if self.settings.get("gated", "1") == "0":
-            return activate(self.settings, sums, None)
-        if self.settings.get("interleaved", "0") == "1":
-            return activate(self.settings, sums[:, 0::2], sums[:, 1::2])
+        kind = self.settings.get("act", "swiglu")
+        if kind == "relu2":
+            return torch.relu(sums) ** 2
         gate, up = sums.chunk(2, dim=1)
-        return activate(self.settings, gate, up)
+        return activate(kind, gate, up)
 
     def error(self):
         """Relative Frobenius error of y, and what was written that should not be."""

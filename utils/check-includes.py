@@ -60,7 +60,7 @@ ROOMS = {
     "tools/moe-run": "tools/Support runtime/include Support Policy Reference Import",
 
     # What tests and benchmarks share.
-    "Testing": "Codegen/CPU mlir",
+    "Testing": "Codegen Codegen/CPU mlir",
     "benchmarks": "Testing Dialect/Schedule Codegen/CUDA mlir",
 
     # Tests: what they test, and what makes its input.
@@ -73,7 +73,7 @@ ROOMS = {
     "unittests/Transforms": "Dialect/Schedule Transforms Pipelines mlir",
     "unittests/Simulate": "Transforms Simulate Pipelines mlir",
     "unittests/Codegen/CPU": "Testing mlir",
-    "unittests/Codegen/CUDA": "Dialect/Schedule Codegen/CUDA mlir",
+    "unittests/Codegen/CUDA": "Testing Dialect/Schedule Codegen/CUDA mlir",
     "unittests/Artefact": "Import Artefact",
     "unittests/Tools": "tools/moe-run runtime/include Policy Reference Import",
 }

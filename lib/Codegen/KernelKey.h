@@ -9,6 +9,8 @@
 #ifndef MOE_MLIR_LIB_CODEGEN_KERNELKEY_H
 #define MOE_MLIR_LIB_CODEGEN_KERNELKEY_H
 
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
+
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -31,6 +33,12 @@ template <typename... Ts> std::string describeParameters(const Ts &...values) {
   (describe(values), ...);
   return text;
 }
+
+/// Text that tells apart what attributes ask of a kernel. Of the routing that
+/// is everything but what other phases do with it.
+std::string describe(RoutingAttr routing);
+std::string describe(ActivationAttr activation);
+std::string describe(PlacementAttr placement);
 
 } // namespace moe::codegen
 

@@ -47,11 +47,19 @@ void moe::buildSchedulePipeline(OpPassManager &pm,
 
 void moe::buildKernelPipeline(OpPassManager &pm,
                               const CompilePipelineOptions &options) {
-  LowerToKernelsOptions kernels;
+  // What moves between ranks becomes steps on buffers, in the runs.
+  pm.addNestedPass<func::FuncOp>(createMoELowerExchanges());
+  // Phases become one where the target has one kernel for them.
+  MoEFusePhasesOptions fusions;
+  fusions.target = options.target;
+  pm.addNestedPass<func::FuncOp>(createMoEFusePhases(fusions));
+  // Steps and fused phases are work like any other: they are proven, too.
+  pm.addPass(createScheduleVerify());
+  MoEGenerateKernelsOptions kernels;
   kernels.target = options.target;
   kernels.cpu = options.cpu;
   kernels.chip = options.chip;
-  pm.addPass(createLowerToKernels(kernels));
+  pm.addPass(createMoEGenerateKernels(kernels));
   // Kernels declare their buffers themselves: their declarations are proven
   // too.
   pm.addPass(createScheduleVerify());

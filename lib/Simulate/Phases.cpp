@@ -234,7 +234,9 @@ LogicalResult PhaseParts::appendCombine(CombineOp op,
   auto got = received.find(op.getPairRows());
   if (got == received.end())
     return op.emitOpError("expected the dispatch of its plan before it");
-  FailureOr<double> own = getRows(op, op.getInit());
+  // What is kept in a fused op is no buffer that has a size.
+  FailureOr<double> own =
+      getRows(op, op.getExchange() ? op.getInit() : op.getPairRows());
   if (failed(own))
     return failure();
   const policy::Transport transport = getTransport(op.getExchange());
@@ -299,6 +301,20 @@ LogicalResult PhaseParts::append(Operation *op, std::vector<Part> &parts) {
         return withRows(route.getLogits(), [&](double rows) {
           return appendPhase(Phase::Route, shape, rows, parts), success();
         });
+      })
+      .Case<ExpertLoadOp>([&](ExpertLoadOp load) {
+        return withRows(load.getIds(), [&](double rows) {
+          policy::PhaseCost cost;
+          cost.bytes = rows * getRowBytes(load.getIds());
+          cost.kernels = 1;
+          return appendCost(cost, parts), success();
+        });
+      })
+      .Case<FusedOp>([&](FusedOp fused) {
+        return success(
+            llvm::all_of(fused.getBody().front(), [&](Operation &phase) {
+              return succeeded(append(&phase, parts));
+            }));
       })
       .Case<DispatchOp>(
           [&](DispatchOp dispatch) { return appendDispatch(dispatch, parts); })

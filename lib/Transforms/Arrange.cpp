@@ -107,7 +107,11 @@ SmallVector<IssuedWork> moe::arrange(const LayerPhases &layer, Order order) {
         item.stream = comm;
     auto combine = llvm::find_if(
         work, [](const IssuedWork &item) { return isa<CombineOp>(item.op); });
-    insertBefore(combine == work.end() ? combine : std::next(combine));
+    // One that is a kernel with the merge leaves the place before both.
+    if (combine != work.end())
+      insertBefore(std::next(combine));
+    else
+      insertBefore(work.empty() ? work.end() : std::prev(work.end()));
     return work;
   }
   }

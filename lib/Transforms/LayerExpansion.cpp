@@ -55,9 +55,7 @@ private:
   struct Received {
     Value rows;
     Value weights;
-    Value offsets;
-    Value sourceRows;
-    Value pairRows;
+    DispatchOp plan;
     OpFoldResult numPairs;
   };
 
@@ -71,7 +69,7 @@ private:
   /// `local` are this rank's.
   LogicalResult chooseExperts(Tokens &local, Tokens &routed);
   Received dispatch(const Tokens &tokens);
-  Value runExperts(const Received &received);
+  Value runExperts(Received received);
   Value combine(const Received &received, const Tokens &tokens,
                 Value expertOut);
   /// Null without shared experts.
@@ -182,12 +180,13 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
     Value init = alloc("logits", b.getF32Type(), {numTokens, dim(weight, 0)});
     logits = GateOp::create(b, loc, init.getType(), hidden, weight,
                             layer.getRouterBias(), init)
-                 .getResult(0);
+                 .getLogits();
   }
   Value x = hidden;
   if (Value latent = layer.getLatentIn()) {
     Value init = alloc("latent", dtype, {numTokens, dim(latent, 0)});
-    x = ProjectOp::create(b, loc, init.getType(), x, latent, init).getResult(0);
+    x = ProjectOp::create(b, loc, init.getType(), x, latent, init)
+            .getProjected();
   }
   if (gathersOverPcp()) {
     x = gather("rows_of_pcp", x, routedRows, "pcp", pcp);
@@ -216,20 +215,18 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   Value routedFrom;
   if (firstRow && layer.getReplicaCount())
     routedFrom = getValueOrCreateConstantIndexOp(b, loc, firstRow);
-  SmallVector<Type> types = {idsInit.getType(), weightsInit.getType()};
-  Value loadInit;
+  auto route =
+      RouteOp::create(b, loc, idsInit.getType(), weightsInit.getType(), logits,
+                      layer.getCorrectionBias(), layer.getLogicalToPhysical(),
+                      layer.getReplicaCount(), routedFrom, idsInit, weightsInit,
+                      layer.getRouting());
+  routed.ids = route.getIds();
+  routed.weights = route.getWeights();
   if (Value load = layer.getExpertLoad()) {
-    loadInit = alloc("expert_load", b.getI32Type(), dim(load, 0));
-    types.push_back(loadInit.getType());
+    Value init = alloc("expert_load", b.getI32Type(), dim(load, 0));
+    expertLoad = ExpertLoadOp::create(b, loc, init.getType(), routed.ids, init)
+                     .getLoad();
   }
-  auto route = RouteOp::create(b, loc, types, logits, layer.getCorrectionBias(),
-                               layer.getLogicalToPhysical(),
-                               layer.getReplicaCount(), routedFrom, idsInit,
-                               weightsInit, loadInit, layer.getRouting());
-  routed.ids = route.getResult(0);
-  routed.weights = route.getResult(1);
-  if (loadInit)
-    expertLoad = route.getResult(2);
   if (gathersOverPcp()) {
     if (layer.getRouting().getZeroExperts() > 0)
       return layer.emitOpError()
@@ -260,10 +257,11 @@ static ParallelAttr withPlacement(ParallelAttr parallel,
 }
 
 LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
-  bool batched = exchange && exchange.getTransport() == Transport::batched;
+  Transport transport = exchange ? exchange.getTransport() : Transport::none;
   OpFoldResult rows = getReceivedRows(tokens.rows);
+  OpFoldResult topK = constant(layer.getRouting().getTopK());
   // With fixed capacity a row arrives once per choice.
-  OpFoldResult choices = constant(batched ? 1 : layer.getRouting().getTopK());
+  OpFoldResult choices = transport == Transport::batched ? constant(1) : topK;
   Received received;
   received.numPairs = multiply("num_pairs", rows, choices);
 
@@ -272,43 +270,50 @@ LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
                         {add("num_offsets", numLocalExperts, constant(1))});
   Value sourceRows = alloc("source_rows", i32, {received.numPairs});
   Value pairRows = alloc("pair_rows", i32, {rows, choices});
-  SmallVector<Value> inits = {offsets, sourceRows, pairRows};
-  Value x, weights, rowsInit, rowWeightsInit;
+  Value x, weights, rowsInit, rowWeights, positions, sendCounts, receiveCounts;
   if (exchange) {
     x = tokens.x;
     weights = tokens.weights;
     rowsInit = alloc("rows", dtype, {rows, dim(x, 1)});
-    rowWeightsInit = alloc("row_weights", b.getF32Type(), {rows, choices});
-    inits.append({rowsInit, rowWeightsInit});
+    rowWeights = alloc("row_weights", b.getF32Type(), {rows, choices});
+  }
+  if (transport == Transport::send_receive || transport == Transport::batched)
+    positions = alloc("positions", i32, {tokens.rows, topK});
+  if (transport == Transport::send_receive) {
+    OpFoldResult ranks = constant(exchange.getRanks());
+    sendCounts = alloc("send_counts", i32, {ranks});
+    receiveCounts = alloc("receive_counts", i32, {ranks});
   }
   // The attribute says which experts are this rank's.
   ParallelAttr owners;
   if (parallel.ep.size > 1)
     owners =
         withPlacement(layer.getEffectiveParallel(), parallel.expertPlacement);
-  auto op = DispatchOp::create(
-      b, loc, TypeRange(ValueRange(inits)), tokens.ids, x, weights, offsets,
-      sourceRows, pairRows, rowsInit, rowWeightsInit,
+  auto typeOf = [](Value init) { return init ? init.getType() : Type(); };
+  received.plan = DispatchOp::create(
+      b, loc, typeOf(offsets), typeOf(sourceRows), typeOf(pairRows),
+      typeOf(rowsInit), typeOf(rowWeights), typeOf(positions),
+      typeOf(sendCounts), typeOf(receiveCounts), tokens.ids, x, weights,
+      offsets, sourceRows, pairRows, rowsInit, rowWeights, positions,
+      sendCounts, receiveCounts,
       b.getI64IntegerAttr(parallel.numPhysicalExperts), exchange, owners);
-  received.offsets = op.getResult(0);
-  received.sourceRows = op.getResult(1);
-  received.pairRows = op.getResult(2);
-  received.rows = exchange ? op.getResult(3) : tokens.x;
-  received.weights = exchange ? op.getResult(4) : tokens.weights;
+  received.rows = exchange ? received.plan.getRows() : tokens.x;
+  received.weights = exchange ? received.plan.getRowWeights() : tokens.weights;
   return received;
 }
 
-Value LayerExpansion::runExperts(const Received &received) {
+Value LayerExpansion::runExperts(Received received) {
   Value init =
       alloc("expert_out", dtype, {received.numPairs, dim(layer.getW2(), 1)});
   Value inputWeights =
       layer.getRouting().getWeightOnInput() ? received.weights : Value();
   return ExpertsOp::create(
-             b, loc, init.getType(), received.rows, received.offsets,
-             received.sourceRows, layer.getW13(), layer.getW2(), layer.getB13(),
-             layer.getB2(), layer.getW13Scale(), layer.getW2Scale(),
-             inputWeights, init, layer.getActivation(), layer.getQuantAttr())
-      .getResult(0);
+             b, loc, init.getType(), received.rows, received.plan.getOffsets(),
+             received.plan.getSourceRows(), layer.getW13(), layer.getW2(),
+             layer.getB13(), layer.getB2(), layer.getW13Scale(),
+             layer.getW2Scale(), inputWeights, init, layer.getActivation(),
+             layer.getQuantAttr())
+      .getExpertOut();
 }
 
 Value LayerExpansion::combine(const Received &received, const Tokens &tokens,
@@ -321,12 +326,16 @@ Value LayerExpansion::combine(const Received &received, const Tokens &tokens,
       alloc("routed", elementType, {tokens.rows, dim(layer.getW2(), 1)});
   Value weights =
       layer.getRouting().getWeightOnInput() ? Value() : received.weights;
+  bool isBatched = exchange && exchange.getTransport() == Transport::batched;
+  DispatchOp plan = received.plan;
   Value routed =
       CombineOp::create(
-          b, loc, init.getType(), expertOut, received.pairRows, weights, init,
+          b, loc, init.getType(), expertOut, plan.getPairRows(), weights,
+          plan.getPositions(), plan.getSendCounts(), plan.getReceiveCounts(),
+          init,
           b.getF64FloatAttr(layer.getRouting().getScale().getValueAsDouble()),
-          exchange)
-          .getResult(0);
+          exchange, isBatched ? plan.getNumExpertsAttr() : IntegerAttr())
+          .getRouted();
   if (gathersOverPcp())
     routed = reduceScatter("routed_of_rank", routed, numTokens, "pcp",
                            parallel.pcp.size);
@@ -336,7 +345,7 @@ Value LayerExpansion::combine(const Received &received, const Tokens &tokens,
         alloc("routed_hidden", b.getF32Type(), {numTokens, dim(latent, 0)});
     routed = ProjectOp::create(b, loc, projected.getType(), routed, latent,
                                projected)
-                 .getResult(0);
+                 .getProjected();
   }
   return routed;
 }
@@ -361,7 +370,7 @@ Value LayerExpansion::runSharedExperts() {
       SharedExpertsOp::create(b, loc, init.getType(), x, layer.getSharedW13(),
                               layer.getSharedW2(), layer.getSharedGate(), init,
                               layer.getActivation())
-          .getResult(0);
+          .getShared();
   if (parallel.sharedExpertsSharded)
     return reduceScatter("shared_of_rank", shared, numTokens, "tp", tp);
   if (!isReduced)
@@ -369,7 +378,7 @@ Value LayerExpansion::runSharedExperts() {
   Value reduced = alloc("shared_sum", dtype, {rows, dim(x, 1)});
   return AllReduceOp::create(b, loc, reduced.getType(), shared, reduced, "tp",
                              tp)
-      .getResult(0);
+      .getReduced();
 }
 
 Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local,
@@ -396,7 +405,7 @@ Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local,
   return MergeOp::create(b, loc, init.getType(), routed, shared, x, ids,
                          weights, init, firstZeroExpert, zeroScale,
                          communicator, ranks)
-      .getResult(0);
+      .getOutput();
 }
 
 FailureOr<Value> LayerExpansion::expandTokens(Value shared, Value init) {

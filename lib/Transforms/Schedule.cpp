@@ -59,7 +59,8 @@ static bool isSetUp(Operation *op) {
 }
 
 static LogicalResult addPhase(Operation *op, LayerPhases &layer) {
-  if (op->getNumRegions() != 0 || op->getNumResults() != 0)
+  if ((op->getNumRegions() != 0 && !isa<FusedOp>(op)) ||
+      op->getNumResults() != 0)
     return op->emitOpError("expected work on buffers to schedule, without "
                            "regions and results; bufferize first and keep "
                            "control flow out of scheduled functions");
@@ -89,6 +90,13 @@ static bool choosesHalves(scf::IfOp branch) {
                       [](Operation &op) { return getHalf(&op) != nullptr; });
 }
 
+/// True for a `moe.merge`, alone or with other phases in one kernel.
+static bool endsLayer(Operation *op) {
+  auto fused = dyn_cast<FusedOp>(op);
+  return isa<MergeOp>(op) ||
+         (fused && !fused.getBody().getOps<MergeOp>().empty());
+}
+
 /// Splits the function's work into layers: each ends with its `moe.merge`, or
 /// is a branch that holds it twice.
 static FailureOr<SmallVector<Layer>>
@@ -112,7 +120,7 @@ collectLayers(FunctionOpInterface function) {
     }
     if (failed(addPhase(&op, layer.whole)))
       return failure();
-    open = !isa<MergeOp>(op);
+    open = !endsLayer(&op);
   }
   return layers;
 }

@@ -76,7 +76,7 @@ Value TensorBuilder::gather(StringRef name, Value x, OpFoldResult rows,
   Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
   return AllGatherOp::create(b, loc, init.getType(), x, init, communicator,
                              ranks)
-      .getResult(0);
+      .getGathered();
 }
 
 Value TensorBuilder::reduceScatter(StringRef name, Value x, OpFoldResult rows,
@@ -85,5 +85,5 @@ Value TensorBuilder::reduceScatter(StringRef name, Value x, OpFoldResult rows,
   Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
   return ReduceScatterOp::create(b, loc, init.getType(), x, init, communicator,
                                  ranks)
-      .getResult(0);
+      .getScattered();
 }

@@ -262,7 +262,7 @@ func.func @round_robin(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: 
 // CHECK-SAME: %[[MAP:[^:]*]]: tensor<8x3xi32>, %[[COUNT:[^:]*]]: tensor<8xi32>
 // CHECK-SAME: num_experts = 8 : i64
 // CHECK:      moe.route {{.*}} eplb(%[[MAP]], %[[COUNT]] :
-// CHECK-NOT:  load(
+// CHECK-NOT:  moe.expert_load
 // CHECK:      moe.dispatch {{.*}} num_experts(10)
 func.func @eplb(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<5x64x64xbf16>,
     %w2: tensor<5x64x32xbf16>, %map: tensor<8x3xi32>, %count: tensor<8xi32>) -> tensor<?x64xbf16> {
@@ -274,10 +274,11 @@ func.func @eplb(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<
   return %y : tensor<?x64xbf16>
 }
 
-// The load is a second result, which the router writes and nobody else touches.
+// The load is a second result, counted right behind the router.
 // CHECK-LABEL: func @expert_load(
+// CHECK:      %[[IDS:.*]], %{{.*}} = moe.route
 // CHECK:      %[[PLACE:.*]] = bufferization.alloc_tensor() : tensor<10xi32>
-// CHECK:      %{{.*}}, %{{.*}}, %[[LOAD:.*]] = moe.route {{.*}} load(%[[PLACE]] : tensor<10xi32>)
+// CHECK:      %[[LOAD:.*]] = moe.expert_load ins(%[[IDS]] : tensor<?x2xi32>) outs(%[[PLACE]] : tensor<10xi32>)
 // CHECK:      return %{{.*}}, %[[LOAD]] : tensor<?x64xbf16>, tensor<10xi32>
 func.func @expert_load(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<5x64x64xbf16>,
     %w2: tensor<5x64x32xbf16>, %map: tensor<8x3xi32>, %count: tensor<8xi32>) -> (tensor<?x64xbf16>, tensor<10xi32>) {

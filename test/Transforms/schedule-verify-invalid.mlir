@@ -301,3 +301,54 @@ func.func @streams(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, 
   schedule.run on(compute) after(%done) {}
   return
 }
+
+// -----
+
+// The steps of a phase are work like any other: rows are packed in an order that
+// another stream may still be planning.
+func.func @steps(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %packed: memref<?x64xf32> {bufferize.result}) {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %ids, %c0 : memref<?x2xi32>
+  %counts = memref.alloc() : memref<4xi32>
+  // expected-note @below {{the buffer is allocated here}}
+  %rows = memref.alloc(%t) : memref<?xi32>
+  %positions = memref.alloc(%t) : memref<?x2xi32>
+  %fork = schedule.mark on(compute)
+  %planned = schedule.run on(aux) after(%fork) label("plan") {
+    // expected-note @below {{the other access is here; wait for an event of 'aux' after it}}
+    moe.send_plan ins(%ids : memref<?x2xi32>) placement(<experts = 8, ranks = 4>) outs(%counts, %rows, %positions : memref<4xi32>, memref<?xi32>, memref<?x2xi32>)
+  } -> !schedule.event
+  schedule.run on(compute) label("pack") {
+    // expected-error @below {{races with run 'plan' on aux: run 'pack' on compute reads a buffer of type 'memref<?xi32>', which run 'plan' on aux writes, and no event orders them}}
+    moe.gather_rows ins(%x, %rows : memref<?x64xf32>, memref<?xi32>) outs(%packed : memref<?x64xf32>)
+  }
+  schedule.run on(compute) after(%planned) {
+    memref.copy %counts, %counts : memref<4xi32> to memref<4xi32>
+  }
+  return
+}
+
+// -----
+
+// So are fused phases, and what they keep to themselves is no buffer.
+func.func @fused(%x: memref<?x64xf32>, %w: memref<64x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}) {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %x, %c0 : memref<?x64xf32>
+  // expected-note @below {{the buffer is allocated here}}
+  %rows = memref.alloc(%t) : memref<?x64xf32>
+  %fork = schedule.mark on(compute)
+  %computed = schedule.run on(aux) after(%fork) label("rows") {
+    // expected-note @below {{the other access is here; wait for an event of 'aux' after it}}
+    moe.project ins(%x, %w : memref<?x64xf32>, memref<64x64xf32>) outs(%rows : memref<?x64xf32>)
+  } -> !schedule.event
+  schedule.run on(compute) label("combine+merge") {
+    // expected-error @below {{races with run 'rows' on aux: run 'combine+merge' on compute reads a buffer of type 'memref<?x64xf32>', which run 'rows' on aux writes, and no event orders them}}
+    moe.fused {
+    ^bb0(%sums: memref<?x64xf32>):
+      moe.combine ins(%rows, %pairs : memref<?x64xf32>, memref<?x2xi32>) outs(%sums : memref<?x64xf32>) scale(1.0)
+      moe.merge ins(%sums : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
+    }
+  }
+  schedule.run on(compute) after(%computed) {}
+  return
+}

@@ -181,6 +181,9 @@ func.func @asynchronous(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: m
   %pairs = memref.alloc(%n) : memref<?x2xi32>
   %rows = memref.alloc(%n) : memref<?x64xf32>
   %row_weights = memref.alloc(%n) : memref<?x2xf32>
+  %positions = memref.alloc(%t) : memref<?x2xi32>
+  %sent = memref.alloc() : memref<2xi32>
+  %got = memref.alloc() : memref<2xi32>
   %out = memref.alloc(%p) : memref<?x64xf32>
   %routed = memref.alloc(%t) : memref<?x64xf32>
   %shared = memref.alloc(%t) : memref<?x64xf32>
@@ -189,10 +192,12 @@ func.func @asynchronous(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: m
   moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
     outs(%offsets, %source, %pairs : memref<5xi32>, memref<?xi32>, memref<?x2xi32>)
     received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
+    way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<2xi32>, memref<2xi32>)
     num_experts(8) exchange(<send_receive, "ep", 2>) parallel(<data = 2, expert_parallel = true>)
   moe.experts ins(%rows, %offsets, %source, %w13, %w2 : memref<?x64xf32>, memref<5xi32>, memref<?xi32>, memref<4x64x64xf32>, memref<4x64x32xf32>)
     outs(%out : memref<?x64xf32>) activation(<swiglu>)
   moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x2xi32>) weights(%row_weights : memref<?x2xf32>)
+    way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<2xi32>, memref<2xi32>)
     outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<send_receive, "ep", 2>)
   moe.shared_experts ins(%x, %s13, %s2 : memref<?x64xf32>, memref<96x64xf32>, memref<64x48xf32>)
     outs(%shared : memref<?x64xf32>) activation(<swiglu>)

@@ -17,6 +17,7 @@
 #include "moe-mlir/Simulate/Scale.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "gtest/gtest.h"
 
@@ -135,6 +136,30 @@ TEST_F(SimulateTest, OneRankIsTheCostModel) {
     EXPECT_NEAR(result.timeline.time, expected, expected * 1e-6);
     EXPECT_TRUE(result.collectives.empty());
   }
+}
+
+// Phases that are one kernel cost what they cost one by one.
+TEST_F(SimulateTest, FusedPhasesAddUp) {
+  FunctionOpInterface function = schedule("", 8, "serial");
+  const double apart =
+      report(function, makeCall(function, {100})).timeline.time;
+  CombineOp combine;
+  MergeOp merge;
+  function.walk([&](CombineOp op) { combine = op; });
+  function.walk([&](MergeOp op) { merge = op; });
+  Operation *run = combine->getParentOp();
+  OpBuilder b(merge);
+  auto fused = FusedOp::create(b, merge.getLoc());
+  Block &body = fused.getBody().emplaceBlock();
+  Value sums = body.addArgument(combine.getInit().getType(), combine.getLoc());
+  combine->moveBefore(&body, body.end());
+  merge->moveBefore(&body, body.end());
+  combine.getInitMutable().assign(sums);
+  merge.getRoutedMutable().assign(sums);
+  run->erase();
+  ASSERT_TRUE(succeeded(verify(function)));
+  RoutingReport result = report(function, makeCall(function, {100}));
+  EXPECT_NEAR(result.timeline.time, apart, apart * 1e-6);
 }
 
 // With many ranks, every phase costs a rank what the cost model's formulas for

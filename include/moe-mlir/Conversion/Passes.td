@@ -11,34 +11,68 @@
 
 include "mlir/Pass/PassBase.td"
 
-def LowerToKernels : Pass<"moe-lower-to-kernels", "::mlir::ModuleOp"> {
-  let summary = "turn each phase into launches of generated kernels";
+def MoEFusePhases : Pass<"moe-fuse-phases", "::mlir::func::FuncOp"> {
+  let summary = "make one op of phases that one kernel of the target computes";
   let description = [{
-    Inside every `schedule.run`, replaces a phase of a layer by
-    `schedule.launch`es of kernels that the target's generator emits into the
-    module. Equal kernels are emitted once. Every launch declares the buffers
-    that it reads and writes; scratch becomes a `memref.alloc` at the entry of
-    the function, which `--schedule-plan-workspace` turns into a slot.
+    Where the target has a kernel for several phases, and the schedule lets them
+    stand together, they become a `moe.fused` in the run of the last one, and
+    what one handed to the other is no buffer any longer.
 
-    On target cuda, a merge sums the experts' rows itself where it alone needs
-    the sums (`FuseCombine.cpp` says when): the run of the `moe.combine` goes,
-    and so does the buffer between the two.
+    One fusion is known: a merge sums the experts' rows itself where it alone
+    needs the sums. Target cuda has a kernel for it, target cpu has not.
+
+    Before:
 
     ```mlir
     schedule.run on(compute) label("combine") {
-      moe.combine ins(%rows, %pairs) weights(%weights) outs(%sums)
+      moe.combine ins(%rows, %pairs ...) weights(%weights ...) outs(%sums ...)
     }
     schedule.run on(compute) after(%done) label("merge") {
-      moe.merge ins(%sums) shared(%shared) outs(%y)
+      moe.merge ins(%sums ...) shared(%shared ...) outs(%y ...)
     }
     ```
 
-    becomes
+    After:
 
     ```mlir
     schedule.run on(compute) after(%done) label("merge") {
-      schedule.launch @kernels::@combine_merge grid(%blocks) label("combine+merge")
-          reads(%rows, %pairs, %weights, %shared) writes(%y)
+      moe.fused {
+      ^bb0(%sums: memref<?x64xf32>):
+        moe.combine ins(%rows, %pairs ...) weights(%weights ...) outs(%sums ...)
+        moe.merge ins(%sums ...) shared(%shared ...) outs(%y ...)
+      }
+    }
+    ```
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"cpu\"",
+           "the target: cpu or cuda">
+  ];
+}
+
+def MoEGenerateKernels : Pass<"moe-generate-kernels", "::mlir::ModuleOp"> {
+  let summary = "turn each phase into launches of generated kernels";
+  let description = [{
+    Inside every `schedule.run`, replaces a phase, or a step of one, by
+    `schedule.launch`es of kernels that the target's table has for it
+    (`lib/Codegen/*/Kernels.cpp`). Equal kernels are emitted once. Every launch
+    declares the buffers that it reads and writes; scratch becomes a
+    `memref.alloc` at the entry of the function, which
+    `--schedule-plan-workspace` turns into a slot.
+
+    Before:
+
+    ```mlir
+    schedule.run on(compute) label("gate") {
+      moe.gate ins(%x, %w ...) outs(%logits ...)
+    }
+    ```
+
+    After:
+
+    ```mlir
+    schedule.run on(compute) label("gate") {
+      schedule.launch @moe_gate grid(%blocks) label("gate") reads(%x, %w ...) writes(%logits ...)
     }
     ```
 
@@ -51,7 +85,8 @@ def LowerToKernels : Pass<"moe-lower-to-kernels", "::mlir::ModuleOp"> {
     ```
 
     What the target cannot run is an error that names the phase and what it
-    needs.
+    needs. Phases that need other ranks are steps already
+    (`--moe-lower-exchanges`).
   }];
   let options = [
     Option<"target", "target", "std::string", "\"cpu\"",

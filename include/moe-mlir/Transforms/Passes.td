@@ -190,6 +190,43 @@ def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   ];
 }
 
+def MoELowerExchanges : Pass<"moe-lower-exchanges", "::mlir::func::FuncOp"> {
+  let summary = "turn phases of several ranks into their steps";
+  let description = [{
+    Inside every `schedule.run`, a phase that needs other ranks becomes what this
+    rank does and the collectives between: plans of what is sent, packing of
+    rows, `schedule.collective`s, and the plan of what came. A dispatch without
+    an exchange becomes its plan, over a map of this rank's experts where other
+    ranks have some. The steps stand in the run of the phase; their temporaries
+    are allocated at the function's entry. What the way back of the rows needs,
+    the dispatch wrote to buffers that the combine reads.
+
+    Before:
+
+    ```mlir
+    schedule.run on(compute) label("combine") {
+      moe.combine ins(%out, %pairs ...) weights(%weights ...) way_back(%positions ...)
+        counts(%sent, %received ...) outs(%routed ...) scale(1.0)
+        exchange(<send_receive, "ep", 4>)
+    }
+    ```
+
+    After:
+
+    ```mlir
+    schedule.run on(compute) label("combine") {
+      moe.combine ins(%out, %pairs ...) weights(%weights ...) outs(%partial ...) scale(1.0)
+      schedule.collective all_to_all over("ep", 4) label("combine.rows")
+        counts(%received, %sent ...) sends(%partial ...) receives(%returned ...)
+      moe.combine ins(%returned, %positions ...) outs(%routed ...) scale(1.0)
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect",
+                           "::moe::schedule::ScheduleDialect"];
+}
+
 def ScheduleVerify : Pass<"schedule-verify"> {
   let summary = "prove a schedule free of races";
   let description = [{

@@ -11,7 +11,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cpu;
 
 /// x / 2 * (1 + erf(x / sqrt(2))).
@@ -33,34 +33,36 @@ static Value emitGeluTanh(KernelBuilder &k, Value x) {
 }
 
 /// (min(u, limit) clamped from below + 1) * g * sigmoid(alpha * g).
-static Value emitSwiGLUOAI(KernelBuilder &k, const ActivationParams &params,
+static Value emitSwiGLUOAI(KernelBuilder &k, ActivationAttr activation,
                            Value gate, Value up) {
-  Value limit = k.constantLike(params.limit, gate);
-  Value floor = k.constantLike(-params.limit, gate);
+  double most = activation.getLimit().getValueAsDouble();
+  double alpha = activation.getAlpha().getValueAsDouble();
+  Value limit = k.constantLike(most, gate);
+  Value floor = k.constantLike(-most, gate);
   Value g = arith::MinimumFOp::create(k, gate, limit);
   Value u = arith::MaximumFOp::create(
       k, arith::MinimumFOp::create(k, up, limit), floor);
-  Value sigmoid = k.sigmoid(k.mulf(k.constantLike(params.alpha, gate), g));
+  Value sigmoid = k.sigmoid(k.mulf(k.constantLike(alpha, gate), g));
   return k.mulf(k.addf(u, k.constantLike(1.0, up)), k.mulf(g, sigmoid));
 }
 
 Value moe::codegen::cpu::emitActivation(KernelBuilder &k,
-                                        const ActivationParams &params,
-                                        Value gate, Value up) {
+                                        ActivationAttr activation, Value gate,
+                                        Value up) {
   Value result;
-  switch (params.activation) {
-  case Activation::SiLU:
+  switch (activation.getKind()) {
+  case ActivationKind::swiglu:
     result = k.mulf(gate, k.sigmoid(gate));
     break;
-  case Activation::GELU:
+  case ActivationKind::geglu:
     result = emitGelu(k, gate);
     break;
-  case Activation::GELUTanh:
+  case ActivationKind::geglu_tanh:
     result = emitGeluTanh(k, gate);
     break;
-  case Activation::SwiGLUOAI:
-    return emitSwiGLUOAI(k, params, gate, up);
-  case Activation::ReLU2: {
+  case ActivationKind::swigluoai:
+    return emitSwiGLUOAI(k, activation, gate, up);
+  case ActivationKind::relu2: {
     Value positive =
         arith::MaximumFOp::create(k, gate, k.constantLike(0.0, gate));
     result = k.mulf(positive, positive);
@@ -70,25 +72,16 @@ Value moe::codegen::cpu::emitActivation(KernelBuilder &k,
   return up ? k.mulf(result, up) : result;
 }
 
-std::string moe::codegen::cpu::describe(const ActivationParams &params) {
-  return describeParameters(static_cast<int>(params.activation), params.gated,
-                            params.interleaved, params.alpha, params.limit);
-}
-
 SmallVector<Value>
-moe::codegen::cpu::activationTiles(KernelBuilder &k,
-                                   const ActivationParams &params, Value w13,
-                                   Value expert, const ColumnTile &columns) {
-  auto tile = [&](Value first, int64_t stride) {
-    return weightTile(k, w13, expert, first, columns.count, stride);
+moe::codegen::cpu::activationTiles(KernelBuilder &k, ActivationAttr activation,
+                                   Value w13, Value expert,
+                                   const ColumnTile &columns) {
+  auto tile = [&](Value first) {
+    return weightTile(k, w13, expert, first, columns.count);
   };
-  if (!params.gated)
-    return {tile(columns.first, 1)};
-  if (params.interleaved) {
-    Value gate = k.mul(columns.first, k.index(2));
-    return {tile(gate, 2), tile(k.add(gate, k.index(1)), 2)};
-  }
+  if (!activation.isGated())
+    return {tile(columns.first)};
   MemRefType type = getMemRefType(w13);
   Value width = k.index(type.getDimSize(type.getRank() - 2) / 2);
-  return {tile(columns.first, 1), tile(k.add(columns.first, width), 1)};
+  return {tile(columns.first), tile(k.add(columns.first, width))};
 }

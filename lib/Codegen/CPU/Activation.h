@@ -14,22 +14,19 @@
 namespace moe::codegen::cpu {
 
 /// An activation value of f32 vectors; `up` is null if not gated.
-mlir::Value emitActivation(KernelBuilder &k, const ActivationParams &params,
+mlir::Value emitActivation(KernelBuilder &k, ActivationAttr activation,
                            mlir::Value gate, mlir::Value up);
 
-/// Tells activations apart in kernel keys.
-std::string describe(const ActivationParams &params);
-
 /// How many GEMMs feed the activation: gate and up, or gate alone.
-inline int64_t getNumMatrices(const ActivationParams &params) {
-  return params.gated ? 2 : 1;
+inline int64_t getNumMatrices(ActivationAttr activation) {
+  return activation.isGated() ? 2 : 1;
 }
 
 /// The tiles of `columns` of the intermediate width in w13 [2I, H] or, with
 /// `expert`, [E, 2I, H].
 llvm::SmallVector<mlir::Value>
-activationTiles(KernelBuilder &k, const ActivationParams &params,
-                mlir::Value w13, mlir::Value expert, const ColumnTile &columns);
+activationTiles(KernelBuilder &k, ActivationAttr activation, mlir::Value w13,
+                mlir::Value expert, const ColumnTile &columns);
 
 } // namespace moe::codegen::cpu
 

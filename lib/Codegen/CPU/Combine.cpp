@@ -6,12 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -22,8 +23,8 @@ using namespace moe::codegen::cpu;
 /// Token `t`: the terms are added, one slot after the other, to a row of f32
 /// that stays in the first-level cache. That is the result's own row if it is
 /// f32.
-static void emitCombine(KernelBuilder &k, Value t, ValueRange reads,
-                        Value routed, double scale) {
+static void emitSums(KernelBuilder &k, Value t, ValueRange reads, Value routed,
+                     double scale) {
   Value expertOut = reads[0], pairRows = reads[1];
   Value weights = reads.size() > 2 ? reads[2] : Value();
   bool isWide = getMemRefType(routed).getElementType().isF32();
@@ -54,22 +55,20 @@ static void emitCombine(KernelBuilder &k, Value t, ValueRange reads,
     });
 }
 
-Launches moe::codegen::cpu::lowerCombine(const Emission &emission,
-                                         const CombineOperands &operands,
-                                         double scale) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  SmallVector<Value> reads{operands.expertOut, operands.pairRows};
-  if (operands.weights)
-    reads.push_back(operands.weights);
+LogicalResult moe::codegen::cpu::emitCombine(CombineOp op,
+                                             const Emission &emission) {
+  double scale = op.getScale().convertToDouble();
+  SmallVector<Value> reads{op.getExpertOut(), op.getPairRows()};
+  if (op.getWeights())
+    reads.push_back(op.getWeights());
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "combine", reads, operands.routed, describeParameters(scale),
+      emission, "combine", reads, op.getInit(), describeParameters(scale),
       [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
-        emitCombine(k, block, reads, writes[0], scale);
+        emitSums(k, block, reads, writes[0], scale);
       });
-  Value grid = gridBuilder(emission).dim(operands.routed, 0);
-  return SmallVector<Launch>{
-      {kernel, "combine", reads, {operands.routed}, grid}};
+  Value grid = gridBuilder(emission).dim(op.getInit(), 0);
+  emitLaunches(emission, {{kernel, "combine", reads, {op.getInit()}, grid}});
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -78,7 +77,7 @@ Launches moe::codegen::cpu::lowerCombine(const Emission &emission,
 
 /// The weight that token `t` itself has through zero experts.
 static Value emitZeroWeight(KernelBuilder &k, Value t, Value ids, Value weights,
-                            const MergeOperands &operands) {
+                            int64_t firstZeroExpert, double zeroScale) {
   auto loop = scf::ForOp::create(k, k.index(0), k.dim(ids, 1), k.index(1),
                                  k.constant(0.0, 1));
   {
@@ -87,31 +86,31 @@ static Value emitZeroWeight(KernelBuilder &k, Value t, Value ids, Value weights,
     Value j = loop.getInductionVar(), sum = loop.getRegionIterArg(0);
     Value isZero =
         k.compare(arith::CmpIPredicate::sge, k.loadIndex(ids, {t, j}),
-                  k.index(operands.firstZeroExpert));
+                  k.index(firstZeroExpert));
     Value added = k.addf(sum, k.loadVector(weights, {t, j}, 1));
     scf::YieldOp::create(k, k.select(isZero, added, sum));
   }
-  return k.mulf(loop.getResult(0), k.constant(operands.zeroScale, 1));
+  return k.mulf(loop.getResult(0), k.constant(zeroScale, 1));
 }
 
-Launches moe::codegen::cpu::lowerMerge(const Emission &emission,
-                                       const MergeOperands &operands) {
-  assert(!operands.combine && "the CPU combines in a kernel of its own");
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  SmallVector<Value> reads{operands.routed};
-  bool hasShared = operands.shared != nullptr;
-  bool hasZero = operands.x != nullptr;
+LogicalResult moe::codegen::cpu::emitMerge(MergeOp op,
+                                           const Emission &emission) {
+  SmallVector<Value> reads{op.getRouted()};
+  bool hasShared = op.getShared() != nullptr;
+  bool hasZero = op.getX() != nullptr;
   if (hasShared)
-    reads.push_back(operands.shared);
+    reads.push_back(op.getShared());
   if (hasZero)
-    reads.append({operands.x, operands.ids, operands.weights});
+    reads.append({op.getX(), op.getIds(), op.getWeights()});
+  int64_t firstZeroExpert = op.getFirstZeroExpert().value_or(0);
+  double zeroScale = hasZero ? op.getZeroScale()->convertToDouble() : 1.0;
   auto emit = [&](KernelBuilder &k, Value t, ValueRange reads,
                   ValueRange writes) {
     ValueRange zero = reads.drop_front(1 + hasShared);
     Value weight;
     if (hasZero)
-      weight = emitZeroWeight(k, t, zero[1], zero[2], operands);
+      weight =
+          emitZeroWeight(k, t, zero[1], zero[2], firstZeroExpert, zeroScale);
     k.forEachChunk(k.dim(writes[0], 1), [&](Value n, unsigned width) {
       Value sum = k.loadVector(reads[0], {t, n}, width);
       if (hasShared)
@@ -123,10 +122,9 @@ Launches moe::codegen::cpu::lowerMerge(const Emission &emission,
     });
   };
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "merge", reads, operands.y,
-      describeParameters(hasShared, hasZero, operands.firstZeroExpert,
-                         operands.zeroScale),
-      emit);
-  Value grid = gridBuilder(emission).dim(operands.y, 0);
-  return SmallVector<Launch>{{kernel, "merge", reads, {operands.y}, grid}};
+      emission, "merge", reads, op.getInit(),
+      describeParameters(hasShared, hasZero, firstZeroExpert, zeroScale), emit);
+  Value grid = gridBuilder(emission).dim(op.getInit(), 0);
+  emitLaunches(emission, {{kernel, "merge", reads, {op.getInit()}, grid}});
+  return success();
 }

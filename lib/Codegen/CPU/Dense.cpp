@@ -6,10 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "Gemm.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -36,19 +37,16 @@ Launch moe::codegen::cpu::launchLinear(const Emission &emission,
   return launchDense(emission, "linear", label, reads, y, "", 1, tiles, finish);
 }
 
-Launches moe::codegen::cpu::lowerGate(const Emission &emission,
-                                      const GateOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  return SmallVector<Launch>{launchLinear(emission, "gate", operands.x,
-                                          operands.weight, operands.bias,
-                                          operands.logits)};
+LogicalResult moe::codegen::cpu::emitGate(GateOp op, const Emission &emission) {
+  emitLaunches(emission,
+               launchLinear(emission, "gate", op.getX(), op.getWeight(),
+                            op.getBias(), op.getInit()));
+  return success();
 }
 
-Launches moe::codegen::cpu::lowerProject(const Emission &emission,
-                                         const ProjectOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  return SmallVector<Launch>{launchLinear(emission, "project", operands.x,
-                                          operands.weight, {}, operands.y)};
+LogicalResult moe::codegen::cpu::emitProject(ProjectOp op,
+                                             const Emission &emission) {
+  emitLaunches(emission, launchLinear(emission, "project", op.getX(),
+                                      op.getWeight(), {}, op.getInit()));
+  return success();
 }

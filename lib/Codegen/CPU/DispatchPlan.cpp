@@ -6,12 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -112,16 +113,13 @@ static void emitSort(KernelBuilder &k, Value ids, Value expertMap,
             [&](Value row) { k.storeIndex(none, sources, row); });
 }
 
-Launches
-moe::codegen::cpu::lowerDispatchPlan(const Emission &emission,
-                                     const DispatchPlanOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  SmallVector<Value> reads{operands.ids};
-  if (operands.expertMap)
-    reads.push_back(operands.expertMap);
-  SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
-                            operands.pairRows};
+LogicalResult moe::codegen::cpu::emitDispatchPlan(DispatchPlanOp op,
+                                                  const Emission &emission) {
+  SmallVector<Value> reads{op.getIds()};
+  if (op.getMap())
+    reads.push_back(op.getMap());
+  SmallVector<Value> writes{op.getOffsets(), op.getSourceRows(),
+                            op.getPairRows()};
   func::FuncOp kernel = getOrEmitKernel(
       emission, "dispatch_plan", reads, writes, "",
       [](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
@@ -130,5 +128,6 @@ moe::codegen::cpu::lowerDispatchPlan(const Emission &emission,
       });
   // Without tokens, too: the offsets say that there are no rows.
   Value grid = gridBuilder(emission).index(1);
-  return SmallVector<Launch>{{kernel, "dispatch", reads, writes, grid}};
+  emitLaunches(emission, {{kernel, "dispatch", reads, writes, grid}});
+  return success();
 }

@@ -6,32 +6,29 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 using Predicate = arith::CmpIPredicate;
 
-static std::string describePlacement(const PlacementParams &params) {
-  return describeParameters(params.numExperts, params.ranks, params.roundRobin);
-}
-
 /// The number of `expert` on `rank`, or -1.
 static Value emitLocalExpert(KernelBuilder &k, Value expert, Value rank,
-                             const PlacementParams &params) {
+                             PlacementAttr placement) {
   Value none = k.index(-1);
-  if (params.roundRobin) {
-    Value ranks = k.index(params.ranks);
+  if (placement.isRoundRobin()) {
+    Value ranks = k.index(placement.getRanks());
     Value isHere = k.compare(Predicate::eq, k.rem(expert, ranks), rank);
     return k.select(isHere, k.div(expert, ranks), none);
   }
-  int64_t base = params.numExperts / params.ranks;
-  Value remainder = k.index(params.numExperts % params.ranks);
+  int64_t base = placement.getExperts() / placement.getRanks();
+  Value remainder = k.index(placement.getExperts() % placement.getRanks());
   Value first = k.add(k.mul(rank, k.index(base)), k.minimum(rank, remainder));
   Value count = k.select(k.compare(Predicate::ult, rank, remainder),
                          k.index(base + 1), k.index(base));
@@ -43,11 +40,11 @@ static Value emitLocalExpert(KernelBuilder &k, Value expert, Value rank,
 /// The rank that owns `expert`, and the expert's place in the order of ranks,
 /// then experts.
 static std::pair<Value, Value> emitOwner(KernelBuilder &k, Value expert,
-                                         const PlacementParams &params) {
-  int64_t base = params.numExperts / params.ranks;
-  int64_t remainder = params.numExperts % params.ranks;
-  if (params.roundRobin) {
-    Value ranks = k.index(params.ranks);
+                                         PlacementAttr placement) {
+  int64_t base = placement.getExperts() / placement.getRanks();
+  int64_t remainder = placement.getExperts() % placement.getRanks();
+  if (placement.isRoundRobin()) {
+    Value ranks = k.index(placement.getRanks());
     Value owner = k.rem(expert, ranks);
     Value first = k.add(k.mul(owner, k.index(base)),
                         k.minimum(owner, k.index(remainder)));
@@ -96,24 +93,24 @@ static Value increment(KernelBuilder &k, Value memref, Value index) {
   return value;
 }
 
-Launches moe::codegen::cpu::lowerExpertMap(const Emission &emission,
-                                           const ExpertMapOperands &operands,
-                                           const PlacementParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
+LogicalResult moe::codegen::cpu::emitExpertMap(ExpertMapOp op,
+                                               const Emission &emission) {
+  PlacementAttr placement = op.getPlacement();
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "expert_map", {}, operands.map, operands.rank,
-      describePlacement(params),
+      emission, "expert_map", {}, op.getMap(), op.getRank(),
+      describe(placement),
       [&](KernelBuilder &k, Value, ValueRange, ValueRange writes,
           ValueRange scalars) {
         k.forEach(k.index(0), k.dim(writes[0], 0), 1, [&](Value expert) {
-          k.storeIndex(emitLocalExpert(k, expert, scalars[0], params),
+          k.storeIndex(emitLocalExpert(k, expert, scalars[0], placement),
                        writes[0], expert);
         });
       });
   Value grid = gridBuilder(emission).index(1);
-  return SmallVector<Launch>{
-      {kernel, "expert map", {}, {operands.map}, grid, {operands.rank}}};
+  emitLaunches(
+      emission,
+      {{kernel, "expert map", {}, {op.getMap()}, grid, {op.getRank()}}});
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -122,8 +119,8 @@ Launches moe::codegen::cpu::lowerExpertMap(const Emission &emission,
 
 /// Two passes over the choices: the first marks those that send their token and
 /// counts, the second numbers the marks from each rank's first row on.
-static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
-                         const PlacementParams &params) {
+static void emitTokensByRank(KernelBuilder &k, Value ids, ValueRange writes,
+                             PlacementAttr placement) {
   Value counts = writes[0], rows = writes[1], positions = writes[2];
   Value zero = k.index(0), none = k.index(-1);
   fill(k, counts, zero);
@@ -132,22 +129,25 @@ static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
     k.storeIndex(none, positions, {t, j});
   });
   // The last token that goes to each rank.
-  Value tokens = k.blockLocal(ArrayRef<int64_t>{params.ranks}, k.getI32Type());
+  Value tokens =
+      k.blockLocal(ArrayRef<int64_t>{placement.getRanks()}, k.getI32Type());
   fill(k, tokens, none);
-  forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
-    Value owner = emitOwner(k, id, params).first;
-    Value last = k.loadIndex(tokens, owner);
-    k.ifThen(k.compare(Predicate::ne, last, t), [&] {
-      k.storeIndex(t, tokens, owner);
-      k.storeIndex(owner, positions, {t, j});
-      increment(k, counts, owner);
-    });
-  });
+  forEachChoice(k, ids, placement.getExperts(),
+                [&](Value t, Value j, Value id) {
+                  Value owner = emitOwner(k, id, placement).first;
+                  Value last = k.loadIndex(tokens, owner);
+                  k.ifThen(k.compare(Predicate::ne, last, t), [&] {
+                    k.storeIndex(t, tokens, owner);
+                    k.storeIndex(owner, positions, {t, j});
+                    increment(k, counts, owner);
+                  });
+                });
   // The next row of each rank, and of all ranks so far.
-  Value next = k.blockLocal(ArrayRef<int64_t>{params.ranks}, k.getI32Type());
+  Value next =
+      k.blockLocal(ArrayRef<int64_t>{placement.getRanks()}, k.getI32Type());
   Value end = k.blockLocal(ArrayRef<int64_t>{1}, k.getI32Type());
   k.storeIndex(zero, end, zero);
-  k.forEach(zero, k.index(params.ranks), 1, [&](Value rank) {
+  k.forEach(zero, k.index(placement.getRanks()), 1, [&](Value rank) {
     Value first = k.loadIndex(end, zero);
     k.storeIndex(first, next, rank);
     k.storeIndex(k.add(first, k.loadIndex(counts, rank)), end, zero);
@@ -162,30 +162,26 @@ static void emitSendPlan(KernelBuilder &k, Value ids, ValueRange writes,
   });
 }
 
-Launches moe::codegen::cpu::lowerSendPlan(const Emission &emission,
-                                          const SendPlanOperands &operands,
-                                          const PlacementParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
-  SmallVector<Value> writes{operands.counts, operands.rows, operands.positions};
+LogicalResult moe::codegen::cpu::emitSendPlan(SendPlanOp op,
+                                              const Emission &emission) {
+  PlacementAttr placement = op.getPlacement();
+  SmallVector<Value> writes{op.getCounts(), op.getRows(), op.getPositions()};
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "send_plan", operands.ids, writes, describePlacement(params),
+      emission, "send_plan", op.getIds(), writes, describe(placement),
       [&](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
-        emitSendPlan(k, reads[0], writes, params);
+        emitTokensByRank(k, reads[0], writes, placement);
       });
   Value grid = gridBuilder(emission).index(1);
-  return SmallVector<Launch>{
-      {kernel, "dispatch.plan", {operands.ids}, writes, grid}};
+  emitLaunches(emission,
+               {{kernel, "dispatch.plan", {op.getIds()}, writes, grid}});
+  return success();
 }
 
-Launches
-moe::codegen::cpu::lowerGatherRows(const Emission &emission,
-                                   const GatherRowsOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  SmallVector<Value> reads{operands.from, operands.rows};
+LogicalResult moe::codegen::cpu::emitGatherRows(GatherRowsOp op,
+                                                const Emission &emission) {
+  SmallVector<Value> reads{op.getFrom(), op.getRows()};
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "gather_rows", reads, operands.to, "",
+      emission, "gather_rows", reads, op.getTo(), "",
       [](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes) {
         Value row = k.loadIndex(reads[1], block);
         Type element = getMemRefType(reads[0]).getElementType();
@@ -198,31 +194,33 @@ moe::codegen::cpu::lowerGatherRows(const Emission &emission,
           });
         });
       });
-  Value grid = gridBuilder(emission).dim(operands.to, 0);
-  return SmallVector<Launch>{
-      {kernel, "dispatch.pack", reads, {operands.to}, grid}};
+  Value grid = gridBuilder(emission).dim(op.getTo(), 0);
+  emitLaunches(emission,
+               {{kernel, "dispatch.pack", reads, {op.getTo()}, grid}});
+  return success();
 }
 
-Launches moe::codegen::cpu::lowerClearIds(const Emission &emission, Value ids) {
+LogicalResult moe::codegen::cpu::emitClearIds(ClearIdsOp op,
+                                              const Emission &emission) {
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "clear_ids", {}, ids, "",
+      emission, "clear_ids", {}, op.getIds(), "",
       [](KernelBuilder &k, Value block, ValueRange, ValueRange writes) {
         k.forEach(k.index(0), k.dim(writes[0], 1), 1, [&](Value j) {
           k.storeIndex(k.index(-1), writes[0], {block, j});
         });
       });
-  Value grid = gridBuilder(emission).dim(ids, 0);
-  return SmallVector<Launch>{{kernel, "dispatch.clear", {}, {ids}, grid}};
+  Value grid = gridBuilder(emission).dim(op.getIds(), 0);
+  emitLaunches(emission, {{kernel, "dispatch.clear", {}, {op.getIds()}, grid}});
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
 // Rows of fixed capacity
 //===----------------------------------------------------------------------===//
 
-static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
-                                ValueRange writes,
-                                const PlacementParams &params,
-                                int64_t capacity) {
+static void emitTokensByExpert(KernelBuilder &k, ValueRange reads,
+                               ValueRange writes, PlacementAttr placement,
+                               int64_t capacity) {
   Value ids = reads[0], weights = reads[1];
   Value counts = writes[0], rows = writes[1], rowWeights = writes[2],
         positions = writes[3];
@@ -232,49 +230,51 @@ static void emitBatchedSendPlan(KernelBuilder &k, ValueRange reads,
   forEachElement(k, positions, [&](Value t, Value j) {
     k.storeIndex(none, positions, {t, j});
   });
-  forEachChoice(k, ids, params.numExperts, [&](Value t, Value j, Value id) {
-    Value place = emitOwner(k, id, params).second;
-    Value used = k.loadIndex(counts, place), weight = k.load(weights, {t, j});
-    // A token that chooses an expert again, which given ids may, has the
-    // expert's last row and adds to its weight. So an expert gets no more rows
-    // than there are tokens, of which the call has at most `capacity`.
-    Value row = k.add(k.mul(place, end), used);
-    Value hasRows = k.compare(Predicate::sgt, used, zero);
-    Value last = k.select(hasRows, k.sub(row, k.index(1)), zero);
-    Value token = k.select(hasRows, k.loadIndex(rows, last), none);
-    k.ifThen(k.compare(Predicate::eq, token, t), [&] {
-      Value sum = k.addf(k.load(rowWeights, {last, zero}), weight);
-      k.store(sum, rowWeights, {last, zero});
-    });
-    k.ifThen(k.compare(Predicate::ne, token, t), [&] {
-      k.storeIndex(k.add(used, k.index(1)), counts, place);
-      k.storeIndex(t, rows, row);
-      k.storeIndex(row, positions, {t, j});
-      k.store(weight, rowWeights, {row, zero});
-    });
-  });
+  forEachChoice(
+      k, ids, placement.getExperts(), [&](Value t, Value j, Value id) {
+        Value place = emitOwner(k, id, placement).second;
+        Value used = k.loadIndex(counts, place),
+              weight = k.load(weights, {t, j});
+        // A token that chooses an expert again, which given ids may, has the
+        // expert's last row and adds to its weight. So an expert gets no more
+        // rows than there are tokens, of which the call has at most `capacity`.
+        Value row = k.add(k.mul(place, end), used);
+        Value hasRows = k.compare(Predicate::sgt, used, zero);
+        Value last = k.select(hasRows, k.sub(row, k.index(1)), zero);
+        Value token = k.select(hasRows, k.loadIndex(rows, last), none);
+        k.ifThen(k.compare(Predicate::eq, token, t), [&] {
+          Value sum = k.addf(k.load(rowWeights, {last, zero}), weight);
+          k.store(sum, rowWeights, {last, zero});
+        });
+        k.ifThen(k.compare(Predicate::ne, token, t), [&] {
+          k.storeIndex(k.add(used, k.index(1)), counts, place);
+          k.storeIndex(t, rows, row);
+          k.storeIndex(row, positions, {t, j});
+          k.store(weight, rowWeights, {row, zero});
+        });
+      });
 }
 
-Launches moe::codegen::cpu::lowerBatchedSendPlan(
-    const Emission &emission, const BatchedSendPlanOperands &operands,
-    const PlacementParams &params, int64_t capacity) {
-  if (failed(check(emission.loc, operands, params, capacity)))
-    return failure();
-  SmallVector<Value> reads{operands.ids, operands.weights};
-  SmallVector<Value> writes{operands.counts, operands.rows, operands.rowWeights,
-                            operands.positions};
+LogicalResult moe::codegen::cpu::emitBatchedSendPlan(BatchedSendPlanOp op,
+                                                     const Emission &emission) {
+  PlacementAttr placement = op.getPlacement();
+  int64_t capacity = op.getCapacity();
+  SmallVector<Value> reads{op.getIds(), op.getWeights()};
+  SmallVector<Value> writes{op.getCounts(), op.getRows(), op.getRowWeights(),
+                            op.getPositions()};
   func::FuncOp kernel = getOrEmitKernel(
       emission, "batched_send_plan", reads, writes,
-      describePlacement(params) + describeParameters(capacity),
+      describe(placement) + describeParameters(capacity),
       [&](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
-        emitBatchedSendPlan(k, reads, writes, params, capacity);
+        emitTokensByExpert(k, reads, writes, placement, capacity);
       });
   Value grid = gridBuilder(emission).index(1);
-  return SmallVector<Launch>{{kernel, "dispatch.plan", reads, writes, grid}};
+  emitLaunches(emission, {{kernel, "dispatch.plan", reads, writes, grid}});
+  return success();
 }
 
-static void emitBatchedPlan(KernelBuilder &k, Value counts, ValueRange writes,
-                            int64_t ranks, int64_t capacity) {
+static void emitPlanOfBatches(KernelBuilder &k, Value counts, ValueRange writes,
+                              int64_t ranks, int64_t capacity) {
   Value offsets = writes[0], sources = writes[1], pairRows = writes[2];
   Value zero = k.index(0), one = k.index(1), none = k.index(-1);
   fill(k, sources, none);
@@ -298,21 +298,19 @@ static void emitBatchedPlan(KernelBuilder &k, Value counts, ValueRange writes,
   k.storeIndex(k.loadIndex(next, zero), offsets, numExperts);
 }
 
-Launches
-moe::codegen::cpu::lowerBatchedPlan(const Emission &emission,
-                                    const BatchedPlanOperands &operands,
-                                    int64_t ranks, int64_t capacity) {
-  if (failed(check(emission.loc, operands, ranks, capacity)))
-    return failure();
-  SmallVector<Value> writes{operands.expertOffsets, operands.sourceRows,
-                            operands.pairRows};
+LogicalResult moe::codegen::cpu::emitBatchedPlan(BatchedPlanOp op,
+                                                 const Emission &emission) {
+  int64_t ranks = op.getRanks(), capacity = op.getCapacity();
+  SmallVector<Value> writes{op.getOffsets(), op.getSourceRows(),
+                            op.getPairRows()};
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "batched_plan", operands.counts, writes,
+      emission, "batched_plan", op.getCounts(), writes,
       describeParameters(ranks, capacity),
       [&](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
-        emitBatchedPlan(k, reads[0], writes, ranks, capacity);
+        emitPlanOfBatches(k, reads[0], writes, ranks, capacity);
       });
   Value grid = gridBuilder(emission).index(1);
-  return SmallVector<Launch>{
-      {kernel, "dispatch", {operands.counts}, writes, grid}};
+  emitLaunches(emission,
+               {{kernel, "dispatch", {op.getCounts()}, writes, grid}});
+  return success();
 }

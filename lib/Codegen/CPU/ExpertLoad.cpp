@@ -6,10 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "KernelBuilder.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -30,18 +31,16 @@ static void emitCount(KernelBuilder &k, Value ids, Value load) {
   });
 }
 
-Launches
-moe::codegen::cpu::lowerExpertLoad(const Emission &emission,
-                                   const ExpertLoadOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
+LogicalResult moe::codegen::cpu::emitExpertLoad(ExpertLoadOp op,
+                                                const Emission &emission) {
   func::FuncOp kernel = getOrEmitKernel(
-      emission, "expert_load", operands.ids, operands.load, "",
+      emission, "expert_load", op.getIds(), op.getInit(), "",
       [](KernelBuilder &k, Value, ValueRange reads, ValueRange writes) {
         emitCount(k, reads[0], writes[0]);
       });
   // Without tokens, too: all loads are zero then.
   Value grid = gridBuilder(emission).index(1);
-  return SmallVector<Launch>{
-      {kernel, "route.load", {operands.ids}, {operands.load}, grid}};
+  emitLaunches(emission,
+               {{kernel, "expert load", {op.getIds()}, {op.getInit()}, grid}});
+  return success();
 }

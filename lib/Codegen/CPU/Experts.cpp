@@ -6,12 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
 #include "Activation.h"
-
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "Emitters.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -77,43 +76,36 @@ static Launch launchGrouped(const Emission &emission, const GroupedGemm &gemm) {
 }
 
 /// Bias of gate and up at `column` of the intermediate width.
-static SmallVector<Value> loadBias(KernelBuilder &k,
-                                   const ActivationParams &params, Value bias,
-                                   Value expert, Value column, unsigned width) {
-  if (!params.gated)
+static SmallVector<Value> loadBias(KernelBuilder &k, ActivationAttr activation,
+                                   Value bias, Value expert, Value column,
+                                   unsigned width) {
+  if (!activation.isGated())
     return {k.loadVector(bias, {expert, column}, width)};
-  if (params.interleaved) {
-    Value both =
-        k.loadVector(bias, {expert, k.mul(column, k.index(2))}, 2 * width);
-    auto parts = vector::DeinterleaveOp::create(k, both);
-    return {parts.getRes1(), parts.getRes2()};
-  }
   Value up = k.add(column, k.index(getMemRefType(bias).getDimSize(1) / 2));
   return {k.loadVector(bias, {expert, column}, width),
           k.loadVector(bias, {expert, up}, width)};
 }
 
 /// hidden = activation(rows[sourceRows] * inputWeight * w13^T + b13).
-static Launch launchUp(const Emission &emission,
-                       const ExpertsOperands &operands, Value hidden,
-                       const ActivationParams &params) {
-  SmallVector<Value> all{operands.rows, operands.expertOffsets, operands.w13,
-                         operands.sourceRows};
+static Launch launchUp(const Emission &emission, ExpertsOp op, Value hidden) {
+  ActivationAttr activation = op.getActivation();
+  SmallVector<Value> all{op.getRows(), op.getOffsets(), op.getW13(),
+                         op.getSourceRows()};
+  bool hasBias = op.getB13() != nullptr;
+  bool hasInputWeight = op.getInputWeights() != nullptr;
   size_t biasPosition = all.size();
-  if (operands.b13)
-    all.push_back(operands.b13);
+  if (hasBias)
+    all.push_back(op.getB13());
   size_t weightPosition = all.size();
-  if (operands.inputWeight)
-    all.push_back(operands.inputWeight);
-  bool hasBias = operands.b13 != nullptr;
-  bool hasInputWeight = operands.inputWeight != nullptr;
+  if (hasInputWeight)
+    all.push_back(op.getInputWeights());
 
   auto source = [](KernelBuilder &k, Value pair, ValueRange reads) {
     return k.loadIndex(reads[3], pair);
   };
   auto tiles = [&](KernelBuilder &k, Value weights, Value expert,
                    const ColumnTile &columns) {
-    return activationTiles(k, params, weights, expert, columns);
+    return activationTiles(k, activation, weights, expert, columns);
   };
   auto row = [&](KernelBuilder &k, Value pair, ValueRange reads) {
     return k.row(reads[0], source(k, pair, reads));
@@ -135,28 +127,28 @@ static Launch launchUp(const Emission &emission,
           values.back() = k.mulf(values.back(), k.splat(scale, width));
       }
       if (hasBias)
-        for (auto [value, bias] :
-             llvm::zip_equal(values, loadBias(k, params, reads[biasPosition],
-                                              expert, column, width)))
+        for (auto [value, bias] : llvm::zip_equal(
+                 values, loadBias(k, activation, reads[biasPosition], expert,
+                                  column, width)))
           value = k.addf(value, bias);
-      Value up = params.gated ? values[1] : Value();
-      k.storeVector(emitActivation(k, params, values[0], up), write,
+      Value up = activation.isGated() ? values[1] : Value();
+      k.storeVector(emitActivation(k, activation, values[0], up), write,
                     {pair, column});
     });
   };
   return launchGrouped(
-      emission, {"experts_up", "experts.up", all, hidden,
-                 describe(params) + describeParameters(hasBias, hasInputWeight),
-                 getNumMatrices(params), tiles, row, finish});
+      emission,
+      {"experts_up", "experts.up", all, hidden,
+       describe(activation) + describeParameters(hasBias, hasInputWeight),
+       getNumMatrices(activation), tiles, row, finish});
 }
 
 /// out = hidden * w2^T + b2.
-static Launch launchDown(const Emission &emission,
-                         const ExpertsOperands &operands, Value hidden) {
-  SmallVector<Value> all{hidden, operands.expertOffsets, operands.w2};
-  bool hasBias = operands.b2 != nullptr;
+static Launch launchDown(const Emission &emission, ExpertsOp op, Value hidden) {
+  SmallVector<Value> all{hidden, op.getOffsets(), op.getW2()};
+  bool hasBias = op.getB2() != nullptr;
   if (hasBias)
-    all.push_back(operands.b2);
+    all.push_back(op.getB2());
   auto tiles = [](KernelBuilder &k, Value weights, Value expert,
                   const ColumnTile &columns) {
     return SmallVector<Value>{
@@ -177,18 +169,18 @@ static Launch launchDown(const Emission &emission,
     });
   };
   return launchGrouped(emission, {"experts_down", "experts.down", all,
-                                  operands.out, "", 1, tiles, row, finish});
+                                  op.getInit(), "", 1, tiles, row, finish});
 }
 
-Launches moe::codegen::cpu::lowerExperts(const Emission &emission,
-                                         const ExpertsOperands &operands,
-                                         const ActivationParams &params) {
-  if (failed(check(emission.loc, operands, params)))
+LogicalResult moe::codegen::cpu::emitExperts(ExpertsOp op,
+                                             const Emission &emission) {
+  if (failed(checkPlainWeights(op, kTargetName)))
     return failure();
-  MemRefType w13 = getMemRefType(operands.w13);
-  int64_t width = w13.getDimSize(1) / getNumMatrices(params);
-  Type element = getMemRefType(operands.rows).getElementType();
-  Value hidden = allocateScratch(emission, operands.out, width, element);
-  return SmallVector<Launch>{launchUp(emission, operands, hidden, params),
-                             launchDown(emission, operands, hidden)};
+  int64_t width = getMemRefType(op.getW2()).getDimSize(2);
+  Type element = getMemRefType(op.getRows()).getElementType();
+  // [P, I] of the rows' type.
+  Value hidden = allocateScratch(emission, op.getInit(), width, element);
+  Launch up = launchUp(emission, op, hidden);
+  emitLaunches(emission, {up, launchDown(emission, op, hidden)});
+  return success();
 }

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -101,20 +102,18 @@ void moe::codegen::cpu::emitRowPanel(
 }
 
 Value moe::codegen::cpu::weightTile(KernelBuilder &k, Value weights,
-                                    Value expert, Value first, Value count,
-                                    int64_t stride) {
+                                    Value expert, Value first, Value count) {
   MemRefType type = getMemRefType(weights);
   SmallVector<OpFoldResult> offsets{first, k.getIndexAttr(0)};
   SmallVector<OpFoldResult> sizes{getAsOpFoldResult(count),
                                   k.getIndexAttr(type.getShape().back())};
-  SmallVector<int64_t> strides{stride, 1};
   SmallVector<bool> keep{true, true};
   if (expert) {
     offsets.insert(offsets.begin(), expert);
     sizes.insert(sizes.begin(), k.getIndexAttr(1));
-    strides.insert(strides.begin(), 1);
     keep.insert(keep.begin(), false);
   }
+  SmallVector<int64_t> strides(offsets.size(), 1);
   return k.subview(weights, offsets, sizes, strides, keep);
 }
 

@@ -45,10 +45,9 @@ void emitRowPanel(
     llvm::function_ref<void(mlir::Value, mlir::ValueRange)> finish);
 
 /// Rows [first, first + count) of weights [N, K] or, with `expert`, [E, N, K].
-/// `stride` takes every so many rows.
 mlir::Value weightTile(KernelBuilder &k, mlir::Value weights,
-                       mlir::Value expert, mlir::Value first, mlir::Value count,
-                       int64_t stride = 1);
+                       mlir::Value expert, mlir::Value first,
+                       mlir::Value count);
 
 /// The column tile of a block: columns [first, first + count).
 struct ColumnTile {

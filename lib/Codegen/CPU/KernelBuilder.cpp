@@ -17,6 +17,7 @@
 #include "llvm/Support/xxhash.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -296,6 +297,16 @@ func::FuncOp moe::codegen::cpu::getOrEmitKernel(
        arguments.drop_front(reads.size()).take_front(writes.size()),
        arguments.take_back(scalars.size()));
   return kernel;
+}
+
+void moe::codegen::cpu::emitLaunches(const Emission &emission,
+                                     ArrayRef<Launch> launches) {
+  for (const Launch &launch : launches)
+    schedule::LaunchOp::create(emission.builder, emission.loc,
+                               SymbolRefAttr::get(launch.kernel), launch.grid,
+                               launch.reads, launch.writes, launch.scalars,
+                               emission.builder.getStringAttr(launch.label),
+                               schedule::GPULaunchAttr());
 }
 
 KernelBuilder moe::codegen::cpu::gridBuilder(const Emission &emission) {

@@ -13,6 +13,7 @@
 #include "moe-mlir/Codegen/CPU/CPU.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace moe::codegen::cpu {
@@ -107,6 +108,24 @@ public:
 private:
   const Target &target;
 };
+
+/// One launch of `grid` blocks of a kernel. The kernel's arguments after the
+/// block are `reads` and then `writes`; it touches no other memory, and no
+/// buffer is in both.
+struct Launch {
+  mlir::func::FuncOp kernel;
+  /// What traces and errors show, such as "experts.up".
+  std::string label;
+  llvm::SmallVector<mlir::Value> reads;
+  llvm::SmallVector<mlir::Value> writes;
+  /// Number of blocks, of index type.
+  mlir::Value grid;
+  /// Of index type; the kernel's last arguments.
+  llvm::SmallVector<mlir::Value> scalars = {};
+};
+
+/// Emits launches at `emission.builder`, in order.
+void emitLaunches(const Emission &emission, llvm::ArrayRef<Launch> launches);
 
 /// The kernel `stem` for these operands, emitted through `body` unless the
 /// module has it already. Kernels are equal if stem, operand types, target and

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "KernelBuilder.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -15,6 +15,7 @@
 #include <limits>
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
@@ -30,10 +31,10 @@ namespace {
 /// whole vectors.
 class RouteKernel {
 public:
-  RouteKernel(KernelBuilder &k, const RoutingParams &params, Value logits,
-              Value bias, Value replicas, Value replicaCount, Value firstRow,
-              Value ids, Value weights)
-      : k(k), params(params), logits(logits), bias(bias), replicas(replicas),
+  RouteKernel(KernelBuilder &k, RoutingAttr routing, Value logits, Value bias,
+              Value replicas, Value replicaCount, Value firstRow, Value ids,
+              Value weights)
+      : k(k), routing(routing), logits(logits), bias(bias), replicas(replicas),
         replicaCount(replicaCount), firstRow(firstRow), ids(ids),
         weights(weights), lanes(k.getLanes()), numExperts(k.dim(logits, 1)),
         numPadded(k.mul(k.ceilDiv(numExperts, lanes), k.index(lanes))),
@@ -66,7 +67,7 @@ private:
   Value lastVector() { return k.sub(numPadded, k.index(lanes)); }
 
   KernelBuilder &k;
-  const RoutingParams &params;
+  RoutingAttr routing;
   Value logits, bias, replicas, replicaCount, firstRow, ids, weights;
   int64_t lanes;
   Value numExperts, numPadded;
@@ -78,7 +79,7 @@ private:
 void RouteKernel::emit(Value token) {
   emitScores(token);
   emitChoiceScores();
-  if (params.groups > 1)
+  if (routing.getNGroup() > 1)
     emitGroups();
   emitChoice(token);
   emitWeights(token);
@@ -104,9 +105,9 @@ void RouteKernel::emitScores(Value token) {
   k.storeVector(k.constant(-kInfinity, lanes), scores, lastVector());
   k.forEachChunk(numExperts, [&](Value e, unsigned width) {
     Value x = k.loadVector(logits, {token, e}, width);
-    if (params.scores == Scores::Sigmoid) {
+    if (routing.getScore() == ScoreFunction::sigmoid) {
       x = k.sigmoid(x);
-    } else if (params.scores == Scores::SqrtSoftplus) {
+    } else if (routing.getScore() == ScoreFunction::sqrt_softplus) {
       // log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)) does not overflow.
       Value magnitude = math::AbsFOp::create(k, x);
       Value negated = arith::NegFOp::create(k, magnitude);
@@ -116,7 +117,7 @@ void RouteKernel::emitScores(Value token) {
     }
     k.storeVector(x, scores, e);
   });
-  if (params.scores == Scores::Softmax)
+  if (routing.getScore() == ScoreFunction::softmax)
     emitSoftmax();
 }
 
@@ -176,7 +177,7 @@ Value RouteKernel::emitGroupScore(Value group, Value size) {
         k, ValueRange{arith::MaximumFOp::create(k, largest, score),
                       arith::MaximumFOp::create(k, second, smaller)});
   }
-  if (params.groupScore == GroupScore::Max)
+  if (routing.getGroupScore() == GroupScore::max)
     return loop.getResult(0);
   // Infinities of both signs make NaN.
   Value sum = k.addf(loop.getResult(0), loop.getResult(1));
@@ -186,9 +187,9 @@ Value RouteKernel::emitGroupScore(Value group, Value size) {
 
 /// Takes the experts of all groups but the best out of the choice.
 void RouteKernel::emitGroups() {
-  Value numGroups = k.index(params.groups);
+  Value numGroups = k.index(routing.getNGroup());
   Value size = k.div(numExperts, numGroups);
-  Value groupScores = k.blockLocal({params.groups}, k.getF32Type());
+  Value groupScores = k.blockLocal({routing.getNGroup()}, k.getF32Type());
   k.forEach(k.index(0), numGroups, 1, [&](Value group) {
     k.storeVector(emitGroupScore(group, size), groupScores, group);
   });
@@ -213,7 +214,7 @@ void RouteKernel::emitGroups() {
                            k.select(isBefore, k.add(count, k.index(1)), count));
     }
     Value isOut = k.compare(arith::CmpIPredicate::uge, place.getResult(0),
-                            k.index(params.chosenGroups));
+                            k.index(routing.getTopkGroup()));
     k.ifThen(isOut, [&] {
       Value begin = k.mul(group, size);
       k.forEach(begin, k.add(begin, size), 1, [&](Value e) {
@@ -269,7 +270,8 @@ Value RouteKernel::emitArgMax() {
 
 void RouteKernel::emitChoice(Value token) {
   // What the absent weights of k > E become: nothing.
-  double absent = params.weights == ChosenWeights::Scores ? 0.0 : -kInfinity;
+  double absent =
+      routing.getWeight() == WeightFunction::score ? 0.0 : -kInfinity;
   k.forEach(k.index(0), k.index(numChosen), 1, [&](Value j) {
     Value id = emitArgMax();
     Value none = arith::ConstantOp::create(k, k.getI32IntegerAttr(kNoExpert));
@@ -277,7 +279,7 @@ void RouteKernel::emitChoice(Value token) {
       Value e = arith::IndexCastOp::create(k, k.getIndexType(), id);
       k.store(replicas ? emitReplica(token, e) : id, ids, {token, j});
       // Functions of the chosen experts are on their logits.
-      Value weight = params.weights == ChosenWeights::Scores
+      Value weight = routing.getWeight() == WeightFunction::score
                          ? k.load(scores, e)
                          : k.load(logits, {token, e});
       k.store(weight, weights, {token, j});
@@ -335,13 +337,13 @@ Value RouteKernel::foldWeights(Value token, double init,
 
 void RouteKernel::emitWeights(Value token) {
   auto add = [&](Value sum, Value weight) { return k.addf(sum, weight); };
-  switch (params.weights) {
-  case ChosenWeights::Scores:
+  switch (routing.getWeight()) {
+  case WeightFunction::score:
     break;
-  case ChosenWeights::Sigmoid:
+  case WeightFunction::sigmoid_of_chosen:
     mapWeights(token, [&](Value weight) { return k.sigmoid(weight); });
     break;
-  case ChosenWeights::Softmax: {
+  case WeightFunction::softmax_of_chosen: {
     Value largest =
         foldWeights(token, -kInfinity, [&](Value max, Value weight) {
           return arith::MaximumFOp::create(k, max, weight);
@@ -353,43 +355,36 @@ void RouteKernel::emitWeights(Value token) {
     break;
   }
   }
-  if (params.renormalize) {
+  if (routing.getRenormalize()) {
+    double epsilon = routing.getRenormalizeEpsilon().getValueAsDouble();
+    double minimum = routing.getRenormalizeMinimum().getValueAsDouble();
     Value sum = foldWeights(token, 0.0, add);
-    sum = k.addf(sum, k.constant(params.epsilon, 1));
-    sum = arith::MaximumFOp::create(k, sum, k.constant(params.minimumSum, 1));
+    sum = k.addf(sum, k.constant(epsilon, 1));
+    sum = arith::MaximumFOp::create(k, sum, k.constant(minimum, 1));
     mapWeights(token, [&](Value weight) { return k.divf(weight, sum); });
   }
-  if (params.scale != 1.0)
-    mapWeights(token, [&](Value weight) {
-      return k.mulf(weight, k.constant(params.scale, 1));
-    });
 }
 
 //===----------------------------------------------------------------------===//
 // The phase
 //===----------------------------------------------------------------------===//
 
-Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
-                                       const RouteOperands &operands,
-                                       const RoutingParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
-  SmallVector<Value> reads{operands.logits};
-  bool hasBias = operands.correctionBias != nullptr;
-  bool hasReplicas = operands.replicaCount != nullptr;
+LogicalResult moe::codegen::cpu::emitRoute(RouteOp op,
+                                           const Emission &emission) {
+  RoutingAttr routing = op.getRouting();
+  SmallVector<Value> reads{op.getLogits()};
+  bool hasBias = op.getCorrectionBias() != nullptr;
+  bool hasReplicas = op.getReplicaCount() != nullptr;
   if (hasBias)
-    reads.push_back(operands.correctionBias);
+    reads.push_back(op.getCorrectionBias());
   if (hasReplicas)
-    reads.append({operands.logicalToPhysical, operands.replicaCount});
-  SmallVector<Value> writes{operands.ids, operands.weights};
+    reads.append({op.getLogicalToPhysical(), op.getReplicaCount()});
+  SmallVector<Value> writes{op.getIdsInit(), op.getWeightsInit()};
   SmallVector<Value> scalars;
-  if (operands.firstRow)
-    scalars.push_back(operands.firstRow);
-  std::string key = describeParameters(
-      hasBias, hasReplicas, scalars.size(), static_cast<int>(params.scores),
-      params.groups, params.chosenGroups, static_cast<int>(params.groupScore),
-      static_cast<int>(params.weights), params.renormalize, params.epsilon,
-      params.minimumSum, params.scale);
+  if (op.getFirstRow())
+    scalars.push_back(op.getFirstRow());
+  std::string key = describeParameters(hasBias, hasReplicas, scalars.size()) +
+                    describe(routing);
   func::FuncOp kernel = getOrEmitKernel(
       emission, "route", reads, writes, scalars, key,
       [&](KernelBuilder &k, Value block, ValueRange reads, ValueRange writes,
@@ -397,7 +392,7 @@ Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
         Value bias = hasBias ? reads[1] : Value();
         ValueRange maps = reads.drop_front(1 + hasBias);
         RouteKernel route(
-            k, params, reads[0], bias, hasReplicas ? maps[0] : Value(),
+            k, routing, reads[0], bias, hasReplicas ? maps[0] : Value(),
             hasReplicas ? maps[1] : Value(),
             scalars.empty() ? Value() : scalars[0], writes[0], writes[1]);
         Value begin = k.mul(block, k.index(kBlockTokens));
@@ -406,6 +401,7 @@ Launches moe::codegen::cpu::lowerRoute(const Emission &emission,
         k.forEach(begin, end, 1, [&](Value token) { route.emit(token); });
       });
   KernelBuilder grid = gridBuilder(emission);
-  Value blocks = grid.ceilDiv(grid.dim(operands.logits, 0), kBlockTokens);
-  return SmallVector<Launch>{{kernel, "route", reads, writes, blocks, scalars}};
+  Value blocks = grid.ceilDiv(grid.dim(op.getLogits(), 0), kBlockTokens);
+  emitLaunches(emission, {{kernel, "route", reads, writes, blocks, scalars}});
+  return success();
 }

@@ -6,30 +6,33 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
 #include "Activation.h"
+#include "Emitters.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cpu;
 
 /// hidden = activation(x * w13^T).
 static Launch launchUp(const Emission &emission, Value x, Value w13,
-                       Value hidden, const ActivationParams &params) {
+                       Value hidden, ActivationAttr activation) {
   auto tiles = [&](KernelBuilder &k, Value weights, const ColumnTile &columns) {
-    return activationTiles(k, params, weights, {}, columns);
+    return activationTiles(k, activation, weights, {}, columns);
   };
   auto finish = [&](KernelBuilder &k, Value row, const ColumnTile &columns,
                     ValueRange sums, ValueRange reads, ValueRange writes) {
     k.forEachChunk(columns.count, [&](Value n, unsigned width) {
       Value gate = k.loadVector(sums[0], n, width);
-      Value up = params.gated ? k.loadVector(sums[1], n, width) : Value();
-      k.storeVector(emitActivation(k, params, gate, up), writes[0],
+      Value up =
+          activation.isGated() ? k.loadVector(sums[1], n, width) : Value();
+      k.storeVector(emitActivation(k, activation, gate, up), writes[0],
                     {row, k.add(columns.first, n)});
     });
   };
   return launchDense(emission, "shared_up", "shared.up", {x, w13}, hidden,
-                     describe(params), getNumMatrices(params), tiles, finish);
+                     describe(activation), getNumMatrices(activation), tiles,
+                     finish);
 }
 
 /// shared = hidden * w2^T, times the sigmoid of the token's gate if there is
@@ -59,28 +62,22 @@ static Launch launchDown(const Emission &emission, Value hidden, Value w2,
                      1, tiles, finish);
 }
 
-Launches
-moe::codegen::cpu::lowerSharedExperts(const Emission &emission,
-                                      const SharedExpertsOperands &operands,
-                                      const ActivationParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
-  MemRefType w13 = getMemRefType(operands.w13);
-  int64_t width = w13.getDimSize(0) / getNumMatrices(params);
-  Type element = getMemRefType(operands.x).getElementType();
-  Value hidden = allocateScratch(emission, operands.x, width, element);
-
-  SmallVector<Launch> launches;
+LogicalResult moe::codegen::cpu::emitSharedExperts(SharedExpertsOp op,
+                                                   const Emission &emission) {
+  int64_t width = getMemRefType(op.getW2()).getDimSize(1);
+  Type element = getMemRefType(op.getX()).getElementType();
+  // [T, S] of x's type, and [T, 1] where there is a gate.
+  Value hidden = allocateScratch(emission, op.getX(), width, element);
   Value gate;
-  if (operands.gate) {
-    gate = allocateScratch(emission, operands.x, 1,
-                           Float32Type::get(operands.x.getContext()));
-    launches.push_back(launchLinear(emission, "shared.gate", operands.x,
-                                    operands.gate, {}, gate));
+  if (op.getGate()) {
+    gate =
+        allocateScratch(emission, op.getX(), 1, emission.builder.getF32Type());
+    emitLaunches(emission, launchLinear(emission, "shared.gate", op.getX(),
+                                        op.getGate(), {}, gate));
   }
-  launches.push_back(
-      launchUp(emission, operands.x, operands.w13, hidden, params));
-  launches.push_back(
-      launchDown(emission, hidden, operands.w2, gate, operands.shared));
-  return launches;
+  Launch up =
+      launchUp(emission, op.getX(), op.getW13(), hidden, op.getActivation());
+  emitLaunches(emission, {up, launchDown(emission, hidden, op.getW2(), gate,
+                                         op.getInit())});
+  return success();
 }

@@ -22,46 +22,35 @@ static Expr emitGeluTanh(Expr x) {
 }
 
 /// (u' + 1) * g' * sigmoid(alpha * g').
-static Expr emitSwiGLUOAI(const ActivationParams &params, Expr gate, Expr up) {
-  Expr g = min(gate, params.limit);
-  Expr u = max(min(up, params.limit), -params.limit);
-  return (u + 1.0) * (g * sigmoid(g * params.alpha));
+static Expr emitSwiGLUOAI(ActivationAttr activation, Expr gate, Expr up) {
+  double limit = activation.getLimit().getValueAsDouble();
+  double alpha = activation.getAlpha().getValueAsDouble();
+  Expr g = min(gate, limit);
+  Expr u = max(min(up, limit), -limit);
+  return (u + 1.0) * (g * sigmoid(g * alpha));
 }
 
-Expr emitActivation(const ActivationParams &params, Expr gate, Expr up) {
+Expr emitActivation(ActivationAttr activation, Expr gate, Expr up) {
   Expr result;
-  switch (params.activation) {
-  case Activation::SiLU:
+  switch (activation.getKind()) {
+  case ActivationKind::swiglu:
     result = gate * sigmoid(gate);
     break;
-  case Activation::GELU:
+  case ActivationKind::geglu:
     result = gate * normalCDF(gate);
     break;
-  case Activation::GELUTanh:
+  case ActivationKind::geglu_tanh:
     result = emitGeluTanh(gate);
     break;
-  case Activation::SwiGLUOAI:
-    return emitSwiGLUOAI(params, gate, up);
-  case Activation::ReLU2: {
+  case ActivationKind::swigluoai:
+    return emitSwiGLUOAI(activation, gate, up);
+  case ActivationKind::relu2: {
     Expr positive = max(gate, 0.0);
     result = positive * positive;
     break;
   }
   }
-  return params.gated ? result * up : result;
-}
-
-std::string describe(const ActivationParams &params) {
-  return describeParameters(static_cast<int>(params.activation), params.gated,
-                            params.interleaved, params.alpha, params.limit);
-}
-
-Expr gateRow(const ActivationParams &params, Expr column) {
-  return params.interleaved ? column * 2 : column;
-}
-
-Expr upRow(const ActivationParams &params, Expr column, int64_t width) {
-  return params.interleaved ? column * 2 + 1 : column + width;
+  return activation.isGated() ? result * up : result;
 }
 
 } // namespace moe::codegen::cuda

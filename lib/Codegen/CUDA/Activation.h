@@ -14,20 +14,7 @@
 namespace moe::codegen::cuda {
 
 /// The activation of scalars gate and, if gated, up.
-Expr emitActivation(const ActivationParams &params, Expr gate, Expr up);
-
-/// Text that tells parameters apart in a kernel's key.
-std::string describe(const ActivationParams &params);
-
-/// Matrices of I rows in the first weight: gate and up, or one.
-inline int64_t getNumMatrices(const ActivationParams &params) {
-  return params.gated ? 2 : 1;
-}
-
-/// The row of the first weight that holds gate, and the one that holds up, of
-/// column `column` of `width` of the activation.
-Expr gateRow(const ActivationParams &params, Expr column);
-Expr upRow(const ActivationParams &params, Expr column, int64_t width);
+Expr emitActivation(ActivationAttr activation, Expr gate, Expr up);
 
 } // namespace moe::codegen::cuda
 

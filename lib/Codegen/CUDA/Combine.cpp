@@ -7,10 +7,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "Combine.h"
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "RowVectors.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
@@ -34,17 +35,14 @@ Expr ExpertRows::sum(KernelBuilder &k, Expr token, Expr column,
   return sum;
 }
 
-LogicalResult moe::codegen::cuda::emitCombine(const Emission &emission,
-                                              const CombineOperands &operands,
-                                              double scale) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitCombine(CombineOp op,
+                                              const Emission &emission) {
   Launch launch(emission, "combine", "combine");
-  ExpertRows rows(launch, operands, scale);
-  Buffer routed = launch.write(operands.routed);
-  launch.setKey(scale);
-  unsigned width = getVectorWidth({operands.expertOut, operands.routed});
-  emitForEachVector(emission, launch, operands.routed, width,
+  ExpertRows rows(launch, op);
+  Buffer routed = launch.write(op.getInit());
+  launch.setKey(op.getScale().convertToDouble());
+  unsigned width = getVectorWidth({op.getExpertOut(), op.getInit()});
+  emitForEachVector(emission, launch, op.getInit(), width,
                     [&](KernelBuilder &k, Expr token, Expr column) {
                       k.store(rows.sum(k, token, column, width), routed,
                               {token, column});

@@ -17,10 +17,11 @@ namespace moe::codegen::cuda {
 class ExpertRows {
 public:
   /// Adds the inputs of a combine to those of `launch`.
-  ExpertRows(Launch &launch, const CombineOperands &operands, double scale)
-      : rows(launch.read(operands.expertOut)),
-        pairRows(launch.read(operands.pairRows)),
-        weights(launch.read(operands.weights)), scale(scale) {}
+  ExpertRows(Launch &launch, CombineOp op)
+      : rows(launch.read(op.getExpertOut())),
+        pairRows(launch.read(op.getPairRows())),
+        weights(launch.read(op.getWeights())),
+        scale(op.getScale().convertToDouble()) {}
 
   /// `width` columns of the sum for `token`, in f32.
   Expr sum(KernelBuilder &k, Expr token, Expr column, unsigned width) const;

@@ -6,24 +6,22 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "PairSort.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-LogicalResult
-moe::codegen::cuda::emitDispatchPlan(const Emission &emission,
-                                     const DispatchPlanOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitDispatchPlan(DispatchPlanOp op,
+                                                   const Emission &emission) {
   PairSort sort;
-  sort.ids = operands.ids;
-  sort.expertMap = operands.expertMap;
-  sort.offsets = operands.expertOffsets;
-  sort.sourceRows = operands.sourceRows;
-  sort.pairRows = operands.pairRows;
+  sort.ids = op.getIds();
+  sort.expertMap = op.getMap();
+  sort.offsets = op.getOffsets();
+  sort.sourceRows = op.getSourceRows();
+  sort.pairRows = op.getPairRows();
   emitPairSort(emission, "dispatch", "dispatch", sort);
   return success();
 }

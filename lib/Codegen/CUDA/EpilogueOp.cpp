@@ -35,8 +35,7 @@ SmallVector<Expr, 2> EpilogueOp::loadBias(KernelBuilder &k, Expr expert,
   column = min(column, columns - 1);
   SmallVector<Expr, 2> places{column};
   if (isGated())
-    places = {gateRow(*activation, column),
-              upRow(*activation, column, columns)};
+    places = {column, column + columns};
   SmallVector<Expr, 2> values;
   for (Expr place : places)
     values.push_back(bias.type.getRank() == 1 ? k.load(bias, place)
@@ -54,7 +53,7 @@ Expr EpilogueOp::apply(SmallVector<Expr, 2> sums, Expr scale,
   }
   if (!activation)
     return sums[0];
-  return emitActivation(*activation, sums[0], isGated() ? sums[1] : Expr());
+  return emitActivation(activation, sums[0], isGated() ? sums[1] : Expr());
 }
 
 } // namespace moe::codegen::cuda

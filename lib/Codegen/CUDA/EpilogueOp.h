@@ -34,9 +34,9 @@ struct EpilogueOp {
 
   std::function<Expr(KernelBuilder &, Expr row)> scale;
   Buffer bias; ///< [N] or [E, N]: one per row of the weights.
-  const ActivationParams *activation = nullptr;
+  ActivationAttr activation;
 
-  bool isGated() const { return activation && activation->gated; }
+  bool isGated() const { return activation && activation.isGated(); }
 };
 
 } // namespace moe::codegen::cuda

@@ -6,10 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "PairSort.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
@@ -21,12 +22,13 @@ static constexpr int64_t kThreads = 256;
 
 /// The number of `expert` on `rank`, or -1.
 static Expr emitLocalExpert(KernelBuilder &k, Expr expert, Expr rank,
-                            const PlacementParams &params) {
+                            PlacementAttr placement) {
   Expr none = k.i32(-1);
-  if (params.roundRobin)
-    return k.select(expert % params.ranks == rank, expert / params.ranks, none);
-  int64_t base = params.numExperts / params.ranks;
-  int64_t remainder = params.numExperts % params.ranks;
+  if (placement.isRoundRobin())
+    return k.select(expert % placement.getRanks() == rank,
+                    expert / placement.getRanks(), none);
+  int64_t base = placement.getExperts() / placement.getRanks();
+  int64_t remainder = placement.getExperts() % placement.getRanks();
   Expr first = rank * base + min(rank, remainder);
   Expr count = k.select(rank < remainder, k.i32(base + 1), k.i32(base));
   // Smaller ids are large when read as unsigned.
@@ -35,12 +37,11 @@ static Expr emitLocalExpert(KernelBuilder &k, Expr expert, Expr rank,
 }
 
 /// The rank that owns `expert`.
-static Expr emitOwner(KernelBuilder &k, Expr expert,
-                      const PlacementParams &params) {
-  if (params.roundRobin)
-    return expert % params.ranks;
-  int64_t base = params.numExperts / params.ranks;
-  int64_t remainder = params.numExperts % params.ranks;
+static Expr emitOwner(KernelBuilder &k, Expr expert, PlacementAttr placement) {
+  if (placement.isRoundRobin())
+    return expert % placement.getRanks();
+  int64_t base = placement.getExperts() / placement.getRanks();
+  int64_t remainder = placement.getExperts() % placement.getRanks();
   // The first ranks own one expert more. With less than one for each rank, all
   // experts are theirs.
   int64_t inLarge = remainder * (base + 1);
@@ -52,38 +53,31 @@ static Expr emitOwner(KernelBuilder &k, Expr expert,
 }
 
 /// The place of `expert` in the order of ranks, then experts.
-static Expr emitPlace(KernelBuilder &k, Expr expert,
-                      const PlacementParams &params) {
-  if (!params.roundRobin)
+static Expr emitPlace(KernelBuilder &k, Expr expert, PlacementAttr placement) {
+  if (!placement.isRoundRobin())
     return expert;
-  Expr owner = expert % params.ranks;
-  Expr first = owner * (params.numExperts / params.ranks) +
-               min(owner, params.numExperts % params.ranks);
-  return first + expert / params.ranks;
+  Expr owner = expert % placement.getRanks();
+  Expr first = owner * (placement.getExperts() / placement.getRanks()) +
+               min(owner, placement.getExperts() % placement.getRanks());
+  return first + expert / placement.getRanks();
 }
 
-static std::string describePlacement(const PlacementParams &params) {
-  return describeParameters(params.numExperts, params.ranks, params.roundRobin);
-}
-
-LogicalResult
-moe::codegen::cuda::emitExpertMap(const Emission &emission,
-                                  const ExpertMapOperands &operands,
-                                  const PlacementParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitExpertMap(ExpertMapOp op,
+                                                const Emission &emission) {
+  PlacementAttr placement = op.getPlacement();
   Launch launch(emission, "expert_map", "expert map");
-  Buffer map = launch.write(operands.map);
-  Scalar rank = launch.take(operands.rank);
+  Buffer map = launch.write(op.getMap());
+  Scalar rank = launch.take(op.getRank());
   launch.setThreads(kThreads);
-  launch.setKey(describePlacement(params));
+  launch.setKey(describe(placement));
   Expr blocks = gridBuilder(emission).index(
-      llvm::divideCeil(params.numExperts, kThreads));
+      llvm::divideCeil(placement.getExperts(), kThreads));
   launch.emit(blocks, [&](KernelBuilder &k) {
     k.awaitInputs();
     Expr expert = k.block() * kThreads + k.thread();
-    k.ifThen(expert < params.numExperts, [&] {
-      k.store(emitLocalExpert(k, expert, k.scalar(rank), params), map, expert);
+    k.ifThen(expert < placement.getExperts(), [&] {
+      k.store(emitLocalExpert(k, expert, k.scalar(rank), placement), map,
+              expert);
     });
   });
   return success();
@@ -93,8 +87,9 @@ moe::codegen::cuda::emitExpertMap(const Emission &emission,
 // What is sent
 //===----------------------------------------------------------------------===//
 
-LogicalResult moe::codegen::cuda::emitClearIds(const Emission &emission,
-                                               Value ids) {
+LogicalResult moe::codegen::cuda::emitClearIds(ClearIdsOp op,
+                                               const Emission &emission) {
+  Value ids = op.getIds();
   Launch launch(emission, "clear_ids", "dispatch.clear");
   Buffer target = launch.write(ids);
   launch.setThreads(kThreads);
@@ -115,7 +110,7 @@ struct ChoiceKeys {
   Value ids, weights; ///< [T, k]; weights are optional.
   /// The key of an expert.
   function_ref<Expr(KernelBuilder &, Expr)> key;
-  PlacementParams params;
+  PlacementAttr placement;
   /// [T, k] i32 and f32. The first choice of a token that has a key gets it,
   /// and the sum of the weights of all choices that have it, in the order of
   /// slots. The others get -1.
@@ -127,13 +122,13 @@ struct ChoiceKeys {
 /// A thread has a choice, and an element to clear.
 static void launchKeys(const Emission &emission, StringRef stem,
                        const ChoiceKeys &choices) {
-  const PlacementParams &params = choices.params;
+  PlacementAttr placement = choices.placement;
   Launch launch(emission, stem, "dispatch.keys");
   Buffer ids = launch.read(choices.ids), weights = launch.read(choices.weights),
          keys = launch.write(choices.keys), sums = launch.write(choices.sums),
          cleared = launch.write(choices.cleared);
   launch.setThreads(kThreads);
-  launch.setKey(describePlacement(params));
+  launch.setKey(describe(placement));
   ExprBuilder host = gridBuilder(emission);
   Expr elements = dimOf(host, choices.ids, 0) * dimOf(host, choices.ids, 1);
   if (cleared)
@@ -144,8 +139,8 @@ static void launchKeys(const Emission &emission, StringRef stem,
     auto loadKey = [&](Expr choice) {
       // Negative ids are large when read as unsigned.
       Expr id = k.load(ids, {zero, choice});
-      return k.select(below(id, k.i32(params.numExperts)), choices.key(k, id),
-                      none);
+      return k.select(below(id, k.i32(placement.getExperts())),
+                      choices.key(k, id), none);
     };
     auto loadWeight = [&](Expr choice) {
       return k.load(weights, {zero, choice});
@@ -183,49 +178,46 @@ static Value allocateChoices(const Emission &emission, Value ids,
                          element);
 }
 
-LogicalResult moe::codegen::cuda::emitSendPlan(const Emission &emission,
-                                               const SendPlanOperands &operands,
-                                               const PlacementParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitSendPlan(SendPlanOp op,
+                                               const Emission &emission) {
+  PlacementAttr placement = op.getPlacement();
   auto getOwner = [&](KernelBuilder &k, Expr expert) {
-    return emitOwner(k, expert, params);
+    return emitOwner(k, expert, placement);
   };
-  ChoiceKeys choices{operands.ids, {}, getOwner, params, {}, {}, {}};
+  ChoiceKeys choices{op.getIds(), {}, getOwner, placement, {}, {}, {}};
   Type i32 = emission.builder.getI32Type();
-  choices.keys = allocateChoices(emission, operands.ids, i32);
+  choices.keys = allocateChoices(emission, op.getIds(), i32);
   launchKeys(emission, "send_keys", choices);
   PairSort sort;
   sort.ids = choices.keys;
-  sort.counts = operands.counts;
-  sort.sourceRows = operands.rows;
-  sort.pairRows = operands.positions;
+  sort.counts = op.getCounts();
+  sort.sourceRows = op.getRows();
+  sort.pairRows = op.getPositions();
   emitPairSort(emission, "send", "dispatch.plan", sort);
   return success();
 }
 
-LogicalResult moe::codegen::cuda::emitBatchedSendPlan(
-    const Emission &emission, const BatchedSendPlanOperands &operands,
-    const PlacementParams &params, int64_t capacity) {
-  if (failed(check(emission.loc, operands, params, capacity)))
-    return failure();
+LogicalResult
+moe::codegen::cuda::emitBatchedSendPlan(BatchedSendPlanOp op,
+                                        const Emission &emission) {
+  PlacementAttr placement = op.getPlacement();
   auto getPlace = [&](KernelBuilder &k, Expr expert) {
-    return emitPlace(k, expert, params);
+    return emitPlace(k, expert, placement);
   };
-  ChoiceKeys choices{operands.ids, operands.weights, getPlace, params, {},
-                     {},           operands.rows};
+  ChoiceKeys choices{op.getIds(), op.getWeights(), getPlace, placement, {},
+                     {},          op.getRows()};
   Type i32 = emission.builder.getI32Type(), f32 = emission.builder.getF32Type();
-  choices.keys = allocateChoices(emission, operands.ids, i32);
-  choices.sums = allocateChoices(emission, operands.ids, f32);
+  choices.keys = allocateChoices(emission, op.getIds(), i32);
+  choices.sums = allocateChoices(emission, op.getIds(), f32);
   launchKeys(emission, "batched_send_keys", choices);
   PairSort sort;
   sort.ids = choices.keys;
-  sort.counts = operands.counts;
-  sort.sourceRows = operands.rows;
-  sort.pairRows = operands.positions;
-  sort.capacity = capacity;
+  sort.counts = op.getCounts();
+  sort.sourceRows = op.getRows();
+  sort.pairRows = op.getPositions();
+  sort.capacity = op.getCapacity();
   sort.weights = choices.sums;
-  sort.rowWeights = operands.rowWeights;
+  sort.rowWeights = op.getRowWeights();
   emitPairSort(emission, "batched_send", "dispatch.plan", sort);
   return success();
 }
@@ -283,21 +275,18 @@ static void emitCopies(KernelBuilder &k, const CopyShape &shape, unsigned width,
   }
 }
 
-LogicalResult
-moe::codegen::cuda::emitGatherRows(const Emission &emission,
-                                   const GatherRowsOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitGatherRows(GatherRowsOp op,
+                                                 const Emission &emission) {
   Launch launch(emission, "gather_rows", "dispatch.pack");
-  Buffer from = launch.read(operands.from), rows = launch.read(operands.rows),
-         to = launch.write(operands.to);
+  Buffer from = launch.read(op.getFrom()), rows = launch.read(op.getRows()),
+         to = launch.write(op.getTo());
   launch.setThreads(kThreads);
-  unsigned width = getVectorWidth(operands.to);
+  unsigned width = getVectorWidth(Value(op.getTo()));
   CopyShape shape(to.type.getDimSize(1), width);
   ExprBuilder host = gridBuilder(emission);
   // No block where there is nothing to read.
-  Expr blocks = ceilDiv(dimOf(host, operands.to, 0), shape.blockRows) *
-                shape.blocksPerRow * min(dimOf(host, operands.from, 0), 1);
+  Expr blocks = ceilDiv(dimOf(host, op.getTo(), 0), shape.blockRows) *
+                shape.blocksPerRow * min(dimOf(host, op.getFrom(), 0), 1);
   launch.emit(blocks, [&](KernelBuilder &k) {
     k.awaitInputs();
     Expr isInRow = k.block() % shape.blocksPerRow * kThreads +
@@ -367,21 +356,18 @@ static void emitBatch(KernelBuilder &k, const BatchedPlanBuffers &buffers,
             [&](Expr row) { k.store(k.i32(-1), buffers.sourceRows, row); });
 }
 
-LogicalResult
-moe::codegen::cuda::emitBatchedPlan(const Emission &emission,
-                                    const BatchedPlanOperands &operands,
-                                    int64_t ranks, int64_t capacity) {
-  if (failed(check(emission.loc, operands, ranks, capacity)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitBatchedPlan(BatchedPlanOp op,
+                                                  const Emission &emission) {
+  int64_t capacity = op.getCapacity();
   Launch launch(emission, "batched_plan", "dispatch");
   BatchedPlanBuffers buffers{
-      launch.read(operands.counts), launch.write(operands.expertOffsets),
-      launch.write(operands.sourceRows), launch.write(operands.pairRows)};
+      launch.read(op.getCounts()), launch.write(op.getOffsets()),
+      launch.write(op.getSourceRows()), launch.write(op.getPairRows())};
   launch.setThreads(kThreads);
   launch.setKey(capacity);
   ExprBuilder host = gridBuilder(emission);
   // Without experts, too, the offsets say that there are no rows.
-  launch.emit(max(dimOf(host, operands.counts, 0), 1), [&](KernelBuilder &k) {
+  launch.emit(max(dimOf(host, op.getCounts(), 0), 1), [&](KernelBuilder &k) {
     k.awaitInputs();
     emitBatch(k, buffers, capacity);
   });

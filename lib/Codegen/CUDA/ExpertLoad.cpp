@@ -12,10 +12,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "Launch.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
@@ -51,17 +52,14 @@ static void emitCount(KernelBuilder &k, const Buffer &ids, const Array &counts,
   });
 }
 
-LogicalResult
-moe::codegen::cuda::emitExpertLoad(const Emission &emission,
-                                   const ExpertLoadOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  Launch launch(emission, "expert_load", "route.load");
-  Buffer ids = launch.read(operands.ids);
-  Buffer load = launch.write(operands.load);
+LogicalResult moe::codegen::cuda::emitExpertLoad(ExpertLoadOp op,
+                                                 const Emission &emission) {
+  Launch launch(emission, "expert_load", "expert load");
+  Buffer ids = launch.read(op.getIds());
+  Buffer load = launch.write(op.getInit());
   launch.setThreads(kThreads);
   ExprBuilder grid = gridBuilder(emission);
-  Expr blocks = ceilDiv(dimOf(grid, operands.load, 0), kBlockExperts);
+  Expr blocks = ceilDiv(dimOf(grid, op.getInit(), 0), kBlockExperts);
   launch.emit(blocks, [&](KernelBuilder &k) {
     Array counts = k.shared("counts", {kBlockExperts}, k.getI32Type());
     Expr first = k.block() * kBlockExperts;

@@ -6,34 +6,33 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
-#include "Activation.h"
+#include "Emitters.h"
 #include "GemmOperands.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-LogicalResult moe::codegen::cuda::emitExperts(const Emission &emission,
-                                              const ExpertsOperands &operands,
-                                              const ActivationParams &params) {
-  if (failed(check(emission.loc, operands, params)))
+LogicalResult moe::codegen::cuda::emitExperts(ExpertsOp op,
+                                              const Emission &emission) {
+  if (failed(checkPlainWeights(op, kTargetName)))
     return failure();
-  int64_t width = getMemRefType(operands.w2).getDimSize(2);
-  Type element = getMemRefType(operands.rows).getElementType();
-  Value hidden = allocateScratch(emission, operands.out, width, element);
+  int64_t width = getMemRefType(op.getW2()).getDimSize(2);
+  Type element = getMemRefType(op.getRows()).getElementType();
+  Value hidden = allocateScratch(emission, op.getInit(), width, element);
 
-  GemmOperands up{operands.rows, operands.w13, hidden};
-  up.expertOffsets = operands.expertOffsets;
-  up.sourceRows = operands.sourceRows;
-  up.bias = operands.b13;
-  up.scale = operands.inputWeight;
-  up.activation = &params;
+  GemmOperands up{op.getRows(), op.getW13(), hidden};
+  up.expertOffsets = op.getOffsets();
+  up.sourceRows = op.getSourceRows();
+  up.bias = op.getB13();
+  up.scale = op.getInputWeights();
+  up.activation = op.getActivation();
   if (failed(emitGemm(emission, "experts_up", "experts.up", up)))
     return failure();
 
-  GemmOperands down{hidden, operands.w2, operands.out};
-  down.expertOffsets = operands.expertOffsets;
-  down.bias = operands.b2;
+  GemmOperands down{hidden, op.getW2(), op.getInit()};
+  down.expertOffsets = op.getOffsets();
+  down.bias = op.getB2();
   return emitGemm(emission, "experts_down", "experts.down", down);
 }

@@ -6,28 +6,27 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
 #include "Dots.h"
+#include "Emitters.h"
 #include "GemmOperands.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-LogicalResult moe::codegen::cuda::emitGate(const Emission &emission,
-                                           const GateOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  GemmOperands gemm{operands.x, operands.weight, operands.logits};
-  gemm.bias = operands.bias;
+LogicalResult moe::codegen::cuda::emitGate(GateOp op,
+                                           const Emission &emission) {
+  GemmOperands gemm{op.getX(), op.getWeight(), op.getInit()};
+  gemm.bias = op.getBias();
   auto emitDots = [&] { launchDots(emission, "gate", gemm); };
   // Tiles want to know how many columns there are.
-  if (ShapedType::isDynamic(getMemRefType(operands.logits).getDimSize(1))) {
+  if (ShapedType::isDynamic(getMemRefType(op.getInit()).getDimSize(1))) {
     emitDots();
     return success();
   }
   ExprBuilder host = gridBuilder(emission);
-  ifOnHost(emission, dimOf(host, operands.x, 0) <= kMostDotRows, emitDots,
+  ifOnHost(emission, dimOf(host, op.getX(), 0) <= kMostDotRows, emitDots,
            [&] { (void)emitGemm(emission, "gate", "gate", gemm); });
   return success();
 }

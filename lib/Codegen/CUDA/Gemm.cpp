@@ -10,16 +10,15 @@
 #include "GemmKernel.h"
 #include "GemmRecipe.h"
 #include "SkinnyGemm.h"
-#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 
 using namespace mlir;
 
 namespace moe::codegen::cuda {
 
 std::string describe(const GemmOperands &operands) {
-  return describeParameters(operands.sigmoidOfScale,
-                            operands.activation ? describe(*operands.activation)
-                                                : "");
+  return describeParameters(
+      operands.sigmoidOfScale,
+      operands.activation ? codegen::describe(operands.activation) : "");
 }
 
 /// The launch with tiles that the user gave.

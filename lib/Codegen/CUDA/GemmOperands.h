@@ -27,7 +27,7 @@ struct GemmOperands {
   /// One per row of x.
   mlir::Value scale = {}; ///< [R, 1] f32.
   bool sigmoidOfScale = false;
-  const ActivationParams *activation = nullptr;
+  ActivationAttr activation = {};
 };
 
 /// Text that tells in a kernel's key what types do not.

@@ -50,7 +50,7 @@ enum class Presence { No, Yes, Any };
 struct EpilogueLimit {
   StringLiteral chip;
   ActivationForm form;
-  std::optional<Activation> activation; ///< Null: any.
+  std::optional<moe::ActivationKind> activation; ///< Null: any.
   Presence scale, bias;
   int64_t tileM;
 };
@@ -78,17 +78,17 @@ static constexpr EpilogueLimit kEpilogueLimits[] = {
 /// it needs, or 0.
 static int64_t getMostTileRows(const Target &target,
                                const GemmOperands &operands) {
-  const ActivationParams *params = operands.activation;
-  ActivationForm form = !params         ? ActivationForm::None
-                        : params->gated ? ActivationForm::Gated
-                                        : ActivationForm::Ungated;
+  ActivationAttr activation = operands.activation;
+  ActivationForm form = !activation            ? ActivationForm::None
+                        : activation.isGated() ? ActivationForm::Gated
+                                               : ActivationForm::Ungated;
   auto isLike = [](Presence presence, Value operand) {
     return presence == Presence::Any ||
            (presence == Presence::Yes) == static_cast<bool>(operand);
   };
   for (const EpilogueLimit &limit : kEpilogueLimits)
     if (limit.chip == target.chip && limit.form == form &&
-        (!limit.activation || *limit.activation == params->activation) &&
+        (!limit.activation || *limit.activation == activation.getKind()) &&
         isLike(limit.scale, operands.scale) &&
         isLike(limit.bias, operands.bias))
       return limit.tileM;

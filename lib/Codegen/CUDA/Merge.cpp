@@ -6,38 +6,39 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
 #include "Combine.h"
+#include "Emitters.h"
 #include "RowVectors.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-LogicalResult moe::codegen::cuda::emitMerge(const Emission &emission,
-                                            const MergeOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
-  const std::optional<CombineOperands> &combine = operands.combine;
+/// The merge, whose routed output is read or, with a combine, summed here.
+static void launchMerge(const Emission &emission, MergeOp op,
+                        CombineOp combine) {
   Launch launch(emission, combine ? "combine_merge" : "merge",
                 combine ? "combine+merge" : "merge");
   std::optional<ExpertRows> experts;
   if (combine)
-    experts.emplace(launch, *combine, operands.combineScale);
-  Buffer routed = launch.read(operands.routed);
-  Buffer shared = launch.read(operands.shared);
-  Buffer x = launch.read(operands.x);
-  Buffer ids = launch.read(operands.x ? operands.ids : Value());
-  Buffer weights = launch.read(operands.x ? operands.weights : Value());
-  Buffer y = launch.write(operands.y);
-  launch.setKey(operands.combineScale, operands.firstZeroExpert,
-                operands.zeroScale);
-  SmallVector<Value> rows{combine ? combine->expertOut : operands.routed,
-                          operands.y};
+    experts.emplace(launch, combine);
+  Buffer routed = launch.read(combine ? Value() : op.getRouted());
+  Buffer shared = launch.read(op.getShared());
+  Buffer x = launch.read(op.getX());
+  Buffer ids = launch.read(op.getIds());
+  Buffer weights = launch.read(op.getWeights());
+  Buffer y = launch.write(op.getInit());
+  int64_t firstZeroExpert = op.getFirstZeroExpert().value_or(0);
+  double zeroScale = x ? op.getZeroScale()->convertToDouble() : 1.0;
+  launch.setKey(combine ? combine.getScale().convertToDouble() : 1.0,
+                firstZeroExpert, zeroScale);
+  SmallVector<Value> rows{combine ? combine.getExpertOut() : op.getRouted(),
+                          op.getInit()};
   if (shared)
-    rows.push_back(operands.shared);
+    rows.push_back(op.getShared());
   if (x)
-    rows.push_back(operands.x);
+    rows.push_back(op.getX());
   unsigned width = getVectorWidth(rows);
 
   /// The weight that a token itself has through zero experts.
@@ -45,12 +46,12 @@ LogicalResult moe::codegen::cuda::emitMerge(const Emission &emission,
     Expr sum = k.f32(0.0);
     for (int64_t slot = 0; slot < ids.type.getDimSize(1); ++slot) {
       Expr place[] = {token, k.i32(slot)};
-      Expr isZero = k.load(ids, place) >= operands.firstZeroExpert;
+      Expr isZero = k.load(ids, place) >= firstZeroExpert;
       sum = k.select(isZero, sum + k.load(weights, place), sum);
     }
-    return sum * operands.zeroScale;
+    return sum * zeroScale;
   };
-  emitForEachVector(emission, launch, operands.y, width,
+  emitForEachVector(emission, launch, op.getInit(), width,
                     [&](KernelBuilder &k, Expr token, Expr column) {
                       Expr place[] = {token, column};
                       // Loads first, as in the sum of the experts.
@@ -69,5 +70,17 @@ LogicalResult moe::codegen::cuda::emitMerge(const Emission &emission,
                         sum = k.fma(zeroWeight, xTerm, sum);
                       k.store(sum, y, place);
                     });
+}
+
+LogicalResult moe::codegen::cuda::emitMerge(MergeOp op,
+                                            const Emission &emission) {
+  launchMerge(emission, op, /*combine=*/{});
+  return success();
+}
+
+LogicalResult moe::codegen::cuda::emitCombineMerge(CombineOp combine,
+                                                   MergeOp merge,
+                                                   const Emission &emission) {
+  launchMerge(emission, merge, combine);
   return success();
 }

@@ -6,17 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "GemmOperands.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-LogicalResult moe::codegen::cuda::emitProject(const Emission &emission,
-                                              const ProjectOperands &operands) {
-  if (failed(check(emission.loc, operands)))
-    return failure();
+LogicalResult moe::codegen::cuda::emitProject(ProjectOp op,
+                                              const Emission &emission) {
   return emitGemm(emission, "project", "project",
-                  {operands.x, operands.weight, operands.y});
+                  {op.getX(), op.getWeight(), op.getInit()});
 }

@@ -6,13 +6,14 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
+#include "Emitters.h"
 #include "Launch.h"
 #include "Math.h"
 
 #include <limits>
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
@@ -55,10 +56,10 @@ class RouteKernel {
 public:
   /// `choice` is an array of rows of E i32, of which `choiceRow` is the warp's
   /// own.
-  RouteKernel(KernelBuilder &k, const RoutingParams &params,
+  RouteKernel(KernelBuilder &k, RoutingAttr routing,
               const RouteBuffers &buffers, Expr token, Array choice,
               Expr choiceRow)
-      : k(k), params(params), buffers(buffers), token(token), choice(choice),
+      : k(k), routing(routing), buffers(buffers), token(token), choice(choice),
         choiceRow(choiceRow), numExperts(k.dim(buffers.logits, 1)),
         numSlots(buffers.ids.type.getDimSize(1)) {}
 
@@ -83,7 +84,7 @@ private:
   Expr emitWeight(const Chosen &chosen);
 
   KernelBuilder &k;
-  const RoutingParams &params;
+  RoutingAttr routing;
   const RouteBuffers &buffers;
   Expr token;
   Array choice;
@@ -94,10 +95,10 @@ private:
 } // namespace
 
 void RouteKernel::emit() {
-  if (params.scores == Scores::Softmax)
+  if (routing.getScore() == ScoreFunction::softmax)
     emitSoftmaxScale();
   emitChoiceScores();
-  if (params.chosenGroups < params.groups)
+  if (routing.getTopkGroup() < routing.getNGroup())
     emitGroups();
   Chosen chosen = emitChoice();
   Expr weight = emitWeight(chosen);
@@ -135,14 +136,14 @@ void RouteKernel::emitSoftmaxScale() {
 }
 
 Expr RouteKernel::emitScore(Expr logit) {
-  switch (params.scores) {
-  case Scores::Softmax:
+  switch (routing.getScore()) {
+  case ScoreFunction::softmax:
     return exp(logit - largest) / sum;
-  case Scores::Sigmoid:
+  case ScoreFunction::sigmoid:
     return sigmoid(logit);
-  case Scores::SqrtSoftplus:
+  case ScoreFunction::sqrt_softplus:
     return sqrt(softplus(logit));
-  case Scores::Logits:
+  case ScoreFunction::logits:
     return logit;
   }
   llvm_unreachable("unknown scores");
@@ -193,17 +194,17 @@ Expr RouteKernel::emitGroupScore(Expr begin, Expr end) {
     Expr second = k.shuffleXor(best.second, distance);
     best = insert({best.first, max(best.second, second)}, first);
   }
-  if (params.groupScore == GroupScore::Max)
+  if (routing.getGroupScore() == GroupScore::max)
     return best.first;
   return emitRank(k, emitUnrank(k, best.first) + emitUnrank(k, best.second));
 }
 
 /// Takes the experts of all groups but the best out of the choice.
 void RouteKernel::emitGroups() {
-  Expr size = numExperts / params.groups;
-  Array scores =
-      k.shared("group_scores", {kBlockTokens, params.groups}, k.getI32Type());
-  Expr numGroups = k.i32(params.groups);
+  Expr size = numExperts / routing.getNGroup();
+  Array scores = k.shared("group_scores", {kBlockTokens, routing.getNGroup()},
+                          k.getI32Type());
+  Expr numGroups = k.i32(routing.getNGroup());
   k.forEach(k.i32(0), numGroups, k.i32(1), [&](Expr group) {
     Expr score = emitGroupScore(group * size, (group + 1) * size);
     k.ifThen(k.lane() == 0, [&] { k.store(score, scores, {k.warp(), group}); });
@@ -220,7 +221,7 @@ void RouteKernel::emitGroups() {
                                     ((otherScore == score) & (other < group));
                     return count + k.select(isBefore, k.i32(1), k.i32(0));
                   });
-    k.ifThen(k.sumLanes(place) >= params.chosenGroups, [&] {
+    k.ifThen(k.sumLanes(place) >= routing.getTopkGroup(), [&] {
       forEachExpert(group * size, (group + 1) * size, [&](Expr expert) {
         k.store(k.i32(kTaken), choice, {choiceRow, expert});
       });
@@ -288,56 +289,51 @@ Expr RouteKernel::emitReplica(Expr expert) {
 /// The weight of the lane's slot.
 Expr RouteKernel::emitWeight(const Chosen &chosen) {
   Expr weight;
-  switch (params.weights) {
-  case ChosenWeights::Scores:
+  switch (routing.getWeight()) {
+  case WeightFunction::score:
     weight = emitScore(chosen.logit);
     break;
-  case ChosenWeights::Sigmoid:
+  case WeightFunction::sigmoid_of_chosen:
     weight = sigmoid(chosen.logit);
     break;
-  case ChosenWeights::Softmax:
+  case WeightFunction::softmax_of_chosen:
     weight = exp(chosen.logit - k.maxLanes(chosen.logit));
     break;
   }
   // What lanes without a slot add to sums.
   weight = k.select(chosen.isThere, weight, k.f32(0.0));
-  if (params.weights == ChosenWeights::Softmax)
+  if (routing.getWeight() == WeightFunction::softmax_of_chosen)
     weight = weight / k.sumLanes(weight);
-  if (params.renormalize)
-    weight =
-        weight / max(k.sumLanes(weight) + params.epsilon, params.minimumSum);
-  return weight * params.scale;
+  if (!routing.getRenormalize())
+    return weight;
+  Expr sum =
+      k.sumLanes(weight) + routing.getRenormalizeEpsilon().getValueAsDouble();
+  return weight / max(sum, routing.getRenormalizeMinimum().getValueAsDouble());
 }
 
 //===----------------------------------------------------------------------===//
 // The phase
 //===----------------------------------------------------------------------===//
 
-LogicalResult moe::codegen::cuda::emitRoute(const Emission &emission,
-                                            const RouteOperands &operands,
-                                            const RoutingParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
-  int64_t numSlots = getMemRefType(operands.ids).getDimSize(1);
-  if (numSlots > kWarpSize)
-    return emitError(emission.loc) << "expected at most " << kWarpSize
-                                   << " experts per token but got " << numSlots;
+LogicalResult moe::codegen::cuda::emitRoute(RouteOp op,
+                                            const Emission &emission) {
+  RoutingAttr routing = op.getRouting();
+  if (routing.getTopK() > kWarpSize)
+    return op.emitOpError("expected at most ")
+           << kWarpSize << " experts per token on target '" << kTargetName
+           << "' but got " << routing.getTopK();
   Launch launch(emission, "route", "route");
-  RouteBuffers buffers{launch.read(operands.logits),
-                       launch.read(operands.correctionBias),
-                       launch.read(operands.logicalToPhysical),
-                       launch.read(operands.replicaCount),
-                       launch.write(operands.ids),
-                       launch.write(operands.weights),
+  RouteBuffers buffers{launch.read(op.getLogits()),
+                       launch.read(op.getCorrectionBias()),
+                       launch.read(op.getLogicalToPhysical()),
+                       launch.read(op.getReplicaCount()),
+                       launch.write(op.getIdsInit()),
+                       launch.write(op.getWeightsInit()),
                        {}};
-  if (operands.firstRow)
-    buffers.firstRow = launch.take(operands.firstRow);
+  if (op.getFirstRow())
+    buffers.firstRow = launch.take(op.getFirstRow());
   launch.setThreads(kBlockTokens * kWarpSize);
-  launch.setKey(static_cast<int>(params.scores), params.groups,
-                params.chosenGroups, static_cast<int>(params.groupScore),
-                static_cast<int>(params.weights), params.renormalize,
-                params.epsilon, params.minimumSum, params.scale,
-                buffers.firstRow.has_value());
+  launch.setKey(describe(routing), buffers.firstRow.has_value());
 
   int64_t numExperts = buffers.logits.type.getDimSize(1);
   int64_t sharedBytes = kBlockTokens * numExperts * sizeof(int32_t);
@@ -349,12 +345,12 @@ LogicalResult moe::codegen::cuda::emitRoute(const Emission &emission,
   } else {
     ExprBuilder b = scratchBuilder(emission);
     scratch = launch.write(allocateScratch(
-        {dimOf(b, operands.logits, 0), dimOf(b, operands.logits, 1)},
+        {dimOf(b, op.getLogits(), 0), dimOf(b, op.getLogits(), 1)},
         b.getI32Type()));
   }
 
   ExprBuilder grid = gridBuilder(emission);
-  Expr blocks = ceilDiv(dimOf(grid, operands.logits, 0), kBlockTokens);
+  Expr blocks = ceilDiv(dimOf(grid, op.getLogits(), 0), kBlockTokens);
   launch.emit(blocks, [&](KernelBuilder &k) {
     k.awaitInputs();
     Expr token = k.block() * kBlockTokens + k.warp();
@@ -362,7 +358,7 @@ LogicalResult moe::codegen::cuda::emitRoute(const Emission &emission,
       Array choice = isShared ? k.dynamicShared(0, {kBlockTokens, numExperts},
                                                 k.getI32Type())
                               : k.array(scratch);
-      RouteKernel(k, params, buffers, token, choice,
+      RouteKernel(k, routing, buffers, token, choice,
                   isShared ? k.warp() : token)
           .emit();
     });

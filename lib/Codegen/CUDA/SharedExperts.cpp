@@ -6,37 +6,33 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "../PhaseChecks.h"
-#include "Activation.h"
 #include "Dots.h"
+#include "Emitters.h"
 #include "GemmOperands.h"
 
 using namespace mlir;
+using namespace moe;
 using namespace moe::codegen;
 using namespace moe::codegen::cuda;
 
-LogicalResult
-moe::codegen::cuda::emitSharedExperts(const Emission &emission,
-                                      const SharedExpertsOperands &operands,
-                                      const ActivationParams &params) {
-  if (failed(check(emission.loc, operands, params)))
-    return failure();
-  int64_t width = getMemRefType(operands.w2).getDimSize(1);
-  Type element = getMemRefType(operands.x).getElementType();
-  Value hidden = allocateScratch(emission, operands.x, width, element);
+LogicalResult moe::codegen::cuda::emitSharedExperts(SharedExpertsOp op,
+                                                    const Emission &emission) {
+  int64_t width = getMemRefType(op.getW2()).getDimSize(1);
+  Type element = getMemRefType(op.getX()).getElementType();
+  Value hidden = allocateScratch(emission, op.getX(), width, element);
   Value gate;
-  if (operands.gate) {
-    gate = allocateScratch(emission, operands.x, 1,
+  if (op.getGate()) {
+    gate = allocateScratch(emission, op.getX(), 1,
                            Float32Type::get(emission.loc.getContext()));
-    launchDots(emission, "shared.gate", {operands.x, operands.gate, gate});
+    launchDots(emission, "shared.gate", {op.getX(), op.getGate(), gate});
   }
 
-  GemmOperands up{operands.x, operands.w13, hidden};
-  up.activation = &params;
+  GemmOperands up{op.getX(), op.getW13(), hidden};
+  up.activation = op.getActivation();
   if (failed(emitGemm(emission, "shared_up", "shared.up", up)))
     return failure();
 
-  GemmOperands down{hidden, operands.w2, operands.shared};
+  GemmOperands down{hidden, op.getW2(), op.getInit()};
   down.scale = gate;
   down.sigmoidOfScale = true;
   return emitGemm(emission, "shared_down", "shared.down", down);

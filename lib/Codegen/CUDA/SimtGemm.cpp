@@ -152,8 +152,7 @@ Expr SimtGemm::weightRow(const OutputTile &tile, int64_t box,
   if (!epilogue.isGated())
     return min(tile.column + box * Tile::kBoxColumns + column, columns - 1);
   column = min(tile.column + column, columns - 1);
-  return box == 0 ? gateRow(*epilogue.activation, column)
-                  : upRow(*epilogue.activation, column, columns);
+  return box == 0 ? column : column + columns;
 }
 
 /// The addresses of the rows that a thread loads: of x and then of the weights.

@@ -74,9 +74,8 @@ std::unique_ptr<Loader> createRowLoader(Launch &launch,
 //===----------------------------------------------------------------------===//
 
 /// The weights with rows of gates and of ups apart: [.., 2I, K] as
-/// [.., 2, I, K], or interleaved as [.., I, 2, K].
-static Value splitGatesAndUps(const Emission &emission, Value weights,
-                              bool isInterleaved) {
+/// [.., 2, I, K].
+static Value splitGatesAndUps(const Emission &emission, Value weights) {
   MemRefType type = getMemRefType(weights);
   int64_t split = type.getRank() - 2;
   SmallVector<int64_t> shape(type.getShape());
@@ -87,7 +86,7 @@ static Value splitGatesAndUps(const Emission &emission, Value weights,
       groups.back().push_back(place++);
   }
   shape[split] /= 2;
-  shape.insert(shape.begin() + split + (isInterleaved ? 1 : 0), 2);
+  shape.insert(shape.begin() + split, 2);
   OpBuilder &b = emission.builder;
   SmallVector<OpFoldResult> sizes;
   for (auto [dim, size] : llvm::enumerate(shape))
@@ -117,7 +116,7 @@ public:
 
 private:
   const GemmTile &tile;
-  bool hasExperts, isGated, isInterleaved;
+  bool hasExperts, isGated;
   Buffer weights;
 };
 } // namespace
@@ -126,13 +125,12 @@ TmaWeightLoader::TmaWeightLoader(Launch &launch, const Emission &emission,
                                  const GemmOperands &operands,
                                  const GemmTile &tile)
     : tile(tile), hasExperts(static_cast<bool>(operands.expertOffsets)),
-      isGated(operands.activation && operands.activation->gated),
-      isInterleaved(operands.activation && operands.activation->interleaved) {
+      isGated(operands.activation && operands.activation.isGated()) {
   Value view = operands.weights;
   SmallVector<int64_t> box{tile.getBoxRows(), getDepth(operands.weights)};
   if (isGated) {
-    view = splitGatesAndUps(emission, view, isInterleaved);
-    box.insert(box.begin() + (isInterleaved ? 1 : 0), 1);
+    view = splitGatesAndUps(emission, view);
+    box.insert(box.begin(), 1);
   }
   if (hasExperts)
     box.insert(box.begin(), 1);
@@ -145,8 +143,7 @@ void TmaWeightLoader::issue(KernelBuilder &k, const OutputTile &output,
   for (int64_t box = 0; box < kWeightBoxes; ++box) {
     Exprs place{output.column + box * tile.getBoxRows(), stage.column};
     if (isGated)
-      place = isInterleaved ? Exprs{output.column, k.i32(box), stage.column}
-                            : Exprs{k.i32(box), output.column, stage.column};
+      place = {k.i32(box), output.column, stage.column};
     if (hasExperts)
       place.insert(place.begin(), output.expert);
     auto load = [&] {

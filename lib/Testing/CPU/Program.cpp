@@ -10,6 +10,7 @@
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "llvm/ADT/APFloat.h"
@@ -188,23 +189,27 @@ struct LaunchStub {
 };
 } // namespace
 
-/// Calls a declared function of the launch's grid, buffers and scalars.
-static LaunchStub emitStub(ModuleOp module, OpBuilder &builder, Launch launch,
-                           int64_t number) {
-  Location loc = builder.getUnknownLoc();
-  SmallVector<Value> arguments{launch.grid};
-  llvm::append_range(arguments, launch.reads);
-  llvm::append_range(arguments, launch.writes);
-  LaunchStub stub{
-      "launch" + std::to_string(number), launch.kernel.getName().str(), {}};
+/// Replaces a launch by the call of a declared function of its grid, buffers
+/// and scalars.
+static LaunchStub replaceByStub(ModuleOp module, moe::schedule::LaunchOp launch,
+                                int64_t number) {
+  OpBuilder builder(launch);
+  Location loc = launch.getLoc();
+  SmallVector<Value> arguments{launch.getGrid()};
+  llvm::append_range(arguments, launch.getReads());
+  llvm::append_range(arguments, launch.getWrites());
+  LaunchStub stub{"launch" + std::to_string(number),
+                  launch.getKernel().getRootReference().str(),
+                  {}};
   for (Value value : ArrayRef<Value>(arguments).drop_front())
     stub.types.push_back(cast<MemRefType>(value.getType()));
-  llvm::append_range(arguments, launch.scalars);
+  llvm::append_range(arguments, launch.getScalars());
   auto type = builder.getFunctionType(ValueRange(arguments).getTypes(), {});
   auto function = func::FuncOp::create(loc, stub.stub, type);
   function.setPrivate();
   module.push_back(function);
   func::CallOp::create(builder, loc, function, arguments);
+  launch.erase();
   return stub;
 }
 
@@ -238,10 +243,11 @@ static void fillStub(ModuleOp module, const LaunchStub &stub) {
 }
 
 Program::Program(const Target &target, std::vector<Operand> operandTypes,
-                 Phase phase)
+                 Phases phases)
     : operands(std::move(operandTypes)) {
   DialectRegistry registry;
   registerDialects(registry);
+  registry.insert<moe::MoEDialect>();
   context.appendDialectRegistry(registry);
   context.loadAllAvailableDialects();
   ImplicitLocOpBuilder b(UnknownLoc::get(&context), &context);
@@ -261,13 +267,13 @@ Program::Program(const Target &target, std::vector<Operand> operandTypes,
   program->setAttr(kKernelAttrName, b.getUnitAttr());
   b.setInsertionPointToStart(program.addEntryBlock());
   Emission emission{*module, target, b.getLoc(), b, b};
-  Launches launches = phase(emission, program.getArguments().drop_front());
-  if (failed(launches))
+  if (failed(phases(emission, program.getArguments().drop_front())))
     return;
-  SmallVector<LaunchStub> stubs;
-  for (const Launch &launch : *launches)
-    stubs.push_back(emitStub(*module, b, launch, stubs.size()));
   func::ReturnOp::create(b);
+  SmallVector<LaunchStub> stubs;
+  for (auto launch : llvm::make_early_inc_range(
+           program.getBody().getOps<moe::schedule::LaunchOp>()))
+    stubs.push_back(replaceByStub(*module, launch, stubs.size()));
   for (auto function : module->getOps<func::FuncOp>())
     numKernels += function->hasAttr(kKernelAttrName) && function != program;
   llvm::raw_string_ostream(emitted) << *module;

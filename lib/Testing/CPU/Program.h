@@ -9,6 +9,7 @@
 #ifndef MOE_MLIR_TESTING_CPU_PROGRAM_H
 #define MOE_MLIR_TESTING_CPU_PROGRAM_H
 
+#include "Testing/Phase.h"
 #include "moe-mlir/Codegen/CPU/CPU.h"
 #include "moe-mlir/Codegen/CPU/Lowering.h"
 
@@ -74,16 +75,16 @@ enum class Order { Forward, Backward, Threads };
 /// this process. Scratch memory is filled with NaNs before it is used.
 class Program {
 public:
-  /// `types` are the memref types of the operands.
-  using Phase =
-      std::function<Launches(const Emission &, mlir::ValueRange operands)>;
+  /// Emits the launches of phases on the operands, which are buffers.
+  using Phases = std::function<llvm::LogicalResult(const Emission &,
+                                                   mlir::ValueRange operands)>;
   /// An operand: element type and shape, -1 for dynamic dimensions.
   struct Operand {
     Element element;
     std::vector<int64_t> shape;
   };
 
-  Program(const Target &target, std::vector<Operand> operands, Phase phase);
+  Program(const Target &target, std::vector<Operand> operands, Phases phases);
   ~Program();
 
   /// Whether emission, lowering and compilation worked.
@@ -107,6 +108,13 @@ private:
   double seconds = 0;
   void (*entry)(const void *, int64_t) = nullptr;
 };
+
+/// Emits one phase, an op of type OpT that is made of `arguments`.
+template <typename OpT, typename... Arguments>
+llvm::LogicalResult emit(const Emission &emission, Arguments &&...arguments) {
+  return codegen::test::emitPhase<OpT>(getKernels(), emission,
+                                       std::forward<Arguments>(arguments)...);
+}
 
 /// The targets that this machine can run, widest vectors first.
 std::vector<Target> runnableTargets();

@@ -151,3 +151,9 @@ module attributes {test.attribute = #moe.parallel<dbo = true, dbo_prefill_thresh
 
 // expected-error @+1 {{expected 'moe.half' to be 0 or 1 on a phase but got 0 : i64}}
 module attributes {moe.half = 0 : i64} {}
+
+// -----
+
+// #moe.placement C1
+// expected-error @+1 {{expected at least 1 expert and 1 rank but got 8 and 0}}
+func.func private @placement() attributes {a = #moe.placement<experts = 8, ranks = 0>}

@@ -47,11 +47,19 @@ func.func @route(%l: memref<?x8xf32>, %b: memref<7xf32>, %i: memref<?x2xi32>, %w
 
 // -----
 
-// moe.route C1: a number for each expert.
-func.func @route(%l: memref<?x8xf32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>, %n: memref<?x?xi32>) {
-  // expected-error @+1 {{'moe.route' op operand #3 must be}}
-  "moe.route"(%l, %i, %w, %n) <{operandSegmentSizes = array<i32: 1, 0, 0, 0, 0, 1, 1, 1>, routing = #moe.routing<top_k = 2>}>
-    : (memref<?x8xf32>, memref<?x2xi32>, memref<?x2xf32>, memref<?x?xi32>) -> ()
+// moe.expert_load C1: a number for each expert.
+func.func @expert_load(%i: memref<?x2xi32>, %n: memref<?x?xi32>) {
+  // expected-error @+1 {{'moe.expert_load' op operand #1 must be}}
+  "moe.expert_load"(%i, %n) : (memref<?x2xi32>, memref<?x?xi32>) -> ()
+  return
+}
+
+// -----
+
+// moe.expert_load C2: the number of experts is static.
+func.func @expert_load(%i: memref<?x2xi32>, %n: memref<?xi32>) {
+  // expected-error @+1 {{expected 'load' with a static dimension 0 but got 'memref<?xi32>'}}
+  moe.expert_load ins(%i : memref<?x2xi32>) outs(%n : memref<?xi32>)
   return
 }
 
@@ -246,11 +254,11 @@ func.func @combine(%e: memref<8x64xf32>, %p: memref<4x2xi32>, %w: memref<4x1xf32
 
 // -----
 
-// moe.combine C1: a pair per choice.
-func.func @combine(%e: memref<4x64xf32>, %p: memref<4x2xi32>, %r: memref<4x64xf32>) {
+// moe.combine C1: on tensors, a pair per choice.
+func.func @combine(%e: tensor<4x64xf32>, %p: tensor<4x2xi32>, %r: tensor<4x64xf32>) -> tensor<4x64xf32> {
   // expected-error @+1 {{expected 'expert_out' of shape [8, ?] but got [4, 64]}}
-  moe.combine ins(%e, %p : memref<4x64xf32>, memref<4x2xi32>) outs(%r : memref<4x64xf32>) scale(1.0)
-  return
+  %y = moe.combine ins(%e, %p : tensor<4x64xf32>, tensor<4x2xi32>) outs(%r : tensor<4x64xf32>) scale(1.0) -> tensor<4x64xf32>
+  return %y : tensor<4x64xf32>
 }
 
 // -----
@@ -467,4 +475,129 @@ func.func @combine(%x: tensor<4x64xf32>, %i: tensor<4x2xi32>, %w: tensor<4x2xf32
   %y = moe.combine ins(%out, %second#2 : tensor<8x64xf32>, tensor<4x2xi32>) weights(%w : tensor<4x2xf32>)
     outs(%r : tensor<4x64xf32>) scale(1.0) -> tensor<4x64xf32>
   return %y : tensor<4x64xf32>
+}
+
+// -----
+
+// On buffers, what kernels are made for is static. moe.gate C3
+func.func @gate(%x: memref<?x?xf32>, %w: memref<8x64xf32>, %l: memref<?x8xf32>) {
+  // expected-error @+1 {{expected 'x' with a static dimension 1 but got 'memref<?x?xf32>'}}
+  moe.gate ins(%x, %w : memref<?x?xf32>, memref<8x64xf32>) outs(%l : memref<?x8xf32>)
+  return
+}
+
+// -----
+
+// moe.dispatch C6
+func.func @dispatch(%i: memref<?x?xi32>, %o: memref<9xi32>, %s: memref<?xi32>, %p: memref<?x2xi32>) {
+  // expected-error @+1 {{expected 'ids' with a static dimension 1 but got 'memref<?x?xi32>'}}
+  moe.dispatch ins(%i : memref<?x?xi32>) outs(%o, %s, %p : memref<9xi32>, memref<?xi32>, memref<?x2xi32>) num_experts(8)
+  return
+}
+
+// -----
+
+// moe.experts C5
+func.func @experts(%x: memref<?x64xf32>, %o: memref<9xi32>, %s: memref<?xi32>, %w13: memref<8x?x64xf32>, %w2: memref<8x64x32xf32>, %y: memref<?x64xf32>) {
+  // expected-error @+1 {{expected 'w13' with a static dimension 1 but got 'memref<8x?x64xf32>'}}
+  moe.experts ins(%x, %o, %s, %w13, %w2 : memref<?x64xf32>, memref<9xi32>, memref<?xi32>, memref<8x?x64xf32>, memref<8x64x32xf32>)
+    outs(%y : memref<?x64xf32>) activation(<swiglu>)
+  return
+}
+
+// -----
+
+// moe.combine C5
+func.func @combine(%e: memref<?x?xf32>, %p: memref<?x2xi32>, %r: memref<?x64xf32>) {
+  // expected-error @+1 {{expected 'expert_out' with a static dimension 1 but got 'memref<?x?xf32>'}}
+  moe.combine ins(%e, %p : memref<?x?xf32>, memref<?x2xi32>) outs(%r : memref<?x64xf32>) scale(1.0)
+  return
+}
+
+// -----
+
+// moe.shared_experts C2
+func.func @shared(%x: memref<?x64xf32>, %w13: memref<64x64xf32>, %w2: memref<64x?xf32>, %y: memref<?x64xf32>) {
+  // expected-error @+1 {{expected 'w2' with a static dimension 1 but got 'memref<64x?xf32>'}}
+  moe.shared_experts ins(%x, %w13, %w2 : memref<?x64xf32>, memref<64x64xf32>, memref<64x?xf32>) outs(%y : memref<?x64xf32>) activation(<swiglu>)
+  return
+}
+
+// -----
+
+// moe.project C2
+func.func @project(%x: memref<?x64xf32>, %w: memref<?x64xf32>, %y: memref<?x16xf32>) {
+  // expected-error @+1 {{expected 'weight' with a static dimension 0 but got 'memref<?x64xf32>'}}
+  moe.project ins(%x, %w : memref<?x64xf32>, memref<?x64xf32>) outs(%y : memref<?x16xf32>)
+  return
+}
+
+// -----
+
+// moe.merge C4
+func.func @merge(%r: memref<?x?xf32>, %y: memref<?x64xf32>) {
+  // expected-error @+1 {{expected 'routed' with a static dimension 1 but got 'memref<?x?xf32>'}}
+  moe.merge ins(%r : memref<?x?xf32>) outs(%y : memref<?x64xf32>)
+  return
+}
+
+// -----
+
+// moe.dispatch C5: rows that are sent one by one have a way back.
+func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf32>, %o: memref<3xi32>, %s: memref<?xi32>, %p: memref<?x2xi32>,
+                    %r: memref<?x64xf32>, %rw: memref<?x2xf32>) {
+  // expected-error @+1 {{expected 'positions' with the exchange but got none: 'send_receive'}}
+  moe.dispatch ins(%i : memref<?x2xi32>) rows(%x, %w : memref<?x64xf32>, memref<?x2xf32>)
+    outs(%o, %s, %p : memref<3xi32>, memref<?xi32>, memref<?x2xi32>) received(%r, %rw : memref<?x64xf32>, memref<?x2xf32>)
+    num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+  return
+}
+
+// -----
+
+// moe.dispatch C5: others have none.
+func.func @dispatch(%i: memref<?x2xi32>, %o: memref<9xi32>, %s: memref<?xi32>, %p: memref<?x2xi32>, %b: memref<?x2xi32>) {
+  // expected-error @+1 {{expected 'positions' only with an exchange that sends rows one by one: 'none'}}
+  moe.dispatch ins(%i : memref<?x2xi32>) outs(%o, %s, %p : memref<9xi32>, memref<?xi32>, memref<?x2xi32>) way_back(%b : memref<?x2xi32>) num_experts(8)
+  return
+}
+
+// -----
+
+// moe.dispatch C5: a count for each rank.
+func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf32>, %o: memref<3xi32>, %s: memref<?xi32>, %p: memref<?x2xi32>,
+                    %r: memref<?x64xf32>, %rw: memref<?x2xf32>, %b: memref<?x2xi32>, %c: memref<3xi32>) {
+  // expected-error @+1 {{expected 'send_counts' of shape [4] but got [3]}}
+  moe.dispatch ins(%i : memref<?x2xi32>) rows(%x, %w : memref<?x64xf32>, memref<?x2xf32>)
+    outs(%o, %s, %p : memref<3xi32>, memref<?xi32>, memref<?x2xi32>) received(%r, %rw : memref<?x64xf32>, memref<?x2xf32>)
+    way_back(%b : memref<?x2xi32>) counts(%c, %c : memref<3xi32>, memref<3xi32>)
+    num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+  return
+}
+
+// -----
+
+// moe.combine C4: with fixed capacity, the experts of all ranks.
+func.func @combine(%e: memref<?x64xf32>, %p: memref<?x1xi32>, %b: memref<?x2xi32>, %r: memref<?x64xf32>) {
+  // expected-error @+1 {{expected 'num_experts' with exchange 'batched' but got none}}
+  moe.combine ins(%e, %p : memref<?x64xf32>, memref<?x1xi32>) way_back(%b : memref<?x2xi32>)
+    outs(%r : memref<?x64xf32>) scale(1.0) exchange(<batched, "ep", 4>)
+  return
+}
+
+// -----
+
+// moe.combine C2: the way back of its own plan.
+func.func @combine(%i: tensor<?x2xi32>, %x: tensor<?x64xf32>, %w: tensor<?x2xf32>, %o: tensor<3xi32>, %s: tensor<?xi32>, %p: tensor<?x1xi32>,
+                   %r: tensor<?x64xf32>, %rw: tensor<?x1xf32>, %b: tensor<?x2xi32>, %e: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-note @+1 {{the plan is made here}}
+  %plan:6 = moe.dispatch ins(%i : tensor<?x2xi32>) rows(%x, %w : tensor<?x64xf32>, tensor<?x2xf32>)
+    outs(%o, %s, %p : tensor<3xi32>, tensor<?xi32>, tensor<?x1xi32>) received(%r, %rw : tensor<?x64xf32>, tensor<?x1xf32>)
+    way_back(%b : tensor<?x2xi32>)
+    num_experts(8) exchange(<batched, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+    -> tensor<3xi32>, tensor<?xi32>, tensor<?x1xi32>, tensor<?x64xf32>, tensor<?x1xf32>, tensor<?x2xi32>
+  // expected-error @+1 {{expected the way back that its plan tells}}
+  %y = moe.combine ins(%e, %plan#2 : tensor<?x64xf32>, tensor<?x1xi32>) weights(%plan#4 : tensor<?x1xf32>) way_back(%b : tensor<?x2xi32>)
+    outs(%x : tensor<?x64xf32>) scale(1.0) exchange(<batched, "ep", 4>) num_experts(8) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
 }

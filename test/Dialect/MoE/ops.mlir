@@ -135,18 +135,21 @@ func.func @phases_on_tensors(
 func.func @exchange(%ids: tensor<?x2xi32>, %x: tensor<?x64xbf16>, %weights: tensor<?x2xf32>,
                     %offsets0: tensor<3xi32>, %source0: tensor<?xi32>, %pair0: tensor<?x2xi32>,
                     %rows0: tensor<?x64xbf16>, %row_weights0: tensor<?x2xf32>,
+                    %positions0: tensor<?x2xi32>, %sent0: tensor<4xi32>, %got0: tensor<4xi32>,
                     %out: tensor<?x64xbf16>, %routed0: tensor<?x64xbf16>) -> tensor<?x64xbf16> {
-  // CHECK: %offsets, %source_rows, %pair_rows, %rows, %row_weights = moe.dispatch ins({{[^:]*}} : tensor<?x2xi32>) rows({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>)
-  // CHECK-SAME: received({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>) num_experts(8) exchange(<send_receive, "ep", 4>)
+  // CHECK: %offsets, %source_rows, %pair_rows, %rows, %row_weights, %positions, %send_counts, %receive_counts = moe.dispatch ins({{[^:]*}} : tensor<?x2xi32>) rows({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>)
+  // CHECK-SAME: received({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>) way_back({{[^:]*}} : tensor<?x2xi32>) counts({{[^:]*}} : tensor<4xi32>, tensor<4xi32>) num_experts(8) exchange(<send_receive, "ep", 4>)
   // CHECK-SAME: parallel(<data = 4, expert_parallel = true>)
-  %offsets, %source, %pair, %rows, %row_weights = moe.dispatch ins(%ids : tensor<?x2xi32>)
+  %offsets, %source, %pair, %rows, %row_weights, %positions, %sent, %got = moe.dispatch ins(%ids : tensor<?x2xi32>)
     rows(%x, %weights : tensor<?x64xbf16>, tensor<?x2xf32>)
     outs(%offsets0, %source0, %pair0 : tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>)
     received(%rows0, %row_weights0 : tensor<?x64xbf16>, tensor<?x2xf32>)
+    way_back(%positions0 : tensor<?x2xi32>) counts(%sent0, %got0 : tensor<4xi32>, tensor<4xi32>)
     num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
-    -> tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x64xbf16>, tensor<?x2xf32>
-  // CHECK: moe.combine ins({{.*}}, %pair_rows : {{.*}}) weights(%row_weights : tensor<?x2xf32>) outs({{.*}}) scale(1.000000e+00) exchange(<send_receive, "ep", 4>)
+    -> tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x64xbf16>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<4xi32>, tensor<4xi32>
+  // CHECK: moe.combine ins({{.*}}, %pair_rows : {{.*}}) weights(%row_weights : tensor<?x2xf32>) way_back(%positions : tensor<?x2xi32>) counts(%send_counts, %receive_counts : tensor<4xi32>, tensor<4xi32>) outs({{.*}}) scale(1.000000e+00) exchange(<send_receive, "ep", 4>)
   %routed = moe.combine ins(%out, %pair : tensor<?x64xbf16>, tensor<?x2xi32>) weights(%row_weights : tensor<?x2xf32>)
+    way_back(%positions : tensor<?x2xi32>) counts(%sent, %got : tensor<4xi32>, tensor<4xi32>)
     outs(%routed0 : tensor<?x64xbf16>) scale(1.0) exchange(<send_receive, "ep", 4>) -> tensor<?x64xbf16>
   return %routed : tensor<?x64xbf16>
 }
@@ -174,5 +177,53 @@ func.func @phases_on_buffers(%x: memref<?x64xbf16>, %latent_in: memref<16x64xbf1
     outs(%out : memref<?x64xbf16>) activation(<swiglu>) quant(<fp8_tensor>)
   // CHECK: moe.combine ins({{[^:]*}} : memref<?x64xbf16>, memref<?x1xi32>) outs({{[^:]*}} : memref<?x64xf32>) scale(1.000000e+00)
   moe.combine ins(%out, %pair : memref<?x64xbf16>, memref<?x1xi32>) outs(%routed : memref<?x64xf32>) scale(1.0)
+  return
+}
+
+// -----
+
+// The load of the experts, on tensors and on buffers.
+// CHECK-LABEL: func @expert_load(
+func.func @expert_load(%ids: tensor<?x2xi32>, %load0: tensor<8xi32>, %given: memref<?x2xi32>, %counted: memref<8xi32>) -> tensor<8xi32> {
+  // CHECK: %load = moe.expert_load ins({{[^:]*}} : tensor<?x2xi32>) outs({{[^:]*}} : tensor<8xi32>) -> tensor<8xi32>
+  %load = moe.expert_load ins(%ids : tensor<?x2xi32>) outs(%load0 : tensor<8xi32>) -> tensor<8xi32>
+  // CHECK: moe.expert_load ins({{[^:]*}} : memref<?x2xi32>) outs({{[^:]*}} : memref<8xi32>){{$}}
+  moe.expert_load ins(%given : memref<?x2xi32>) outs(%counted : memref<8xi32>)
+  return %load : tensor<8xi32>
+}
+
+// -----
+
+// The steps of phases, and fused phases.
+// CHECK-LABEL: func @steps(
+func.func @steps(%rank: index, %ids: memref<?x2xi32>, %weights: memref<?x2xf32>, %map: memref<8xi32>, %offsets: memref<3xi32>,
+                 %source: memref<?xi32>, %pairs: memref<?x2xi32>, %counts: memref<4xi32>, %rows: memref<?xi32>, %positions: memref<?x2xi32>,
+                 %used: memref<8xi32>, %slots: memref<128xi32>, %slot_weights: memref<128x1xf32>, %got: memref<8xi32>,
+                 %x: memref<?x64xbf16>, %packed: memref<?x64xbf16>, %single: memref<128x1xi32>, %y: memref<?x64xbf16>) {
+  // CHECK: moe.expert_map of(%{{.*}}) placement(<experts = 8, ranks = 4, kind = round_robin>) outs({{[^:]*}} : memref<8xi32>)
+  moe.expert_map of(%rank) placement(<experts = 8, ranks = 4, kind = round_robin>) outs(%map : memref<8xi32>)
+  // CHECK: moe.dispatch_plan ins({{[^:]*}} : memref<?x2xi32>) map({{[^:]*}} : memref<8xi32>) outs({{[^:]*}} : memref<3xi32>, memref<?xi32>, memref<?x2xi32>)
+  moe.dispatch_plan ins(%ids : memref<?x2xi32>) map(%map : memref<8xi32>) outs(%offsets, %source, %pairs : memref<3xi32>, memref<?xi32>, memref<?x2xi32>)
+  // CHECK: moe.send_plan ins({{[^:]*}} : memref<?x2xi32>) placement(<experts = 8, ranks = 4>) outs({{[^:]*}} : memref<4xi32>, memref<?xi32>, memref<?x2xi32>)
+  moe.send_plan ins(%ids : memref<?x2xi32>) placement(<experts = 8, ranks = 4>) outs(%counts, %rows, %positions : memref<4xi32>, memref<?xi32>, memref<?x2xi32>)
+  // CHECK: moe.batched_send_plan ins({{[^:]*}} : memref<?x2xi32>, memref<?x2xf32>) placement(<experts = 8, ranks = 4>) capacity(16) outs({{[^:]*}} : memref<8xi32>, memref<128xi32>, memref<128x1xf32>, memref<?x2xi32>)
+  moe.batched_send_plan ins(%ids, %weights : memref<?x2xi32>, memref<?x2xf32>) placement(<experts = 8, ranks = 4>) capacity(16)
+    outs(%used, %slots, %slot_weights, %positions : memref<8xi32>, memref<128xi32>, memref<128x1xf32>, memref<?x2xi32>)
+  // CHECK: moe.batched_plan ins({{[^:]*}} : memref<8xi32>) ranks(4) capacity(16) outs({{[^:]*}} : memref<3xi32>, memref<128xi32>, memref<128x1xi32>)
+  moe.batched_plan ins(%got : memref<8xi32>) ranks(4) capacity(16) outs(%offsets, %slots, %single : memref<3xi32>, memref<128xi32>, memref<128x1xi32>)
+  // CHECK: moe.gather_rows ins({{[^:]*}} : memref<?x64xbf16>, memref<?xi32>) outs({{[^:]*}} : memref<?x64xbf16>)
+  moe.gather_rows ins(%x, %rows : memref<?x64xbf16>, memref<?xi32>) outs(%packed : memref<?x64xbf16>)
+  // CHECK: moe.clear_ids outs({{[^:]*}} : memref<?x2xi32>)
+  moe.clear_ids outs(%ids : memref<?x2xi32>)
+  // CHECK:      moe.fused {
+  // CHECK-NEXT: ^bb0(%[[SUMS:.*]]: memref<?x64xf32>):
+  // CHECK-NEXT:   moe.combine {{.*}} outs(%[[SUMS]] : memref<?x64xf32>)
+  // CHECK-NEXT:   moe.merge ins(%[[SUMS]] : memref<?x64xf32>)
+  // CHECK-NEXT: }
+  moe.fused {
+  ^bb0(%sums: memref<?x64xf32>):
+    moe.combine ins(%packed, %pairs : memref<?x64xbf16>, memref<?x2xi32>) outs(%sums : memref<?x64xf32>) scale(1.0)
+    moe.merge ins(%sums : memref<?x64xf32>) outs(%y : memref<?x64xbf16>)
+  }
   return
 }

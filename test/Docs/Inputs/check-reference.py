@@ -11,7 +11,7 @@ import sys
 
 # What a definition in a .td file starts with, and how its reference calls it.
 KINDS = [
-    (r'^def \w+\s*:\s*MoE_(?:Op|PhaseOp)<"(\w+)"', "### `moe.{}`"),
+    (r'^def \w+\s*:\s*MoE_(?:Op|PhaseOp|StepOp)<"(\w+)"', "### `moe.{}`"),
     (r'^def \w+\s*:\s*Schedule_Op<"(\w+)"', "### `schedule.{}`"),
     (r'^def \w+\s*:\s*(?:MoE|Schedule)_(?:Attr|Type)<"(\w+)"', "### {}"),
     (r'^def \w+\s*:\s*Pass<"([\w-]+)"', "### `-{}`"),

@@ -11,7 +11,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 
@@ -36,10 +36,9 @@ static Program makeGate(const Case &c) {
     operands.push_back({Element::F32, {columns}});
   return Program(c.target, operands,
                  [&](const Emission &emission, mlir::ValueRange operands) {
-                   GateOperands gate{operands[0], operands[1], {}, operands[2]};
-                   if (c.bias)
-                     gate.bias = operands[3];
-                   return lowerGate(emission, gate);
+                   return emit<GateOp>(emission, operands[0], operands[1],
+                                       c.bias ? operands[3] : mlir::Value(),
+                                       operands[2]);
                  });
 }
 
@@ -125,7 +124,7 @@ TEST(CPUDense, ProjectRoundsToTheModelType) {
         Target::host(),
         {{element, {-1, 80}}, {element, {50, 80}}, {element, {-1, 50}}},
         [](const Emission &emission, mlir::ValueRange all) {
-          return lowerProject(emission, {all[0], all[1], all[2]});
+          return emit<ProjectOp>(emission, all[0], all[1], all[2]);
         });
     ASSERT_TRUE(program.valid());
     std::mt19937 random(3);
@@ -150,11 +149,11 @@ TEST(CPUDense, SharedExpertsMatchPlainLoops) {
                        {element, {1, kHidden}},
                        {Element::F32, {-1, kHidden}}},
                       [&](const Emission &emission, mlir::ValueRange all) {
-                        SharedExpertsOperands shared{
-                            all[0], all[1], all[2], {}, all[4]};
-                        if (gate)
-                          shared.gate = all[3];
-                        return lowerSharedExperts(emission, shared, {});
+                        return emit<SharedExpertsOp>(
+                            emission, all[0], all[1], all[2],
+                            gate ? all[3] : mlir::Value(), all[4],
+                            ActivationAttr::get(emission.loc.getContext(),
+                                                ActivationKind::swiglu));
                       });
       ASSERT_TRUE(program.valid());
       std::mt19937 random(4);
@@ -177,8 +176,7 @@ TEST(CPUDense, SharedExpertsMatchPlainLoops) {
             dot += row.back() * g.get(i);
           }
           double scale = gate ? 1 / (1 + std::exp(-dot)) : 1.0;
-          std::vector<double> out =
-              plainMLP(row, w13, w2, nullptr, nullptr, 0, {});
+          std::vector<double> out = plainMLP(row, w13, w2, nullptr, nullptr, 0);
           for (int64_t i = 0; i < kHidden; ++i) {
             error += std::pow(shared.get(t, i) - scale * out[i], 2);
             norm += std::pow(scale * out[i], 2);
@@ -201,10 +199,12 @@ TEST(CPUDense, MergeRoundsToNearestEven) {
                          {Element::F32, {-1, 45}},
                          {element, {-1, 45}}},
                         [&](const Emission &emission, mlir::ValueRange all) {
-                          MergeOperands merge{all[0], {}, all[2]};
-                          if (hasShared)
-                            merge.shared = all[1];
-                          return lowerMerge(emission, merge);
+                          mlir::Value none;
+                          return emit<MergeOp>(
+                              emission, all[0], hasShared ? all[1] : none, none,
+                              none, none, all[2], mlir::IntegerAttr(),
+                              mlir::FloatAttr(), mlir::StringAttr(),
+                              mlir::IntegerAttr());
                         });
         ASSERT_TRUE(program.valid());
         std::mt19937 random(5);
@@ -235,13 +235,12 @@ TEST(CPUDense, MergeAddsZeroExperts) {
                    {Element::F32, {-1, kChosen}},
                    {Element::F32, {-1, kHidden}}},
                   [](const Emission &emission, mlir::ValueRange all) {
-                    MergeOperands merge{all[0], {}, all[4]};
-                    merge.x = all[1];
-                    merge.ids = all[2];
-                    merge.weights = all[3];
-                    merge.firstZeroExpert = kExperts;
-                    merge.zeroScale = 6.0;
-                    return lowerMerge(emission, merge);
+                    mlir::Builder &b = emission.builder;
+                    return emit<MergeOp>(
+                        emission, all[0], mlir::Value(), all[1], all[2], all[3],
+                        all[4], b.getI64IntegerAttr(kExperts),
+                        b.getF64FloatAttr(6.0), mlir::StringAttr(),
+                        mlir::IntegerAttr());
                   });
   ASSERT_TRUE(program.valid());
   std::mt19937 random(6);

@@ -11,7 +11,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 
@@ -19,10 +19,15 @@ namespace {
 struct Case {
   Element element;
   int64_t experts, chosen, hidden, width;
-  ActivationParams activation;
+  ActivationKind activation = ActivationKind::swiglu;
   bool biases = false;
   bool inputWeight = false;
   double scale = 1.0;
+
+  /// Rows of the first weight.
+  int64_t rows() const {
+    return activation == ActivationKind::relu2 ? width : 2 * width;
+  }
 };
 
 /// Operands and results of dispatch, experts and combine.
@@ -30,8 +35,7 @@ struct Layer {
   Layer(const Case &c, int64_t tokens)
       : x(c.element, {tokens, c.hidden}), ids(Element::I32, {tokens, c.chosen}),
         weights(Element::F32, {tokens, c.chosen}),
-        w13(c.element,
-            {c.experts, (c.activation.gated ? 2 : 1) * c.width, c.hidden}),
+        w13(c.element, {c.experts, c.rows(), c.hidden}),
         w2(c.element, {c.experts, c.hidden, c.width}),
         b13(Element::F32, {c.experts, w13.getShape()[1]}),
         b2(c.element, {c.experts, c.hidden}),
@@ -60,48 +64,49 @@ struct Layer {
 };
 } // namespace
 
+/// A combine on one rank.
+static llvm::LogicalResult emitCombine(const Emission &emission,
+                                       mlir::Value expertOut,
+                                       mlir::Value pairRows,
+                                       mlir::Value weights, mlir::Value routed,
+                                       double scale) {
+  mlir::Value none;
+  return emit<CombineOp>(emission, expertOut, pairRows, weights, none, none,
+                         none, routed, emission.builder.getF64FloatAttr(scale),
+                         ExchangeAttr(), mlir::IntegerAttr());
+}
+
 /// Experts are dynamic, as in compiled layers.
 static Program makeExperts(const Target &target, const Case &c) {
-  int64_t rows = (c.activation.gated ? 2 : 1) * c.width;
-  return Program(
-      target,
-      {{c.element, {-1, c.hidden}},
-       {Element::I32, {-1, c.chosen}},
-       {Element::F32, {-1, c.chosen}},
-       {c.element, {-1, rows, c.hidden}},
-       {c.element, {-1, c.hidden, c.width}},
-       {Element::F32, {-1, rows}},
-       {c.element, {-1, c.hidden}},
-       {Element::I32, {-1}},
-       {Element::I32, {-1}},
-       {Element::I32, {-1, c.chosen}},
-       {c.element, {-1, c.hidden}},
-       {Element::F32, {-1, c.hidden}}},
-      [&](const Emission &emission, mlir::ValueRange all) -> Launches {
-        Launches launches =
-            lowerDispatchPlan(emission, {all[1], all[7], all[8], all[9]});
-        ExpertsOperands experts;
-        experts.rows = all[0];
-        experts.expertOffsets = all[7];
-        experts.sourceRows = all[8];
-        experts.w13 = all[3];
-        experts.w2 = all[4];
-        if (c.biases) {
-          experts.b13 = all[5];
-          experts.b2 = all[6];
-        }
-        if (c.inputWeight)
-          experts.inputWeight = all[2];
-        experts.out = all[10];
-        Launches gemms = lowerExperts(emission, experts, c.activation);
-        Launches combine =
-            lowerCombine(emission, {all[10], all[9], all[2], all[11]}, c.scale);
-        if (failed(launches) || failed(gemms) || failed(combine))
-          return mlir::failure();
-        launches->append(*gemms);
-        launches->append(*combine);
-        return launches;
-      });
+  int64_t rows = c.rows();
+  return Program(target,
+                 {{c.element, {-1, c.hidden}},
+                  {Element::I32, {-1, c.chosen}},
+                  {Element::F32, {-1, c.chosen}},
+                  {c.element, {-1, rows, c.hidden}},
+                  {c.element, {-1, c.hidden, c.width}},
+                  {Element::F32, {-1, rows}},
+                  {c.element, {-1, c.hidden}},
+                  {Element::I32, {-1}},
+                  {Element::I32, {-1}},
+                  {Element::I32, {-1, c.chosen}},
+                  {c.element, {-1, c.hidden}},
+                  {Element::F32, {-1, c.hidden}}},
+                 [&](const Emission &emission, mlir::ValueRange all) {
+                   mlir::Value none;
+                   auto activation = ActivationAttr::get(
+                       emission.loc.getContext(), c.activation);
+                   return mlir::failure(
+                       failed(emit<DispatchPlanOp>(emission, all[1], none,
+                                                   all[7], all[8], all[9])) ||
+                       failed(emit<ExpertsOp>(
+                           emission, all[0], all[7], all[8], all[3], all[4],
+                           c.biases ? all[5] : none, c.biases ? all[6] : none,
+                           none, none, c.inputWeight ? all[2] : none, all[10],
+                           activation, QuantAttr())) ||
+                       failed(emitCombine(emission, all[10], all[9], all[2],
+                                          all[11], c.scale)));
+                 });
 }
 
 //===----------------------------------------------------------------------===//
@@ -198,40 +203,32 @@ TEST(CPUExperts, MatchPlainLoops) {
     for (Element element : {Element::F32, Element::BF16, Element::F16})
       for (auto [hidden, width] :
            {std::pair<int64_t, int64_t>{96, 40}, {100, 37}, {64, 64}})
-        expectMatch(target, {element, 5, 3, hidden, width, {}});
+        expectMatch(target, {element, 5, 3, hidden, width});
 }
 
 TEST(CPUExperts, EveryActivation) {
   for (const Target &target : runnableTargets())
-    for (Activation activation :
-         {Activation::SiLU, Activation::GELU, Activation::GELUTanh,
-          Activation::SwiGLUOAI, Activation::ReLU2})
-      for (bool gated : {true, false}) {
-        if (!gated && activation == Activation::SwiGLUOAI)
-          continue;
-        SCOPED_TRACE(static_cast<int>(activation));
-        ActivationParams params;
-        params.activation = activation;
-        params.gated = gated;
-        params.interleaved = activation == Activation::SwiGLUOAI;
-        expectMatch(target, {Element::F32, 4, 2, 48, 37, params, true},
-                    {1, 64});
-      }
+    for (ActivationKind activation :
+         {ActivationKind::swiglu, ActivationKind::geglu,
+          ActivationKind::geglu_tanh, ActivationKind::swigluoai,
+          ActivationKind::relu2}) {
+      SCOPED_TRACE(moe::name(activation));
+      expectMatch(target, {Element::F32, 4, 2, 48, 37, activation, true},
+                  {1, 64});
+    }
 }
 
 TEST(CPUExperts, BiasesInputWeightAndScale) {
   for (Element element : {Element::F32, Element::BF16}) {
-    Case c{element, 6, 1, 96, 40, {}, true, true, 2.5};
-    expectMatch(Target::host(), c);
-    c.activation.interleaved = true;
-    expectMatch(Target::host(), c);
+    expectMatch(Target::host(), {element, 6, 1, 96, 40, ActivationKind::swiglu,
+                                 true, true, 2.5});
   }
 }
 
 // K is split into blocks where rows are longer than a block.
 TEST(CPUExperts, LongRows) {
   for (Element element : {Element::F32, Element::F16})
-    expectMatch(Target::host(), {element, 3, 2, 2500, 64, {}}, {1, 7});
+    expectMatch(Target::host(), {element, 3, 2, 2500, 64}, {1, 7});
 }
 
 // Rows of tokens are bitwise the same whether they come alone, among others, in
@@ -241,7 +238,7 @@ TEST(CPUExperts, RowsDoNotDependOnTheBatch) {
   for (const Target &target : runnableTargets())
     for (Element element : {Element::F32, Element::BF16, Element::F16}) {
       SCOPED_TRACE(target.cpu + " " + name(element));
-      Case c{element, 4, 2, 100, 37, {}};
+      Case c{element, 4, 2, 100, 37};
       Program program = makeExperts(target, c);
       ASSERT_TRUE(program.valid());
       std::mt19937 random(6);
@@ -286,12 +283,11 @@ TEST(CPUDispatchPlan, ExpertMap) {
                    {Element::I32, {-1}},
                    {Element::I32, {-1, kChosen}}},
                   [](const Emission &emission, mlir::ValueRange all) {
-                    DispatchPlanOperands plan{all[0], all[2], all[3], all[4]};
-                    plan.expertMap = all[1];
-                    return lowerDispatchPlan(emission, plan);
+                    return emit<DispatchPlanOp>(emission, all[0], all[1],
+                                                all[2], all[3], all[4]);
                   });
   ASSERT_TRUE(program.valid());
-  Case c{Element::F32, 3, kChosen, 16, 16, {}};
+  Case c{Element::F32, 3, kChosen, 16, 16};
   Layer layer(c, kTokens);
   std::mt19937 random(10);
   Tensor map(Element::I32, {8});
@@ -318,8 +314,8 @@ TEST(CPUCombine, NarrowResultWithoutWeights) {
                    {Element::I32, {-1, 3}},
                    {Element::BF16, {-1, kHidden}}},
                   [](const Emission &emission, mlir::ValueRange all) {
-                    return lowerCombine(emission, {all[0], all[1], {}, all[2]},
-                                        0.5);
+                    return emitCombine(emission, all[0], all[1],
+                                       /*weights=*/{}, all[2], 0.5);
                   });
   ASSERT_TRUE(program.valid());
   Tensor out(Element::BF16, {kPairs, kHidden}), rows(Element::I32, {4, 3});
@@ -344,7 +340,7 @@ TEST(CPUCombine, NarrowResultWithoutWeights) {
 
 // One expert gets every pair, then none does.
 TEST(CPUExperts, ExtremesOfBalance) {
-  Case c{Element::F32, 5, 2, 96, 40, {}};
+  Case c{Element::F32, 5, 2, 96, 40};
   Program program = makeExperts(Target::host(), c);
   ASSERT_TRUE(program.valid());
   std::mt19937 random(7);
@@ -366,7 +362,7 @@ TEST(CPUExperts, ExtremesOfBalance) {
 // Experts without rows may lie anywhere: here their weights are not mapped to
 // numbers at all, and nothing of them reaches the output.
 TEST(CPUExperts, ExpertsWithoutRowsAreNotUsed) {
-  Case c{Element::BF16, 4, 2, 64, 64, {}};
+  Case c{Element::BF16, 4, 2, 64, 64};
   Program program = makeExperts(Target::host(), c);
   ASSERT_TRUE(program.valid());
   std::mt19937 random(8);
@@ -382,15 +378,15 @@ TEST(CPUExperts, ExpertsWithoutRowsAreNotUsed) {
 }
 
 TEST(CPUDispatchPlan, ManyTokens) {
-  Case c{Element::F32, 256, 8, 16, 16, {}};
+  Case c{Element::F32, 256, 8, 16, 16};
   Program program(Target::host(),
                   {{Element::I32, {-1, 8}},
                    {Element::I32, {257}},
                    {Element::I32, {-1}},
                    {Element::I32, {-1, 8}}},
                   [&](const Emission &emission, mlir::ValueRange all) {
-                    return lowerDispatchPlan(emission,
-                                             {all[0], all[1], all[2], all[3]});
+                    return emit<DispatchPlanOp>(emission, all[0], mlir::Value(),
+                                                all[1], all[2], all[3]);
                   });
   ASSERT_TRUE(program.valid());
   std::mt19937 random(9);

@@ -11,35 +11,36 @@
 #include <algorithm>
 #include <cmath>
 
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 
-static double plainActivation(const ActivationParams &params, double g,
-                              double u) {
-  switch (params.activation) {
-  case Activation::SiLU:
+static double plainActivation(ActivationKind activation, double g, double u) {
+  constexpr double limit = 7.0, alpha = 1.702;
+  switch (activation) {
+  case ActivationKind::swiglu:
     return g / (1 + std::exp(-g)) * u;
-  case Activation::GELU:
+  case ActivationKind::geglu:
     return g / 2 * (1 + std::erf(g / std::sqrt(2.0))) * u;
-  case Activation::GELUTanh:
+  case ActivationKind::geglu_tanh:
     return g / 2 *
            (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g))) *
            u;
-  case Activation::SwiGLUOAI:
-    g = std::min(g, params.limit);
-    u = std::clamp(u, -params.limit, params.limit);
-    return (u + 1) * g / (1 + std::exp(-params.alpha * g));
-  case Activation::ReLU2:
+  case ActivationKind::swigluoai:
+    g = std::min(g, limit);
+    u = std::clamp(u, -limit, limit);
+    return (u + 1) * g / (1 + std::exp(-alpha * g));
+  case ActivationKind::relu2:
     return std::max(g, 0.0) * std::max(g, 0.0) * u;
   }
   return 0;
 }
 
-std::vector<double> moe::codegen::cpu::test::plainMLP(
-    const std::vector<double> &row, const Tensor &w13, const Tensor &w2,
-    const Tensor *b13, const Tensor *b2, int64_t expert,
-    const ActivationParams &params) {
+std::vector<double>
+moe::codegen::cpu::test::plainMLP(const std::vector<double> &row,
+                                  const Tensor &w13, const Tensor &w2,
+                                  const Tensor *b13, const Tensor *b2,
+                                  int64_t expert, ActivationKind activation) {
   int64_t hidden = row.size(), width = w2.getShape().back();
   auto linear = [&](int64_t n) {
     double sum = b13 ? b13->get(expert, n) : 0.0;
@@ -49,10 +50,9 @@ std::vector<double> moe::codegen::cpu::test::plainMLP(
   };
   std::vector<double> inner, out;
   for (int64_t n = 0; n < width; ++n) {
-    double gate = linear(params.interleaved ? 2 * n : n), up = 1.0;
-    if (params.gated)
-      up = linear(params.interleaved ? 2 * n + 1 : width + n);
-    inner.push_back(plainActivation(params, gate, up));
+    bool isGated = activation != ActivationKind::relu2;
+    double up = isGated ? linear(width + n) : 1.0;
+    inner.push_back(plainActivation(activation, linear(n), up));
   }
   for (int64_t i = 0; i < hidden; ++i) {
     out.push_back(b2 ? b2->get(expert, i) : 0.0);

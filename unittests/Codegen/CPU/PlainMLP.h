@@ -14,11 +14,11 @@
 namespace moe::codegen::cpu::test {
 
 /// Expert `expert` of w13 [E, 2I, H], w2 [E, H, I] (biases [E, 2I], [E, H]) on
-/// one row.
-std::vector<double> plainMLP(const std::vector<double> &row, const Tensor &w13,
-                             const Tensor &w2, const Tensor *b13,
-                             const Tensor *b2, int64_t expert,
-                             const ActivationParams &params);
+/// one row, with the parameters that the activation has by default.
+std::vector<double>
+plainMLP(const std::vector<double> &row, const Tensor &w13, const Tensor &w2,
+         const Tensor *b13, const Tensor *b2, int64_t expert,
+         ActivationKind activation = ActivationKind::swiglu);
 
 /// The relative Frobenius error that results may have.
 double tolerance(Element element);

@@ -14,7 +14,7 @@
 #include <gtest/gtest.h>
 #include <limits>
 
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cpu;
 using namespace moe::codegen::cpu::test;
 
@@ -24,14 +24,37 @@ static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 static const double kExcluded = std::numeric_limits<double>::quiet_NaN();
 
 namespace {
+/// What `#moe.routing` says of the kernel.
+struct Routing {
+  ScoreFunction scores = ScoreFunction::softmax;
+  WeightFunction weights = WeightFunction::score;
+  int64_t groups = 1;
+  int64_t chosenGroups = 1;
+  GroupScore groupScore = GroupScore::max;
+  bool renormalize = false;
+  double epsilon = 0.0;
+  double minimumSum = 0.0;
+};
+
 struct Case {
   const char *name;
   int64_t experts, chosen;
   bool bias;
-  RoutingParams params;
+  Routing params;
   bool dynamicExperts = false;
 };
 } // namespace
+
+static RoutingAttr getAttr(mlir::MLIRContext *context, const Case &c) {
+  const Routing &params = c.params;
+  mlir::Builder b(context);
+  return RoutingAttr::get(
+      context, c.chosen, params.scores, params.weights, params.groups,
+      params.chosenGroups, params.groupScore, params.renormalize,
+      b.getF64FloatAttr(params.epsilon), b.getF64FloatAttr(params.minimumSum),
+      /*scale=*/b.getF64FloatAttr(1.0), /*weight_on_input=*/false,
+      /*zero_experts=*/0);
+}
 
 static Program makeRoute(const Target &target, const Case &c) {
   int64_t experts = c.dynamicExperts ? -1 : c.experts;
@@ -41,10 +64,11 @@ static Program makeRoute(const Target &target, const Case &c) {
                   {Element::I32, {-1, c.chosen}},
                   {Element::F32, {-1, c.chosen}}},
                  [&](const Emission &emission, mlir::ValueRange operands) {
-                   RouteOperands route{operands[0],
-                                       c.bias ? operands[1] : mlir::Value(),
-                                       operands[2], operands[3]};
-                   return lowerRoute(emission, route, c.params);
+                   mlir::Value none;
+                   return emit<RouteOp>(emission, operands[0],
+                                        c.bias ? operands[1] : none, none, none,
+                                        none, operands[2], operands[3],
+                                        getAttr(emission.loc.getContext(), c));
                  });
 }
 
@@ -60,17 +84,17 @@ static std::vector<double> plainScores(const Case &c, const Tensor &logits,
   for (int64_t e = 0; e < c.experts; ++e)
     scores.push_back(logits.get(t, e));
   switch (c.params.scores) {
-  case Scores::Logits:
+  case ScoreFunction::logits:
     break;
-  case Scores::Sigmoid:
+  case ScoreFunction::sigmoid:
     for (double &score : scores)
       score = sigmoid(score);
     break;
-  case Scores::SqrtSoftplus:
+  case ScoreFunction::sqrt_softplus:
     for (double &score : scores)
       score = std::sqrt(std::log1p(std::exp(score)));
     break;
-  case Scores::Softmax: {
+  case ScoreFunction::softmax: {
     double max = *std::max_element(scores.begin(), scores.end()), sum = 0;
     for (double &score : scores)
       sum += score = std::exp(score - max);
@@ -109,7 +133,7 @@ plainChoice(const Case &c, std::vector<double> scores, const Tensor &bias) {
     std::vector<double> members(scores.begin() + g * size,
                                 scores.begin() + (g + 1) * size);
     std::sort(members.rbegin(), members.rend());
-    bool two = c.params.groupScore == GroupScore::TopTwoSum;
+    bool two = c.params.groupScore == GroupScore::top2_sum;
     groups.push_back(two ? members[0] + members[1] : members[0]);
   }
   std::vector<int64_t> order = sortedIds(groups);
@@ -121,10 +145,10 @@ plainChoice(const Case &c, std::vector<double> scores, const Tensor &bias) {
 static std::vector<double> plainWeights(const Case &c,
                                         std::vector<double> weights) {
   double sum = 0;
-  if (c.params.weights == ChosenWeights::Sigmoid)
+  if (c.params.weights == WeightFunction::sigmoid_of_chosen)
     for (double &weight : weights)
       weight = sigmoid(weight);
-  if (c.params.weights == ChosenWeights::Softmax) {
+  if (c.params.weights == WeightFunction::softmax_of_chosen) {
     for (double &weight : weights)
       sum += weight = std::exp(weight);
     for (double &weight : weights)
@@ -134,8 +158,7 @@ static std::vector<double> plainWeights(const Case &c,
   for (double weight : weights)
     sum += weight;
   for (double &weight : weights)
-    weight *= c.params.scale /
-              (c.params.renormalize ? std::max(sum, c.params.minimumSum) : 1.0);
+    weight /= c.params.renormalize ? std::max(sum, c.params.minimumSum) : 1.0;
   return weights;
 }
 
@@ -157,7 +180,7 @@ static void expectToken(const Case &c, const Tensor &logits, const Tensor &bias,
     if (id != expected[j]) {
       EXPECT_NEAR(choice[id], choice[expected[j]], 1e-6);
     }
-    bool isScore = c.params.weights == ChosenWeights::Scores;
+    bool isScore = c.params.weights == WeightFunction::score;
     chosen.push_back(isScore ? scores[id] : logits.get(t, id));
   }
   std::vector<double> plain = plainWeights(c, chosen);
@@ -170,35 +193,33 @@ static void expectToken(const Case &c, const Tensor &logits, const Tensor &bias,
 //===----------------------------------------------------------------------===//
 
 static std::vector<Case> allCases() {
-  RoutingParams softmax;
-  RoutingParams renormalized = softmax;
+  Routing softmax;
+  Routing renormalized = softmax;
   renormalized.renormalize = true;
-  RoutingParams maxGroups = softmax;
+  Routing maxGroups = softmax;
   maxGroups.groups = 8;
   maxGroups.chosenGroups = 3;
-  maxGroups.scale = 16.0;
-  RoutingParams minimum = renormalized;
+  Routing minimum = renormalized;
   minimum.minimumSum = 0.5;
-  RoutingParams deepseekV3;
-  deepseekV3.scores = Scores::Sigmoid;
+  Routing deepseekV3;
+  deepseekV3.scores = ScoreFunction::sigmoid;
   deepseekV3.groups = 8;
   deepseekV3.chosenGroups = 4;
-  deepseekV3.groupScore = GroupScore::TopTwoSum;
+  deepseekV3.groupScore = GroupScore::top2_sum;
   deepseekV3.renormalize = true;
   deepseekV3.epsilon = 1e-20;
-  deepseekV3.scale = 2.5;
-  RoutingParams sigmoidOnly;
-  sigmoidOnly.scores = Scores::Sigmoid;
-  RoutingParams deepseekV4 = sigmoidOnly;
-  deepseekV4.scores = Scores::SqrtSoftplus;
+  Routing sigmoidOnly;
+  sigmoidOnly.scores = ScoreFunction::sigmoid;
+  Routing deepseekV4 = sigmoidOnly;
+  deepseekV4.scores = ScoreFunction::sqrt_softplus;
   deepseekV4.renormalize = true;
-  RoutingParams gptOss;
-  gptOss.scores = Scores::Logits;
-  gptOss.weights = ChosenWeights::Softmax;
-  RoutingParams llama4 = gptOss;
-  llama4.weights = ChosenWeights::Sigmoid;
-  RoutingParams mixed = deepseekV3;
-  mixed.weights = ChosenWeights::Softmax;
+  Routing gptOss;
+  gptOss.scores = ScoreFunction::logits;
+  gptOss.weights = WeightFunction::softmax_of_chosen;
+  Routing llama4 = gptOss;
+  llama4.weights = WeightFunction::sigmoid_of_chosen;
+  Routing mixed = deepseekV3;
+  mixed.weights = WeightFunction::softmax_of_chosen;
   return {{"qwen2", 60, 4, false, softmax},
           {"mixed", 64, 5, true, mixed},
           {"mixtral", 8, 2, false, renormalized},
@@ -287,7 +308,7 @@ TEST(CPURoute, SurvivesNaNsAndInfinities) {
         seen[id] = true;
       }
       // One NaN makes every softmax score NaN, and groups may hide numbers.
-      if (c.params.scores == Scores::Softmax || c.params.groups > 1)
+      if (c.params.scores == ScoreFunction::softmax || c.params.groups > 1)
         continue;
       auto isNumber = [&](int64_t e) { return !std::isnan(logits.get(t, e)); };
       int64_t numbers = 0, chosenNumbers = 0;
@@ -302,7 +323,8 @@ TEST(CPURoute, SurvivesNaNsAndInfinities) {
 
 // More slots than experts: the rest is marked as padding.
 TEST(CPURoute, AbsentExpertsArePadding) {
-  Case c{"few", 3, 5, false, {}};
+  // How many there are is known when it runs.
+  Case c{"few", 3, 5, false, {}, true};
   Program program = makeRoute(Target::host(), c);
   ASSERT_TRUE(program.valid());
   Tensor logits(Element::F32, {1, 3}), bias(Element::F32, {0});
@@ -321,21 +343,23 @@ TEST(CPURoute, AbsentExpertsArePadding) {
 /// particular.
 static void checkReplicas(int64_t firstRow) {
   constexpr int64_t kExperts = 8, kChosen = 2, kTokens = 40;
-  Program program(Target::host(),
-                  {{Element::F32, {-1, kExperts}},
-                   {Element::I32, {kExperts, 3}},
-                   {Element::I32, {kExperts}},
-                   {Element::I32, {-1, kChosen}},
-                   {Element::F32, {-1, kChosen}}},
-                  [&](const Emission &emission, mlir::ValueRange all) {
-                    RouteOperands route{all[0], {}, all[3], all[4]};
-                    route.logicalToPhysical = all[1];
-                    route.replicaCount = all[2];
-                    if (firstRow > 0)
-                      route.firstRow = mlir::arith::ConstantIndexOp::create(
-                          emission.builder, emission.loc, firstRow);
-                    return lowerRoute(emission, route, {});
-                  });
+  Program program(
+      Target::host(),
+      {{Element::F32, {-1, kExperts}},
+       {Element::I32, {kExperts, 3}},
+       {Element::I32, {kExperts}},
+       {Element::I32, {-1, kChosen}},
+       {Element::F32, {-1, kChosen}}},
+      [&](const Emission &emission, mlir::ValueRange all) {
+        mlir::Value first, none;
+        if (firstRow > 0)
+          first = mlir::arith::ConstantIndexOp::create(emission.builder,
+                                                       emission.loc, firstRow);
+        return emit<RouteOp>(emission, all[0], none, all[1], all[2], first,
+                             all[3], all[4],
+                             getAttr(emission.loc.getContext(),
+                                     {"", kExperts, kChosen, false, {}}));
+      });
   ASSERT_TRUE(program.valid());
   std::mt19937 random(5);
   Tensor logits(Element::F32, {kTokens, kExperts});
@@ -376,7 +400,7 @@ TEST(CPURoute, ExpertLoad) {
   Program program(Target::host(),
                   {{Element::I32, {-1, kChosen}}, {Element::I32, {kExperts}}},
                   [](const Emission &emission, mlir::ValueRange all) {
-                    return lowerExpertLoad(emission, {all[0], all[1]});
+                    return emit<ExpertLoadOp>(emission, all[0], all[1]);
                   });
   ASSERT_TRUE(program.valid());
   for (int64_t tokens : {0, 1, 200}) {

@@ -14,10 +14,11 @@
 
 #include "Kernels.h"
 
+#include "mlir/AsmParser/AsmParser.h"
 #include "gtest/gtest.h"
 
 using namespace mlir;
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cuda;
 using namespace moe::codegen::cuda::test;
 
@@ -27,9 +28,10 @@ static const char *const kElements[] = {"f32", "bf16", "f16"};
 // Router
 //===----------------------------------------------------------------------===//
 
+/// `routing` are parameters of `#moe.routing` beside `top_k`.
 static std::string addRoute(Kernels &kernels, const std::string &experts,
                             const std::string &slots,
-                            const RoutingParams &params, bool hasBias,
+                            const std::string &routing, bool hasBias,
                             bool hasReplicas) {
   std::vector<std::string> types{"?x" + experts + "xf32", "?x" + slots + "xi32",
                                  "?x" + slots + "xf32"};
@@ -39,32 +41,29 @@ static std::string addRoute(Kernels &kernels, const std::string &experts,
     types.push_back(experts + "x5xi32");
     types.push_back(experts + "xi32");
   }
+  std::string text = "#moe.routing<top_k = " + slots +
+                     (routing.empty() ? "" : ", " + routing) + ">";
   return kernels.add(types, [&](const Emission &emission, ValueRange v) {
-    RouteOperands operands{v[0], {}, v[1], v[2]};
-    if (hasBias)
-      operands.correctionBias = v[3];
-    if (hasReplicas) {
-      operands.logicalToPhysical = v[3 + hasBias];
-      operands.replicaCount = v[4 + hasBias];
-    }
-    return emitRoute(emission, operands, params);
+    Value none;
+    auto attribute =
+        cast<RoutingAttr>(parseAttribute(text, emission.loc.getContext()));
+    return emit<RouteOp>(emission, v[0], hasBias ? v[3] : none,
+                         hasReplicas ? v[3 + hasBias] : none,
+                         hasReplicas ? v[4 + hasBias] : none, none, v[1], v[2],
+                         attribute);
   });
 }
 
 // Every score function, with every way to make weights.
 TEST(RouteTest, FunctionsCompile) {
   Kernels kernels;
-  for (Scores scores :
-       {Scores::Softmax, Scores::Sigmoid, Scores::SqrtSoftplus, Scores::Logits})
-    for (ChosenWeights weights : {ChosenWeights::Scores, ChosenWeights::Softmax,
-                                  ChosenWeights::Sigmoid}) {
-      RoutingParams params;
-      params.scores = scores;
-      params.weights = weights;
-      params.renormalize = weights == ChosenWeights::Scores;
-      params.scale = 2.5;
-      EXPECT_EQ(addRoute(kernels, "128", "8", params, false, false), "");
-    }
+  for (std::string score : {"softmax", "sigmoid", "sqrt_softplus", "logits"})
+    for (std::string weight : {"score, renormalize = true", "softmax_of_chosen",
+                               "sigmoid_of_chosen"})
+      EXPECT_EQ(addRoute(kernels, "128", "8",
+                         "score = " + score + ", weight = " + weight, false,
+                         false),
+                "");
   EXPECT_EQ(kernels.countKernels(), 12);
   kernels.compile();
 }
@@ -72,52 +71,51 @@ TEST(RouteTest, FunctionsCompile) {
 // Groups, bias, replicas; few, many and an unknown number of experts.
 TEST(RouteTest, ShapesCompile) {
   Kernels kernels;
-  RoutingParams plain, grouped;
-  grouped.scores = Scores::Sigmoid;
-  grouped.groups = 8;
-  grouped.chosenGroups = 4;
-  grouped.groupScore = GroupScore::TopTwoSum;
+  std::string grouped = "score = sigmoid, n_group = 8, topk_group = 4, ";
+  std::string groupScore = "group_score = top2_sum";
   for (const char *experts : {"8", "256", "1024", "8192", "?"})
     for (bool flag : {false, true}) {
-      EXPECT_EQ(addRoute(kernels, experts, "8", plain, flag, !flag), "");
-      EXPECT_EQ(addRoute(kernels, experts, "1", grouped, flag, flag), "");
-      grouped.groupScore = GroupScore::Max;
+      EXPECT_EQ(addRoute(kernels, experts, "8", "", flag, !flag), "");
+      EXPECT_EQ(
+          addRoute(kernels, experts, "1", grouped + groupScore, flag, flag),
+          "");
+      groupScore = "group_score = max";
     }
   kernels.compile();
 }
 
-// Equal kernels are emitted once, and others are not taken for equal.
+// Equal kernels are emitted once, and others are not taken for equal. What the
+// weights are scaled by is the combine's.
 TEST(RouteTest, EqualKernelsAreOne) {
   Kernels kernels;
-  RoutingParams params;
-  EXPECT_EQ(addRoute(kernels, "64", "6", params, false, false), "");
-  EXPECT_EQ(addRoute(kernels, "64", "6", params, false, false), "");
+  EXPECT_EQ(addRoute(kernels, "64", "6", "", false, false), "");
+  EXPECT_EQ(addRoute(kernels, "64", "6", "scale = 2.5 : f64", false, false),
+            "");
   EXPECT_EQ(kernels.countKernels(), 1);
   EXPECT_EQ(kernels.countLaunches(), 2);
-  params.scale = 1.0 + 1e-12;
-  EXPECT_EQ(addRoute(kernels, "64", "6", params, false, false), "");
+  EXPECT_EQ(addRoute(kernels, "64", "6", "renormalize_epsilon = 1.0e-12 : f64",
+                     false, false),
+            "");
   EXPECT_EQ(kernels.countKernels(), 2);
 }
 
 TEST(RouteTest, RejectsMoreSlotsThanLanes) {
   Kernels kernels;
   EXPECT_EQ(addRoute(kernels, "64", "33", {}, false, false),
-            "expected at most 32 experts per token but got 33");
+            "'moe.route' op expected at most 32 experts per token on target "
+            "'cuda' but got 33");
 }
 
 TEST(ExpertLoadTest, Compiles) {
   Kernels kernels;
   auto add = [&](const std::string &ids, const std::string &load) {
     return kernels.add({ids, load}, [](const Emission &emission, ValueRange v) {
-      return emitExpertLoad(emission, {v[0], v[1]});
+      return emit<ExpertLoadOp>(emission, v[0], v[1]);
     });
   };
   for (const char *load : {"8xi32", "256xi32", "1024xi32"})
     for (const char *ids : {"?x8xi32", "1x1xi32", "4096x6xi32"})
       EXPECT_EQ(add(ids, load), "");
-  EXPECT_EQ(add("?x8xi32", "?xi32"),
-            "expected 'expert_load' with a static dimension 0 but got "
-            "'memref<?xi32>'");
   kernels.compile();
 }
 
@@ -132,8 +130,8 @@ static std::string addDispatch(Kernels &kernels, const std::string &tokens,
   if (hasMap)
     types.push_back("?xi32");
   return kernels.add(types, [&](const Emission &emission, ValueRange v) {
-    return emitDispatchPlan(emission,
-                            {v[0], v[1], v[2], v[3], hasMap ? v[4] : Value()});
+    return emit<DispatchPlanOp>(emission, v[0], hasMap ? v[4] : Value(), v[1],
+                                v[2], v[3]);
   });
 }
 
@@ -160,6 +158,33 @@ TEST(DispatchPlanTest, KnownTokensTakeOneWay) {
 // Combine and merge
 //===----------------------------------------------------------------------===//
 
+/// A combine on one rank.
+static CombineOp createCombine(OpBuilder &b, Value expertOut, Value pairRows,
+                               Value weights, Value routed) {
+  Value none;
+  return CombineOp::create(b, b.getUnknownLoc(), TypeRange(), expertOut,
+                           pairRows, weights, none, none, none, routed,
+                           b.getF64FloatAttr(2.5), ExchangeAttr(),
+                           IntegerAttr());
+}
+
+/// A merge on one rank, of `zero` = x, ids and weights, or nothing.
+static MergeOp createMerge(OpBuilder &b, Value routed, Value shared,
+                           ValueRange zero, Value y) {
+  Value none;
+  bool hasZero = !zero.empty();
+  return MergeOp::create(b, b.getUnknownLoc(), TypeRange(), routed, shared,
+                         hasZero ? zero[0] : none, hasZero ? zero[1] : none,
+                         hasZero ? zero[2] : none, y,
+                         hasZero ? b.getI64IntegerAttr(512) : IntegerAttr(),
+                         hasZero ? b.getF64FloatAttr(6.0) : FloatAttr(),
+                         StringAttr(), IntegerAttr());
+}
+
+static LogicalResult emitOp(const Emission &emission, Operation *op) {
+  return codegen::test::emitPhase(getKernels(), emission, op);
+}
+
 TEST(CombineTest, Compiles) {
   Kernels kernels;
   for (const char *in : kElements)
@@ -167,19 +192,19 @@ TEST(CombineTest, Compiles) {
       // Rows of whole vectors, and of an odd number of elements.
       for (const char *columns : {"2048x", "129x"})
         for (const char *slots : {"8x", "22x"})
-          EXPECT_EQ(
-              kernels.add({std::string("?x") + columns + in,
-                           std::string("?x") + slots + "i32",
-                           std::string("?x") + slots + "f32",
-                           std::string("?x") + columns + out},
-                          [&](const Emission &emission, ValueRange v) {
-                            bool hasWeights = StringRef(slots) == "8x";
-                            return emitCombine(
-                                emission,
-                                {v[0], v[1], hasWeights ? v[2] : Value(), v[3]},
-                                2.5);
-                          }),
-              "");
+          EXPECT_EQ(kernels.add({std::string("?x") + columns + in,
+                                 std::string("?x") + slots + "i32",
+                                 std::string("?x") + slots + "f32",
+                                 std::string("?x") + columns + out},
+                                [&](const Emission &emission, ValueRange v) {
+                                  bool hasWeights = StringRef(slots) == "8x";
+                                  return emitOp(
+                                      emission,
+                                      createCombine(
+                                          emission.builder, v[0], v[1],
+                                          hasWeights ? v[2] : Value(), v[3]));
+                                }),
+                    "");
   EXPECT_EQ(kernels.countKernels(), 3 * 3 * 2 * 2);
   kernels.compile();
 }
@@ -192,16 +217,13 @@ TEST(MergeTest, Compiles) {
         std::string row = std::string("?x2880x") + element;
         EXPECT_EQ(kernels.add({row, row, row, row, "?x12xi32", "?x12xf32"},
                               [&](const Emission &emission, ValueRange v) {
-                                MergeOperands operands{
-                                    v[0], hasShared ? v[1] : Value(), v[2]};
-                                if (hasZero) {
-                                  operands.x = v[3];
-                                  operands.ids = v[4];
-                                  operands.weights = v[5];
-                                  operands.firstZeroExpert = 512;
-                                  operands.zeroScale = 6.0;
-                                }
-                                return emitMerge(emission, operands);
+                                return emitOp(
+                                    emission,
+                                    createMerge(emission.builder, v[0],
+                                                hasShared ? v[1] : Value(),
+                                                hasZero ? v.drop_front(3)
+                                                        : ValueRange(),
+                                                v[2]));
                               }),
                   "");
       }
@@ -210,7 +232,7 @@ TEST(MergeTest, Compiles) {
 }
 
 // A merge that sums the experts' rows itself is one launch.
-TEST(MergeTest, FusedCombineCompiles) {
+TEST(FusedTest, CombineAndMergeCompile) {
   Kernels kernels;
   for (const char *element : kElements)
     for (const char *columns : {"2048x", "129x"})
@@ -219,22 +241,22 @@ TEST(MergeTest, FusedCombineCompiles) {
           for (bool hasZero : {false, true}) {
             std::string rows = std::string("?x") + columns;
             std::string choices = std::string("?x") + slots;
+            auto emitFused = [&](const Emission &emission, ValueRange v) {
+              auto fused = FusedOp::create(emission.builder, emission.loc);
+              Block &body = fused.getBody().emplaceBlock();
+              Value sums = body.addArgument(v[3].getType(), emission.loc);
+              auto b = OpBuilder::atBlockEnd(&body);
+              createCombine(b, v[0], v[1], v[2], sums);
+              SmallVector<Value> zero;
+              if (hasZero)
+                zero = {v[4], v[5], v[2]};
+              createMerge(b, sums, hasShared ? v[3] : Value(), zero, v[4]);
+              return emitOp(emission, fused);
+            };
             EXPECT_EQ(
                 kernels.add({rows + element, choices + "i32", choices + "f32",
                              rows + "f32", rows + element, choices + "i32"},
-                            [&](const Emission &emission, ValueRange v) {
-                              MergeOperands operands{
-                                  {}, hasShared ? v[3] : Value(), v[4]};
-                              operands.combine = {v[0], v[1], v[2], {}};
-                              operands.combineScale = 2.5;
-                              if (hasZero) {
-                                operands.x = v[4];
-                                operands.ids = v[5];
-                                operands.weights = v[2];
-                                operands.firstZeroExpert = 512;
-                              }
-                              return emitMerge(emission, operands);
-                            }),
+                            emitFused),
                 "");
           }
   EXPECT_EQ(kernels.countKernels(), 3 * 2 * 2 * 2 * 2);
@@ -249,7 +271,7 @@ TEST(MergeTest, FusedCombineCompiles) {
 TEST(GateTest, Compiles) {
   Kernels kernels;
   for (const char *x : kElements)
-    for (const char *weight : {"f32", "bf16"})
+    for (const char *weight : {"f32", x})
       for (const char *experts : {"64", "257", "?"})
         for (bool hasBias : {false, true})
           EXPECT_EQ(kernels.add({std::string("?x320x") + x,
@@ -257,10 +279,9 @@ TEST(GateTest, Compiles) {
                                  std::string("?x") + experts + "xf32",
                                  std::string(experts) + "xf32"},
                                 [&](const Emission &emission, ValueRange v) {
-                                  return emitGate(emission,
-                                                  {v[0], v[1],
-                                                   hasBias ? v[3] : Value(),
-                                                   v[2]});
+                                  return emit<GateOp>(emission, v[0], v[1],
+                                                      hasBias ? v[3] : Value(),
+                                                      v[2]);
                                 }),
                     "");
   kernels.compile();
@@ -273,15 +294,29 @@ TEST(ProjectTest, Compiles) {
                            std::string("256x1024x") + element,
                            std::string("?x256x") + element},
                           [&](const Emission &emission, ValueRange v) {
-                            return emitProject(emission, {v[0], v[1], v[2]});
+                            return emit<ProjectOp>(emission, v[0], v[1], v[2]);
                           }),
               "");
   kernels.compile();
 }
 
+static constexpr ActivationKind kActivations[] = {
+    ActivationKind::swiglu, ActivationKind::geglu, ActivationKind::geglu_tanh,
+    ActivationKind::swigluoai, ActivationKind::relu2};
+
+static ActivationAttr getActivation(const Emission &emission,
+                                    ActivationKind kind) {
+  return ActivationAttr::get(emission.loc.getContext(), kind);
+}
+
+/// Rows of a first weight.
+static int64_t getFirstWidth(ActivationKind kind, int64_t width) {
+  return kind == ActivationKind::relu2 ? width : 2 * width;
+}
+
 static std::string addExperts(Kernels &kernels, const std::string &element,
                               int64_t hidden, int64_t width,
-                              const ActivationParams &params, bool hasBias,
+                              ActivationKind kind, bool hasBias,
                               bool hasInputWeight) {
   auto shape = [&](std::vector<int64_t> sizes) {
     std::string text = "?x";
@@ -289,45 +324,25 @@ static std::string addExperts(Kernels &kernels, const std::string &element,
       text += std::to_string(size) + "x";
     return text + element;
   };
-  int64_t up = params.gated ? 2 * width : width;
+  int64_t up = getFirstWidth(kind, width);
   return kernels.add({shape({hidden}), "?xi32", "?xi32", shape({up, hidden}),
                       shape({hidden, width}), shape({up}), shape({hidden}),
                       "?x1xf32", shape({hidden})},
                      [&](const Emission &emission, ValueRange v) {
-                       ExpertsOperands operands{v[0], v[1], v[2], v[3], v[4],
-                                                {},   {},   {},   v[8]};
-                       if (hasBias) {
-                         operands.b13 = v[5];
-                         operands.b2 = v[6];
-                       }
-                       if (hasInputWeight)
-                         operands.inputWeight = v[7];
-                       return emitExperts(emission, operands, params);
+                       Value none;
+                       return emit<ExpertsOp>(
+                           emission, v[0], v[1], v[2], v[3], v[4],
+                           hasBias ? v[5] : none, hasBias ? v[6] : none, none,
+                           none, hasInputWeight ? v[7] : none, v[8],
+                           getActivation(emission, kind), QuantAttr());
                      });
-}
-
-static std::vector<ActivationParams> allActivations() {
-  std::vector<ActivationParams> all;
-  for (Activation activation :
-       {Activation::SiLU, Activation::GELU, Activation::GELUTanh,
-        Activation::SwiGLUOAI, Activation::ReLU2})
-    for (int form = 0; form < 3; ++form) {
-      ActivationParams params;
-      params.activation = activation;
-      params.gated = form > 0;
-      params.interleaved = form > 1;
-      if (params.gated || activation != Activation::SwiGLUOAI)
-        all.push_back(params);
-    }
-  return all;
 }
 
 TEST(ExpertsTest, ActivationsCompile) {
   for (const char *element : {"f32", "bf16"}) {
     Kernels kernels;
-    for (const ActivationParams &params : allActivations())
-      EXPECT_EQ(addExperts(kernels, element, 256, 128, params, false, false),
-                "");
+    for (ActivationKind kind : kActivations)
+      EXPECT_EQ(addExperts(kernels, element, 256, 128, kind, false, false), "");
     kernels.compile();
   }
 }
@@ -335,12 +350,11 @@ TEST(ExpertsTest, ActivationsCompile) {
 // What else the epilogue has to hold beside the sums of tensor cores.
 TEST(ExpertsTest, ActivationsWithBiasAndWeightsCompile) {
   Kernels kernels;
-  for (const ActivationParams &params : allActivations())
+  for (ActivationKind kind : kActivations)
     for (bool hasBias : {false, true})
-      EXPECT_EQ(addExperts(kernels, "bf16", 256, 128, params, hasBias, true),
-                "");
-  for (const ActivationParams &params : allActivations())
-    EXPECT_EQ(addExperts(kernels, "bf16", 256, 128, params, true, false), "");
+      EXPECT_EQ(addExperts(kernels, "bf16", 256, 128, kind, hasBias, true), "");
+  for (ActivationKind kind : kActivations)
+    EXPECT_EQ(addExperts(kernels, "bf16", 256, 128, kind, true, false), "");
   kernels.compile();
 }
 
@@ -349,8 +363,12 @@ TEST(ExpertsTest, ShapesCompile) {
   for (const char *element : kElements) {
     Kernels kernels;
     for (bool flag : {false, true}) {
-      EXPECT_EQ(addExperts(kernels, element, 2880, 2880, {}, flag, true), "");
-      EXPECT_EQ(addExperts(kernels, element, 129, 67, {}, true, flag), "");
+      EXPECT_EQ(addExperts(kernels, element, 2880, 2880, ActivationKind::swiglu,
+                           flag, true),
+                "");
+      EXPECT_EQ(addExperts(kernels, element, 129, 67, ActivationKind::swiglu,
+                           true, flag),
+                "");
     }
     kernels.compile();
   }
@@ -362,37 +380,20 @@ TEST(SharedExpertsTest, Compiles) {
     auto shape = [&](const char *sizes) {
       return std::string(sizes) + element;
     };
-    for (const ActivationParams &params : allActivations())
+    for (ActivationKind kind : kActivations)
       for (bool hasGate : {false, true})
         EXPECT_EQ(
-            kernels.add(
-                {shape("?x256x"), shape(params.gated ? "384x256x" : "192x256x"),
-                 shape("256x192x"), shape("1x256x"), shape("?x256x")},
-                [&](const Emission &emission, ValueRange v) {
-                  return emitSharedExperts(
-                      emission,
-                      {v[0], v[1], v[2], hasGate ? v[3] : Value(), v[4]},
-                      params);
-                }),
+            kernels.add({shape("?x256x"),
+                         shape(getFirstWidth(kind, 192) == 384 ? "384x256x"
+                                                               : "192x256x"),
+                         shape("256x192x"), shape("1x256x"), shape("?x256x")},
+                        [&](const Emission &emission, ValueRange v) {
+                          return emit<SharedExpertsOp>(
+                              emission, v[0], v[1], v[2],
+                              hasGate ? v[3] : Value(), v[4],
+                              getActivation(emission, kind));
+                        }),
             "");
     kernels.compile();
   }
-}
-
-//===----------------------------------------------------------------------===//
-// Errors
-//===----------------------------------------------------------------------===//
-
-TEST(ErrorsTest, NameTheOperand) {
-  Kernels kernels;
-  auto gate = [](const Emission &emission, ValueRange v) {
-    return emitGate(emission, {v[0], v[1], {}, v[2]});
-  };
-  EXPECT_EQ(kernels.add({"?x64xf32", "8x32xf32", "?x8xf32"}, gate),
-            "expected 'weight' with rows of 64 elements but got "
-            "'memref<8x32xf32>'");
-  EXPECT_EQ(kernels.add({"?x64xi32", "8x64xf32", "?x8xf32"}, gate),
-            "expected 'x' of elements f32, bf16 or f16 but got "
-            "'memref<?x64xi32>'");
-  EXPECT_EQ(kernels.countKernels(), 0);
 }

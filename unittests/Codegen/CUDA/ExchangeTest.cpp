@@ -12,13 +12,27 @@
 #include "gtest/gtest.h"
 
 using namespace mlir;
-using namespace moe::codegen;
+using namespace moe;
 using namespace moe::codegen::cuda;
 using namespace moe::codegen::cuda::test;
 
+namespace {
+/// What `#moe.placement` says.
+struct Placement {
+  int64_t experts, ranks;
+  bool roundRobin;
+
+  PlacementAttr getAttr(const Emission &emission) const {
+    return PlacementAttr::get(emission.loc.getContext(), experts, ranks,
+                              roundRobin ? PlacementKind::round_robin
+                                         : PlacementKind::linear);
+  }
+};
+} // namespace
+
 /// More experts than ranks, as many, fewer, and counts that do not divide.
-static std::vector<PlacementParams> allPlacements() {
-  std::vector<PlacementParams> all;
+static std::vector<Placement> allPlacements() {
+  std::vector<Placement> all;
   for (bool roundRobin : {false, true})
     for (auto [experts, ranks] : std::vector<std::pair<int64_t, int64_t>>{
              {64, 1}, {64, 8}, {61, 8}, {8, 8}, {3, 8}, {512, 1024}})
@@ -32,13 +46,14 @@ static std::string vectorOf(int64_t size) {
 
 TEST(ExpertMapTest, Compiles) {
   Kernels kernels;
-  for (const PlacementParams &params : allPlacements())
-    EXPECT_EQ(kernels.add({vectorOf(params.numExperts)},
+  for (const Placement &placement : allPlacements())
+    EXPECT_EQ(kernels.add({vectorOf(placement.experts)},
                           [&](const Emission &emission, ValueRange v) {
                             Value rank = arith::ConstantIndexOp::create(
                                 emission.builder, emission.loc, 0);
-                            return emitExpertMap(emission, {rank, v[0]},
-                                                 params);
+                            return emit<ExpertMapOp>(
+                                emission, rank, v[0],
+                                placement.getAttr(emission));
                           }),
               "");
   EXPECT_EQ(kernels.countKernels(), int64_t(allPlacements().size()));
@@ -49,20 +64,20 @@ TEST(ExpertMapTest, Compiles) {
 
 static std::string addSendPlan(Kernels &kernels, const std::string &tokens,
                                const std::string &slots,
-                               const PlacementParams &params) {
-  return kernels.add({tokens + "x" + slots + "xi32", vectorOf(params.ranks),
+                               const Placement &placement) {
+  return kernels.add({tokens + "x" + slots + "xi32", vectorOf(placement.ranks),
                       "?xi32", tokens + "x" + slots + "xi32"},
                      [&](const Emission &emission, ValueRange v) {
-                       return emitSendPlan(emission, {v[0], v[1], v[2], v[3]},
-                                           params);
+                       return emit<SendPlanOp>(emission, v[0], v[1], v[2], v[3],
+                                               placement.getAttr(emission));
                      });
 }
 
 TEST(SendPlanTest, Compiles) {
   Kernels kernels;
-  for (const PlacementParams &params : allPlacements())
+  for (const Placement &placement : allPlacements())
     for (const char *slots : {"1", "8", "22"})
-      EXPECT_EQ(addSendPlan(kernels, "?", slots, params), "");
+      EXPECT_EQ(addSendPlan(kernels, "?", slots, placement), "");
   kernels.compile();
 }
 
@@ -70,10 +85,10 @@ TEST(SendPlanTest, Compiles) {
 // before.
 TEST(SendPlanTest, KnownTokensTakeOneWay) {
   Kernels few, many;
-  PlacementParams params{64, 8, false};
-  EXPECT_EQ(addSendPlan(few, "16", "8", params), "");
+  Placement placement{64, 8, false};
+  EXPECT_EQ(addSendPlan(few, "16", "8", placement), "");
   EXPECT_EQ(few.countLaunches(), 2);
-  EXPECT_EQ(addSendPlan(many, "8192", "8", params), "");
+  EXPECT_EQ(addSendPlan(many, "8192", "8", placement), "");
   EXPECT_EQ(many.countLaunches(), 3);
 }
 
@@ -89,25 +104,26 @@ TEST(SendPlanTest, PlacementsAreTold) {
 static std::string addBatchedSendPlan(Kernels &kernels,
                                       const std::string &tokens,
                                       const std::string &slots,
-                                      const PlacementParams &params,
+                                      const Placement &placement,
                                       int64_t capacity) {
   std::string choices = tokens + "x" + slots;
-  std::string rows = std::to_string(params.numExperts * capacity);
+  std::string rows = std::to_string(placement.experts * capacity);
   return kernels.add(
-      {choices + "xi32", choices + "xf32", vectorOf(params.numExperts),
+      {choices + "xi32", choices + "xf32", vectorOf(placement.experts),
        rows + "xi32", rows + "x1xf32", choices + "xi32"},
       [&](const Emission &emission, ValueRange v) {
-        return emitBatchedSendPlan(
-            emission, {v[0], v[1], v[2], v[3], v[4], v[5]}, params, capacity);
+        return emit<BatchedSendPlanOp>(emission, v[0], v[1], v[2], v[3], v[4],
+                                       v[5], placement.getAttr(emission),
+                                       capacity);
       });
 }
 
 TEST(BatchedSendPlanTest, Compiles) {
   Kernels kernels;
-  for (const PlacementParams &params : allPlacements())
+  for (const Placement &placement : allPlacements())
     for (const char *slots : {"1", "8", "22"})
       for (int64_t capacity : {1, 256})
-        EXPECT_EQ(addBatchedSendPlan(kernels, "?", slots, params, capacity),
+        EXPECT_EQ(addBatchedSendPlan(kernels, "?", slots, placement, capacity),
                   "");
   kernels.compile();
 }
@@ -119,9 +135,9 @@ TEST(BatchedPlanTest, Compiles) {
       EXPECT_EQ(kernels.add({"?xi32", std::string(offsets) + "xi32", "?xi32",
                              "?x1xi32"},
                             [&](const Emission &emission, ValueRange v) {
-                              return emitBatchedPlan(emission,
-                                                     {v[0], v[1], v[2], v[3]},
-                                                     /*ranks=*/8, capacity);
+                              return emit<BatchedPlanOp>(emission, v[0], v[1],
+                                                         v[2], v[3],
+                                                         /*ranks=*/8, capacity);
                             }),
                 "");
   EXPECT_EQ(kernels.countKernels(), 2 * 3);
@@ -139,7 +155,7 @@ TEST(GatherRowsTest, Compiles) {
             kernels.add({row, std::string(rows) + "xi32",
                          std::string(rows) + "x" + columns + "x" + element},
                         [&](const Emission &emission, ValueRange v) {
-                          return emitGatherRows(emission, {v[0], v[1], v[2]});
+                          return emit<GatherRowsOp>(emission, v[0], v[1], v[2]);
                         }),
             "");
     }
@@ -152,30 +168,9 @@ TEST(ClearIdsTest, Compiles) {
   for (const char *ids : {"?x8xi32", "?x1xi32", "128x6xi32"})
     EXPECT_EQ(kernels.add({ids},
                           [&](const Emission &emission, ValueRange v) {
-                            return emitClearIds(emission, v[0]);
+                            return emit<ClearIdsOp>(emission, v[0]);
                           }),
               "");
   EXPECT_EQ(kernels.countKernels(), 3);
   kernels.compile();
-}
-
-TEST(ExchangeErrorsTest, NameTheOperand) {
-  Kernels kernels;
-  auto sendPlan = [](const Emission &emission, ValueRange v) {
-    return emitSendPlan(emission, {v[0], v[1], v[2], v[3]}, {64, 8, false});
-  };
-  EXPECT_EQ(kernels.add({"?x8xi32", "4xi32", "?xi32", "?x8xi32"}, sendPlan),
-            "expected 'counts' with rows of 8 elements but got "
-            "'memref<4xi32>'");
-  EXPECT_EQ(kernels.add({"?x8xi32", "8xi32", "?xi32", "?x4xi32"}, sendPlan),
-            "expected 'positions' with rows of 8 elements but got "
-            "'memref<?x4xi32>'");
-  auto gatherRows = [](const Emission &emission, ValueRange v) {
-    return emitGatherRows(emission, {v[0], v[1], v[2]});
-  };
-  EXPECT_EQ(kernels.add({"?x8xbf16", "?xi32", "?x8xf16"}, gatherRows),
-            "expected 'to' of elements 'bf16' but got 'memref<?x8xf16>'");
-  EXPECT_EQ(addBatchedSendPlan(kernels, "?", "8", {64, 8, false}, 0),
-            "expected at least 1 row of capacity but got 0");
-  EXPECT_EQ(kernels.countKernels(), 0);
 }

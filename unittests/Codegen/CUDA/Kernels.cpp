@@ -26,7 +26,7 @@ using namespace moe::codegen::cuda::test;
 Kernels::Kernels() {
   DialectRegistry registry;
   registerDialects(registry);
-  registry.insert<func::FuncDialect, schedule::ScheduleDialect>();
+  registry.insert<func::FuncDialect, MoEDialect>();
   context.appendDialectRegistry(registry);
   context.loadAllAvailableDialects();
   module = ModuleOp::create(UnknownLoc::get(&context));

@@ -9,6 +9,7 @@
 #ifndef MOE_MLIR_UNITTESTS_CODEGEN_CUDA_KERNELS_H
 #define MOE_MLIR_UNITTESTS_CODEGEN_CUDA_KERNELS_H
 
+#include "Testing/Phase.h"
 #include "moe-mlir/Codegen/CUDA/CUDA.h"
 #include "moe-mlir/Codegen/CUDA/Lowering.h"
 
@@ -49,6 +50,13 @@ private:
   Target target;
   std::string ptx;
 };
+
+/// Emits one phase, an op of type OpT that is made of `arguments`.
+template <typename OpT, typename... Arguments>
+llvm::LogicalResult emit(const Emission &emission, Arguments &&...arguments) {
+  return codegen::test::emitPhase<OpT>(getKernels(), emission,
+                                       std::forward<Arguments>(arguments)...);
+}
 
 } // namespace moe::codegen::cuda::test
 

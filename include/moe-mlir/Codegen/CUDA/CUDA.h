@@ -6,12 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One function per phase of a bufferized MoE layer (operands and parameters:
-// Phases.h). Each emits the kernels that the phase needs into `gpu.module
-// @kernels` of the module, and the `schedule.launch`es that run them where the
-// phase stood. A kernel is an `llvm.func` in scf, arith, llvm and nvvm whose
-// parameters are those of the launch's `#schedule.gpu`. Kernels with the same
-// types, parameters and tile shape are emitted once per module.
+// The table of the phases, and of their steps, that have kernels on NVIDIA
+// GPUs. A row emits the kernels that its op needs into `gpu.module @kernels` of
+// the module, and the `schedule.launch`es that run them where the op stands. A
+// kernel is an `llvm.func` in scf, arith, llvm and nvvm whose parameters are
+// those of the launch's `#schedule.gpu`. Kernels with the same types,
+// parameters and tile shape are emitted once per module.
 //
 // Which variant runs may depend on T: then the launches stand in an `scf.if`
 // on the host, so that nothing waits for the device. What depends on the counts
@@ -27,13 +27,16 @@
 #define MOE_MLIR_CODEGEN_CUDA_CUDA_H
 
 #include "moe-mlir/Codegen/CUDA/Target.h"
-#include "moe-mlir/Codegen/Phases.h"
+#include "moe-mlir/Codegen/KernelTable.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
 
 namespace moe::codegen::cuda {
+
+/// What users call this target.
+inline constexpr llvm::StringLiteral kTargetName = "cuda";
 
 /// The name of the `gpu.module` that holds all kernels.
 inline constexpr llvm::StringLiteral kKernelModuleName = "kernels";
@@ -53,44 +56,8 @@ struct Emission {
   mlir::DictionaryAttr gemmTiles = {};
 };
 
-llvm::LogicalResult emitGate(const Emission &emission,
-                             const GateOperands &operands);
-llvm::LogicalResult emitRoute(const Emission &emission,
-                              const RouteOperands &operands,
-                              const RoutingParams &params);
-llvm::LogicalResult emitExpertLoad(const Emission &emission,
-                                   const ExpertLoadOperands &operands);
-llvm::LogicalResult emitDispatchPlan(const Emission &emission,
-                                     const DispatchPlanOperands &operands);
-llvm::LogicalResult emitExpertMap(const Emission &emission,
-                                  const ExpertMapOperands &operands,
-                                  const PlacementParams &params);
-llvm::LogicalResult emitSendPlan(const Emission &emission,
-                                 const SendPlanOperands &operands,
-                                 const PlacementParams &params);
-llvm::LogicalResult emitBatchedSendPlan(const Emission &emission,
-                                        const BatchedSendPlanOperands &operands,
-                                        const PlacementParams &params,
-                                        int64_t capacity);
-llvm::LogicalResult emitBatchedPlan(const Emission &emission,
-                                    const BatchedPlanOperands &operands,
-                                    int64_t ranks, int64_t capacity);
-llvm::LogicalResult emitGatherRows(const Emission &emission,
-                                   const GatherRowsOperands &operands);
-/// Ids [R, k] i32 that are of no expert.
-llvm::LogicalResult emitClearIds(const Emission &emission, mlir::Value ids);
-llvm::LogicalResult emitExperts(const Emission &emission,
-                                const ExpertsOperands &operands,
-                                const ActivationParams &params);
-llvm::LogicalResult emitCombine(const Emission &emission,
-                                const CombineOperands &operands, double scale);
-llvm::LogicalResult emitSharedExperts(const Emission &emission,
-                                      const SharedExpertsOperands &operands,
-                                      const ActivationParams &params);
-llvm::LogicalResult emitProject(const Emission &emission,
-                                const ProjectOperands &operands);
-llvm::LogicalResult emitMerge(const Emission &emission,
-                              const MergeOperands &operands);
+/// The kernels of this target.
+const KernelTable<Emission> &getKernels();
 
 } // namespace moe::codegen::cuda
 

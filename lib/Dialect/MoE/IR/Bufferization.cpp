@@ -8,7 +8,8 @@
 //
 // All phases bufferize alike: inputs are read, inits are written and never
 // read, every result is its init. That inits are write-only is what lets two
-// phases' buffers be told apart without copies.
+// phases' buffers be told apart without copies. Their steps have the same
+// effects.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,6 +24,19 @@ static AliasingValueList getPhaseAliases(DestinationStyleOpInterface op,
   if (op.isDpsInit(&operand))
     return {{op.getTiedOpResult(&operand), BufferRelation::Equivalent}};
   return {};
+}
+
+/// The properties of a phase that has none of its results.
+static DictionaryAttr withoutResults(DictionaryAttr properties) {
+  constexpr StringLiteral name = "resultSegmentSizes";
+  NamedAttrList attributes(properties);
+  auto sizes = dyn_cast_or_null<DenseI32ArrayAttr>(attributes.get(name));
+  if (!sizes)
+    return properties;
+  MLIRContext *context = properties.getContext();
+  attributes.set(name, DenseI32ArrayAttr::get(
+                           context, SmallVector<int32_t>(sizes.size(), 0)));
+  return attributes.getDictionary(context);
 }
 
 static LogicalResult bufferizePhase(DestinationStyleOpInterface op,
@@ -43,10 +57,11 @@ static LogicalResult bufferizePhase(DestinationStyleOpInterface op,
     if (op.isDpsInit(&operand))
       results.push_back(*buffer);
   }
-  // The op itself on buffers: segment sizes and attributes stay.
+  // The op itself on buffers: segment sizes of operands and attributes stay.
   OperationState buffered(op.getLoc(), op->getName());
   buffered.addOperands(operands);
-  buffered.propertiesAttr = op->getPropertiesAsAttribute();
+  buffered.propertiesAttr =
+      withoutResults(cast<DictionaryAttr>(op->getPropertiesAsAttribute()));
   buffered.addAttributes(
       llvm::to_vector(op->getDiscardableAttrDictionary().getValue()));
   rewriter.setInsertionPoint(op);
@@ -63,7 +78,9 @@ static void getPhaseEffects(
     if (!isa<BaseMemRefType>(operand.get().getType()))
       continue;
     if (op.isDpsInit(&operand))
-      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+      effects.emplace_back(MemoryEffects::Write::get(), &operand, /*stage=*/0,
+                           /*effectOnFullRegion=*/true,
+                           SideEffects::DefaultResource::get());
     else
       effects.emplace_back(MemoryEffects::Read::get(), &operand);
   }
@@ -94,6 +111,7 @@ static void getPhaseEffects(
 
 MOE_PHASE(GateOp)
 MOE_PHASE(RouteOp)
+MOE_PHASE(ExpertLoadOp)
 MOE_PHASE(DispatchOp)
 MOE_PHASE(ExpertsOp)
 MOE_PHASE(CombineOp)
@@ -104,3 +122,19 @@ MOE_PHASE(AllReduceOp)
 MOE_PHASE(AllGatherOp)
 MOE_PHASE(ReduceScatterOp)
 #undef MOE_PHASE
+
+#define MOE_STEP(OP)                                                           \
+  void OP::getEffects(                                                         \
+      SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>      \
+          &effects) {                                                          \
+    getPhaseEffects(*this, effects);                                           \
+  }
+
+MOE_STEP(DispatchPlanOp)
+MOE_STEP(ExpertMapOp)
+MOE_STEP(SendPlanOp)
+MOE_STEP(BatchedSendPlanOp)
+MOE_STEP(BatchedPlanOp)
+MOE_STEP(GatherRowsOp)
+MOE_STEP(ClearIdsOp)
+#undef MOE_STEP

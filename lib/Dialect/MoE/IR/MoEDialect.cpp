@@ -155,6 +155,16 @@ LogicalResult ExchangeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
+LogicalResult
+PlacementAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                      int64_t experts, int64_t ranks, PlacementKind kind) {
+  // #moe.placement C1
+  if (experts < 1 || ranks < 1)
+    return emitError() << "expected at least 1 expert and 1 rank but got "
+                       << experts << " and " << ranks;
+  return success();
+}
+
 LogicalResult GemmTileAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                    int64_t rows, int64_t rowStep,
                                    int64_t weights, int64_t stages,

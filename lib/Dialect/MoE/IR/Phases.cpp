@@ -38,8 +38,8 @@ static LogicalResult checkCommunicator(Operation *op, StringRef name,
 }
 
 LogicalResult GateOp::verify() {
-  Size t, h, e;
-  // moe.gate C1
+  Size t, e, h = fixed();
+  // moe.gate C1, C3
   if (failed(checkShape(*this, "x", getX(), {t, h})) ||
       failed(checkShape(*this, "weight", getWeight(), {e, h})) ||
       failed(checkShape(*this, "bias", getBias(), {e})) ||
@@ -52,14 +52,13 @@ LogicalResult GateOp::verify() {
 }
 
 LogicalResult RouteOp::verify() {
-  Size t, e, replicas, physical;
+  Size t, e, replicas;
   int64_t topK = getRouting().getTopK();
   // moe.route C1
   if (failed(checkShape(*this, "logits", getLogits(), {t, e})) ||
       failed(checkShape(*this, "correction_bias", getCorrectionBias(), {e})) ||
       failed(checkShape(*this, "ids", getIdsInit(), {t, topK})) ||
-      failed(checkShape(*this, "weights", getWeightsInit(), {t, topK})) ||
-      failed(checkShape(*this, "expert_load", getLoadInit(), {physical})))
+      failed(checkShape(*this, "weights", getWeightsInit(), {t, topK})))
     return failure();
   // moe.route C2
   if (failed(checkChoice(*this, getRouting(), e.value)))
@@ -77,17 +76,53 @@ LogicalResult RouteOp::verify() {
   return success();
 }
 
+LogicalResult ExpertLoadOp::verify() {
+  Size t, k = fixed(), physical = fixed();
+  // moe.expert_load C1, C2
+  return failure(failed(checkShape(*this, "ids", getIds(), {t, k})) ||
+                 failed(checkShape(*this, "load", getInit(), {physical})));
+}
+
+/// Whether what tells the way back is there exactly where `exchange`, which may
+/// be null, needs it, and has the shapes [T, k] and [n].
+static LogicalResult checkWayBack(Operation *op, ExchangeAttr exchange,
+                                  Size tokens, Size choices, Value positions,
+                                  Value sendCounts, Value receiveCounts) {
+  Transport transport = exchange ? exchange.getTransport() : Transport::none;
+  bool isCounted = transport == Transport::send_receive;
+  bool isSent = isCounted || transport == Transport::batched;
+  const std::tuple<StringRef, Value, bool> parts[] = {
+      {"positions", positions, isSent},
+      {"send_counts", sendCounts, isCounted},
+      {"receive_counts", receiveCounts, isCounted}};
+  for (auto [name, value, isNeeded] : parts)
+    if (!value != !isNeeded)
+      return op->emitOpError()
+             << "expected '" << name << "' "
+             << (isNeeded ? "with the exchange but got none"
+                          : "only with an exchange that sends rows one by one")
+             << ": '" << stringifyTransport(transport) << "'";
+  if (failed(checkShape(op, "positions", positions, {tokens, choices})))
+    return failure();
+  if (!isCounted)
+    return success();
+  int64_t ranks = exchange.getRanks();
+  return failure(
+      failed(checkShape(op, "send_counts", sendCounts, {ranks})) ||
+      failed(checkShape(op, "receive_counts", receiveCounts, {ranks})));
+}
+
 LogicalResult DispatchOp::verify() {
-  Size t, k, localExperts, pairs, r, h, receivedK;
+  Size t, localExperts, pairs, r, k = fixed(), h = fixed();
   ExchangeAttr exchange = getExchangeAttr();
-  // moe.dispatch C1
+  // moe.dispatch C1, C6
   if (failed(checkShape(*this, "ids", getIds(), {t, k})) ||
       failed(checkShape(*this, "expert_offsets", getOffsetsInit(),
                         {localExperts + 1})))
     return failure();
   if (!exchange)
     r = t;
-  receivedK = k;
+  Size receivedK = k;
   if (exchange && exchange.getTransport() == Transport::batched)
     receivedK.value = 1;
   if (failed(checkShape(*this, "pair_rows", getPairRowsInit(), {r, receivedK})))
@@ -117,14 +152,18 @@ LogicalResult DispatchOp::verify() {
                                      {r, receivedK}))))
     return failure();
   // moe.dispatch C4
-  return checkLocalExperts(*this, getParallelAttr(), getNumExperts(),
-                           localExperts.value);
+  if (failed(checkLocalExperts(*this, getParallelAttr(), getNumExperts(),
+                               localExperts.value)))
+    return failure();
+  // moe.dispatch C5
+  return checkWayBack(*this, exchange, t, k, getPositionsInit(),
+                      getSendCountsInit(), getReceiveCountsInit());
 }
 
 LogicalResult ExpertsOp::verify() {
-  Size r, h, localExperts, pairs, i, packedH, packedI;
+  Size r, localExperts, pairs, packedH, packedI, h = fixed(), i = fixed();
   int64_t factor = getFirstWeightFactor(getActivation());
-  // moe.experts C1
+  // moe.experts C1, C5
   if (failed(checkShape(*this, "rows", getRows(), {r, h})) ||
       failed(checkShape(*this, "expert_offsets", getOffsets(),
                         {localExperts + 1})) ||
@@ -161,11 +200,12 @@ LogicalResult ExpertsOp::verify() {
 }
 
 LogicalResult CombineOp::verify() {
-  Size t, h, pairs, r, k;
-  // moe.combine C1
+  Size t, pairs, r, h = fixed(), k = fixed();
+  bool isOnTensors = isa<TensorType>(getPairRows().getType());
+  // moe.combine C1, C5
   if (failed(checkShape(*this, "pair_rows", getPairRows(), {r, k})))
     return failure();
-  if (r.isKnown() && k.isKnown())
+  if (isOnTensors && r.isKnown() && k.isKnown())
     pairs.value = r.value * k.value;
   if (!getExchange())
     t = r;
@@ -173,12 +213,22 @@ LogicalResult CombineOp::verify() {
       failed(checkShape(*this, "weights", getWeights(), {r, k})) ||
       failed(checkShape(*this, "routed", getInit(), {t, h})))
     return failure();
-  if (!isa<TensorType>(getPairRows().getType()))
+  // moe.combine C4. What the experts got may be one choice for each row.
+  ExchangeAttr exchange = getExchangeAttr();
+  if (failed(checkWayBack(*this, exchange, t, fixed(), getPositions(),
+                          getSendCounts(), getReceiveCounts())))
+    return failure();
+  bool isBatched = exchange && exchange.getTransport() == Transport::batched;
+  if (getNumExperts().has_value() != isBatched)
+    return emitOpError("expected 'num_experts' ")
+           << (isBatched ? "with exchange 'batched' but got none"
+                         : "only with exchange 'batched'");
+  if (!isOnTensors)
     return success();
 
   // moe.combine C2
   auto plan = getPairRows().getDefiningOp<DispatchOp>();
-  if (!plan || getPairRows() != plan.getResult(2))
+  if (!plan || getPairRows() != plan.getPairRows())
     return emitOpError("expected 'pair_rows' of a 'moe.dispatch'");
   if (plan.getExchangeAttr() != getExchangeAttr()) {
     auto describe = [](InFlightDiagnostic &diag, ExchangeAttr exchange) {
@@ -195,16 +245,24 @@ LogicalResult CombineOp::verify() {
     diag.attachNote(plan.getLoc()) << "the plan is made here";
     return diag;
   }
-  if (getExchange() && getWeights() && getWeights() != plan.getResult(4)) {
+  if (getExchange() && getWeights() && getWeights() != plan.getRowWeights()) {
     InFlightDiagnostic diag = emitOpError(
         "expected 'weights' to be the 'row_weights' that its plan received");
     diag.attachNote(plan.getLoc()) << "the plan is made here";
     return diag;
   }
+  if (getPositions() != plan.getPositions() ||
+      getSendCounts() != plan.getSendCounts() ||
+      getReceiveCounts() != plan.getReceiveCounts()) {
+    InFlightDiagnostic diag =
+        emitOpError("expected the way back that its plan tells");
+    diag.attachNote(plan.getLoc()) << "the plan is made here";
+    return diag;
+  }
   // moe.combine C3
   auto experts = getExpertOut().getDefiningOp<ExpertsOp>();
-  if (experts && (experts.getOffsets() != plan.getResult(0) ||
-                  experts.getSourceRows() != plan.getResult(1))) {
+  if (experts && (experts.getOffsets() != plan.getOffsets() ||
+                  experts.getSourceRows() != plan.getSourceRows())) {
     InFlightDiagnostic diag =
         emitOpError("expected 'expert_out' computed by the plan of "
                     "'pair_rows'");
@@ -215,8 +273,8 @@ LogicalResult CombineOp::verify() {
 }
 
 LogicalResult SharedExpertsOp::verify() {
-  Size t, h, s;
-  // moe.shared_experts C1
+  Size t, h = fixed(), s = fixed();
+  // moe.shared_experts C1, C2
   return failure(
       failed(checkShape(*this, "x", getX(), {t, h})) ||
       failed(checkShape(*this, "w2", getW2(), {h, s})) ||
@@ -227,16 +285,16 @@ LogicalResult SharedExpertsOp::verify() {
 }
 
 LogicalResult ProjectOp::verify() {
-  Size t, a, b;
-  // moe.project C1
+  Size t, a = fixed(), b = fixed();
+  // moe.project C1, C2
   return failure(failed(checkShape(*this, "x", getX(), {t, a})) ||
                  failed(checkShape(*this, "weight", getWeight(), {b, a})) ||
                  failed(checkShape(*this, "projected", getInit(), {t, b})));
 }
 
 LogicalResult MergeOp::verify() {
-  Size t, h, k;
-  // moe.merge C1
+  Size t, h = fixed(), k = fixed();
+  // moe.merge C1, C4
   if (failed(checkShape(*this, "routed", getRouted(), {t, h})) ||
       failed(checkShape(*this, "shared", getShared(), {t, h})) ||
       failed(checkShape(*this, "x", getX(), {t, h})) ||

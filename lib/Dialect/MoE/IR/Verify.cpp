@@ -54,11 +54,18 @@ LogicalResult verifying::checkShape(Operation *op, StringRef name, Value value,
     else
       fits &= size == actual[index];
   }
-  if (fits)
+  if (!fits)
+    return op->emitOpError()
+           << "expected '" << name << "' of shape " << printShape(sizes)
+           << " but got " << printShape(actual);
+  if (!isa<BaseMemRefType>(value.getType()))
     return success();
-  return op->emitOpError() << "expected '" << name << "' of shape "
-                           << printShape(sizes) << " but got "
-                           << printShape(actual);
+  for (auto [index, dim] : llvm::enumerate(expected))
+    if (dim.isFixed() && ShapedType::isDynamic(actual[index]))
+      return op->emitOpError()
+             << "expected '" << name << "' with a static dimension " << index
+             << " but got " << value.getType();
+  return success();
 }
 
 LogicalResult verifying::checkElementType(Operation *op, StringRef name,
@@ -80,6 +87,14 @@ LogicalResult verifying::checkTogether(Operation *op, StringRef first,
   return op->emitOpError() << "expected '" << first << "' and '" << second
                            << "' together but got only '"
                            << (firstValue ? first : second) << "'";
+}
+
+LogicalResult verifying::checkAtLeast(Operation *op, StringRef name,
+                                      int64_t value, int64_t least) {
+  if (value >= least)
+    return success();
+  return op->emitOpError() << "expected '" << name << "' of at least " << least
+                           << " but got " << value;
 }
 
 LogicalResult verifying::checkLocalExperts(Operation *op, ParallelAttr parallel,

@@ -8,7 +8,8 @@
 //
 // Verifiers state shapes as the documentation does, [T, H] or [L, 2I, H]. A
 // name stands for the first static size that it meets; a dynamic size fits
-// every other.
+// every other. Kernels are made for fixed sizes: on buffers these, and sizes
+// that are numbers, are static.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,9 +23,13 @@ namespace moe::verifying {
 /// A named size, unknown until a static one is met.
 struct Size {
   int64_t value = mlir::ShapedType::kDynamic;
+  bool isFixed = false;
 
   bool isKnown() const { return !mlir::ShapedType::isDynamic(value); }
 };
+
+/// A size that every kernel is made for.
+inline Size fixed() { return {mlir::ShapedType::kDynamic, /*isFixed=*/true}; }
 
 /// One dimension of an expected shape: factor * size + offset, or a constant.
 struct Dim {
@@ -33,6 +38,8 @@ struct Dim {
 
   /// Dynamic where the size is not known.
   int64_t getExpected() const;
+  /// True where a buffer has to say the size.
+  bool isFixed() const { return !size || size->isFixed; }
   /// Learns the size from a static dimension.
   void learn(int64_t actual) const;
 
@@ -54,7 +61,8 @@ inline Dim operator+(Size &size, int64_t offset) {
 
 /// Success where `value` is null or fits `expected`, which has its rank; else
 /// an error of the form
-/// `expected 'shared_w2' of shape [7168, 2048] but got [7168, 1024]`.
+/// `expected 'shared_w2' of shape [7168, 2048] but got [7168, 1024]`, or of a
+/// buffer `expected 'x' with a static dimension 1 but got 'memref<?x?xf32>'`.
 mlir::LogicalResult checkShape(mlir::Operation *op, llvm::StringRef name,
                                mlir::Value value, llvm::ArrayRef<Dim> expected);
 
@@ -67,6 +75,10 @@ mlir::LogicalResult checkTogether(mlir::Operation *op, llvm::StringRef first,
                                   mlir::Value firstValue,
                                   llvm::StringRef second,
                                   mlir::Value secondValue);
+
+/// Success where `value` is at least `least`.
+mlir::LogicalResult checkAtLeast(mlir::Operation *op, llvm::StringRef name,
+                                 int64_t value, int64_t least);
 
 /// Whether `local` experts can be one rank's share of `physical` ones under
 /// `parallel`, which may be null; dynamic numbers fit.

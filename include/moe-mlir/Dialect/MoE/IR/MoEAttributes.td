@@ -240,6 +240,42 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
   let genVerifyDecl = 1;
 }
 
+def MoE_PlacementKind : MoE_I32Enum<"PlacementKind",
+    "which experts a rank owns", [
+  I32EnumCase<"linear", 0>, I32EnumCase<"round_robin", 1>
+]>;
+
+def MoE_PlacementAttr : MoE_Attr<"Placement", "placement"> {
+  let summary = "which of some ranks owns which of the experts";
+  let description = [{
+    `linear`: ranks own consecutive experts, those below the remainder of
+    `experts` by `ranks` one more than the others. `round_robin`: expert e
+    belongs to rank e mod `ranks`.
+
+    ```mlir
+    #moe.placement<experts = 64, ranks = 4, kind = round_robin>
+    ```
+
+    Constraints:
+    - C1: `experts` and `ranks` are at least 1.
+  }];
+  let parameters = (ins
+    "int64_t":$experts,
+    "int64_t":$ranks,
+    DefaultValuedParameter<"::moe::PlacementKind",
+                           "::moe::PlacementKind::linear">:$kind
+  );
+  let extraClassDeclaration = [{
+    bool isRoundRobin() const { return getKind() == PlacementKind::round_robin; }
+    /// How many experts a rank owns.
+    int64_t getNumExpertsOf(int64_t rank) const {
+      return getExperts() / getRanks() + (rank < getExperts() % getRanks());
+    }
+  }];
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Tiles
 //===----------------------------------------------------------------------===//

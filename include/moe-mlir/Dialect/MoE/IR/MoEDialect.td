@@ -22,6 +22,7 @@ def MoE_Dialect : Dialect {
       moe.gate / route / ... /merge   phases, destination style        <- and here
     ------------------------------------------------------------------
       schedule.run on buffers         when and where each phase runs
+      moe.send_plan / ... / fused     the steps of a phase in its run  <- and here
     ```
 
     `moe.layer` is a whole layer: router, routed experts, shared experts. The
@@ -36,6 +37,13 @@ def MoE_Dialect : Dialect {
     experts where the model has them). L: experts that this rank owns. k: experts
     per token. R: rows that the experts see (T without an exchange). P = R * k:
     (row, choice) pairs.
+
+    **Kernels.** On buffers, T, N, R, P, L and E may be dynamic, all other sizes
+    are static, and layouts are row-major. Float elements are f32, bf16 or f16,
+    for each operand its own: sums are taken in f32 and rounded once, where they
+    are stored. The value of an output element depends on its operands' values
+    alone, never on which rows were computed together or in which order, so that
+    equal rows give bitwise equal results in every schedule.
 
     **The routing plan** of one `moe.dispatch` is three ordinary tensors:
     `expert_offsets` [L+1] (pairs of local expert e are the positions

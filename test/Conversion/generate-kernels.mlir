@@ -1,5 +1,5 @@
-// RUN: moe-opt %s --moe-lower-to-kernels | FileCheck %s
-// RUN: moe-opt %s --moe-lower-to-kernels=cpu=host --schedule-verify | FileCheck %s
+// RUN: moe-opt %s --moe-generate-kernels | FileCheck %s
+// RUN: moe-opt %s --moe-generate-kernels=cpu=host --schedule-verify | FileCheck %s
 
 // Each phase becomes launches of generated kernels in its run, on its stream and
 // after its events. Equal phases share a kernel. Every launch declares what it
@@ -105,21 +105,18 @@ func.func @router(%logits: memref<?x8xf32>, %bias: memref<8xf32>, %map: memref<8
       outs(%ids, %weights : memref<?x2xi32>, memref<?x2xf32>) routing(<top_k = 2, score = sigmoid>)
   }
   schedule.run on(compute) label("dispatch") {
-    moe.dispatch ins(%ids : memref<?x2xi32>) outs(%offsets, %source, %pairs : memref<11xi32>, memref<?xi32>, memref<?x2xi32>) num_experts(10)
+    moe.dispatch_plan ins(%ids : memref<?x2xi32>) outs(%offsets, %source, %pairs : memref<11xi32>, memref<?xi32>, memref<?x2xi32>)
   }
   return
 }
 
-// Where the load is wanted, one more block counts the ids that the router chose.
+// One block counts the ids that the router chose.
 // CHECK-LABEL: func.func @expert_load(
-// CHECK:         schedule.launch @{{.*}} label("route") reads({{.*}}) writes(%[[IDS:.*]], %{{.*}} : memref<?x2xi32>, memref<?x2xf32>)
 // CHECK:         %[[ONE:.*]] = arith.constant 1 : index
-// CHECK:         schedule.launch @{{.*}} grid(%[[ONE]]) label("route.load") reads(%[[IDS]] : memref<?x2xi32>) writes(%{{.*}} : memref<8xi32>)
-func.func @expert_load(%logits: memref<?x8xf32>, %ids: memref<?x2xi32> {bufferize.result},
-                       %weights: memref<?x2xf32> {bufferize.result}, %load: memref<8xi32> {bufferize.result}) {
-  schedule.run on(compute) label("route") {
-    moe.route ins(%logits : memref<?x8xf32>) outs(%ids, %weights : memref<?x2xi32>, memref<?x2xf32>)
-      load(%load : memref<8xi32>) routing(<top_k = 2>)
+// CHECK:         schedule.launch @{{.*}} grid(%[[ONE]]) label("expert load") reads(%{{.*}} : memref<?x2xi32>) writes(%{{.*}} : memref<8xi32>)
+func.func @expert_load(%ids: memref<?x2xi32>, %load: memref<8xi32> {bufferize.result}) {
+  schedule.run on(compute) label("expert load") {
+    moe.expert_load ins(%ids : memref<?x2xi32>) outs(%load : memref<8xi32>)
   }
   return
 }

@@ -1,9 +1,13 @@
-// RUN: moe-opt %s --moe-lower-to-kernels=target=cuda --schedule-verify | FileCheck %s
-// RUN: moe-opt %s --moe-lower-to-kernels | FileCheck %s --check-prefix=CPU
+// RUN: moe-opt %s --moe-lower-exchanges --moe-fuse-phases=target=cuda --schedule-verify | FileCheck %s
+// RUN: moe-opt %s --moe-fuse-phases | FileCheck %s --check-prefix=CPU
+// RUN: moe-opt %s --moe-lower-exchanges --moe-fuse-phases=target=cuda --moe-generate-kernels=target=cuda --schedule-verify | FileCheck %s --check-prefix=KERNEL
+// RUN: not moe-opt %s --moe-fuse-phases=target=tpu 2>&1 | FileCheck %s --check-prefix=TARGET
+
+// TARGET: error: expected target 'cpu' or 'cuda' but got 'tpu'
 
 // On a GPU a merge sums the experts' rows itself where it alone needs the sums:
-// one launch, in the merge's run and after its events, and no buffer between.
-// The CPU keeps two.
+// one op, in the merge's run and after its events, and no buffer between. It
+// becomes one launch. The CPU, which has no kernel for the two, keeps them.
 // CHECK-LABEL: func.func @fused(
 // CHECK-SAME:    %[[ROWS:[^:]*]]: memref<?x64xbf16>, %[[PAIRS:[^:]*]]: memref<?x2xi32>, %[[WEIGHTS:[^:]*]]: memref<?x2xf32>
 // CHECK-NOT:     memref.alloc(%{{.*}}) : memref<?x64xf32>
@@ -11,12 +15,21 @@
 // CHECK:         %[[DONE:.*]] = schedule.run on(aux)
 // CHECK-NOT:     schedule.run
 // CHECK:         schedule.run on(compute) after(%[[DONE]]) label("merge") {
-// CHECK:           schedule.launch @kernels::@combine_merge{{.*}} label("combine+merge") {{.*}} reads(%[[ROWS]], %[[PAIRS]], %[[WEIGHTS]], %[[SHARED]] : {{.*}}) writes(%{{.*}} : memref<?x64xbf16>)
+// CHECK-NEXT:      moe.fused {
+// CHECK-NEXT:      ^bb0(%[[SUMS:.*]]: memref<?x64xf32>):
+// CHECK-NEXT:        moe.combine ins(%[[ROWS]], %[[PAIRS]] : {{.*}}) weights(%[[WEIGHTS]] : {{.*}}) outs(%[[SUMS]] : memref<?x64xf32>) scale(2.500000e+00)
+// CHECK-NEXT:        moe.merge ins(%[[SUMS]] : memref<?x64xf32>) shared(%[[SHARED]] : {{.*}}) outs(%{{.*}} : memref<?x64xbf16>)
+// CHECK-NEXT:      }
 // CHECK-NEXT:    }
 // CHECK-NEXT:    return
-// CPU-LABEL:   func.func @fused(
-// CPU:           schedule.launch {{.*}} label("combine")
-// CPU:           schedule.launch {{.*}} label("merge")
+// KERNEL-LABEL: func.func @fused(
+// KERNEL-SAME:   %[[ROWS:[^:]*]]: memref<?x64xbf16>, %[[PAIRS:[^:]*]]: memref<?x2xi32>, %[[WEIGHTS:[^:]*]]: memref<?x2xf32>
+// KERNEL:        %[[SHARED:.*]] = memref.alloc(%{{.*}}) {{.*}}shared{{.*}} : memref<?x64xf32>
+// KERNEL:        label("merge") {
+// KERNEL:          schedule.launch @kernels::@combine_merge{{.*}} label("combine+merge") {{.*}} reads(%[[ROWS]], %[[PAIRS]], %[[WEIGHTS]], %[[SHARED]] : {{.*}}) writes(%{{.*}} : memref<?x64xbf16>)
+// KERNEL-NEXT:   }
+// KERNEL-NEXT:   return
+// CPU-NOT:     moe.fused
 func.func @fused(%rows: memref<?x64xbf16>, %pairs: memref<?x2xi32>, %weights: memref<?x2xf32>, %x: memref<?x64xbf16>, %w: memref<64x64xbf16>,
                  %y: memref<?x64xbf16> {bufferize.result}) {
   %c0 = arith.constant 0 : index
@@ -41,10 +54,10 @@ func.func @fused(%rows: memref<?x64xbf16>, %pairs: memref<?x2xi32>, %weights: me
 // CHECK-LABEL: func.func @arms(
 // CHECK-NOT:     memref.alloc(%{{.*}}) : memref<?x64xf32>
 // CHECK:         scf.if
-// CHECK:           label("combine+merge")
+// CHECK:           moe.fused
 // CHECK:         } else {
-// CHECK:           label("project")
-// CHECK:           label("combine+merge")
+// CHECK:           label("shared")
+// CHECK:           moe.fused
 // CHECK:         return
 func.func @arms(%few: i1, %rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %weights: memref<?x2xf32>, %x: memref<?x64xf32>, %ids: memref<?x2xi32>,
                 %w: memref<64x64xf32>, %y: memref<?x64xf32> {bufferize.result}) {
@@ -76,6 +89,7 @@ func.func @arms(%few: i1, %rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %wei
 
 // Work of another stream waits for the combine.
 // CHECK-LABEL: func.func @event_used(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 func.func @event_used(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}) {
@@ -94,6 +108,7 @@ func.func @event_used(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memr
 
 // The combine waits for another stream, and so may the work behind it.
 // CHECK-LABEL: func.func @event_awaited(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 func.func @event_awaited(%x: memref<?x64xf32>, %w: memref<64x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}) {
@@ -116,6 +131,7 @@ func.func @event_awaited(%x: memref<?x64xf32>, %w: memref<64x64xf32>, %pairs: me
 
 // The sums have another reader.
 // CHECK-LABEL: func.func @other_reader(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("project")
 // CHECK:         label("merge")
@@ -138,9 +154,10 @@ func.func @other_reader(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %w: me
 
 // Two merges read the sums.
 // CHECK-LABEL: func.func @two_merges(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
-// CHECK:         label("merge")
-// CHECK:         label("merge")
+// CHECK:         label("first")
+// CHECK:         label("second")
 func.func @two_merges(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}, %z: memref<?x64xf32> {bufferize.result}) {
   %c0 = arith.constant 0 : index
   %t = memref.dim %pairs, %c0 : memref<?x2xi32>
@@ -159,6 +176,7 @@ func.func @two_merges(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memr
 
 // The caller sees the sums.
 // CHECK-LABEL: func.func @output(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 func.func @output(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %routed: memref<?x64xf32> {bufferize.result}, %y: memref<?x64xf32> {bufferize.result}) {
@@ -173,6 +191,7 @@ func.func @output(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %routed: mem
 
 // Sums that are rounded before the merge adds to them.
 // CHECK-LABEL: func.func @rounded(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 func.func @rounded(%rows: memref<?x64xbf16>, %pairs: memref<?x2xi32>, %y: memref<?x64xbf16> {bufferize.result}) {
@@ -190,6 +209,7 @@ func.func @rounded(%rows: memref<?x64xbf16>, %pairs: memref<?x2xi32>, %y: memref
 
 // The combine runs on another stream.
 // CHECK-LABEL: func.func @other_stream(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 func.func @other_stream(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}) {
@@ -208,6 +228,7 @@ func.func @other_stream(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: me
 
 // Between the two, the combine's input becomes another value.
 // CHECK-LABEL: func.func @overwritten(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("project")
 // CHECK:         label("merge")
@@ -230,6 +251,7 @@ func.func @overwritten(%rows: memref<?x64xf32> {schedule.inout}, %pairs: memref<
 
 // So it may on another stream that waits for nothing but the combine.
 // CHECK-LABEL: func.func @overwritten_elsewhere(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 // CHECK:         label("project")
@@ -254,6 +276,7 @@ func.func @overwritten_elsewhere(%rows: memref<?x64xf32> {schedule.inout}, %pair
 
 // The merge writes over rows that the combine reads.
 // CHECK-LABEL: func.func @in_place(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
 func.func @in_place(%rows: memref<?x64xf32> {schedule.inout}, %pairs: memref<?x2xi32>) {
@@ -272,7 +295,9 @@ func.func @in_place(%rows: memref<?x64xf32> {schedule.inout}, %pairs: memref<?x2
 // What comes back from other ranks is summed after it came, and what goes to them
 // before.
 // CHECK-LABEL: func.func @exchange(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
+// CHECK-NOT:     moe.fused
 // CHECK:         schedule.collective reduce_scatter
 // CHECK:         label("merge")
 func.func @exchange(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %x: memref<?x64xf32>, %y: memref<?x64xf32> {bufferize.result}) {
@@ -290,8 +315,10 @@ func.func @exchange(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %x: memref
 }
 
 // CHECK-LABEL: func.func @sum_over(
+// CHECK-NOT:     moe.fused
 // CHECK:         label("combine")
 // CHECK:         label("merge")
+// CHECK-NOT:     moe.fused
 // CHECK:         schedule.collective all_reduce
 func.func @sum_over(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x64xf32> {bufferize.result}) {
   %c0 = arith.constant 0 : index
