@@ -50,14 +50,17 @@ ROOMS = {
     "Artefact": "runtime/include Policy Dialect/Schedule Dialect/MoE Import Transforms "
                 "Codegen/CPU Codegen/CUDA Conversion Pipelines mlir",
 
-    # The tools. moe-run runs where there is no MLIR.
-    "tools/Support": "runtime/include Policy Import Codegen/CUDA Pipelines mlir",
+    # Runs artefacts where there is no MLIR.
+    "Run": "runtime/include Support Layer Policy Reference Import",
+
+    # The tools. moe-run needs no MLIR either.
+    "tools/Support": "runtime/include Support Policy Import Codegen/CUDA Pipelines mlir",
     "tools/moe-opt": "tools/Support Pipelines mlir",
     "tools/moe-lsp-server": "tools/Support Pipelines mlir",
     "tools/moe-reduce": "tools/Support Pipelines mlir",
     "tools/moe-translate": "tools/Support Dialect/Schedule Artefact mlir",
-    "tools/moe-compile": "tools/Support Transforms Simulate Codegen/CPU Artefact mlir",
-    "tools/moe-run": "tools/Support runtime/include Support Policy Reference Import",
+    "tools/moe-compile": "tools/Support Support Transforms Simulate Codegen/CPU Artefact mlir",
+    "tools/moe-run": "tools/Support runtime/include Support Policy Run",
 
     # What tests and benchmarks share.
     "Testing": "Codegen Codegen/CPU mlir",
@@ -75,7 +78,7 @@ ROOMS = {
     "unittests/Codegen/CPU": "Testing mlir",
     "unittests/Codegen/CUDA": "Testing Dialect/Schedule Codegen/CUDA mlir",
     "unittests/Artefact": "Import Artefact",
-    "unittests/Tools": "tools/moe-run runtime/include Policy Reference Import",
+    "unittests/Tools": "Run tools/moe-run runtime/include Policy Reference Import",
 }
 
 # Where the compilers look for headers, besides the file's own folder.

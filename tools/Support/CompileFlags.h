@@ -16,6 +16,7 @@
 
 #include "moe-mlir/Import/ModelConfig.h"
 #include "moe-mlir/Policy/Decision.h"
+#include "moe-mlir/Support/Result.h"
 
 #include <cstdint>
 #include <optional>
@@ -30,6 +31,13 @@ namespace moe::tools {
 
 /// Exit codes of the tools.
 enum ExitCode { Done = 0, Failed = 1, BadUsage = 2 };
+
+/// What a tool that ends so ends with.
+inline int getExitCode(const Status &status) {
+  if (status)
+    return Done;
+  return status.failure().kind == FailureKind::BadInput ? BadUsage : Failed;
+}
 
 struct CompileFlags {
   std::optional<int64_t> layer;

@@ -88,13 +88,13 @@ static void nameValues(const AsmParserState &state) {
     }
 }
 
-static Outcome cannotRead(const std::string &path, std::error_code code) {
-  return Outcome::badInput("cannot read '" + path + "': " + code.message());
+static Status cannotRead(const std::string &path, std::error_code code) {
+  return badInput("cannot read '" + path + "': " + code.message());
 }
 
-Outcome moe::tools::parseModule(const std::string &path, MLIRContext &context,
-                                ValueNames names,
-                                OwningOpRef<ModuleOp> &module) {
+Status moe::tools::parseModule(const std::string &path, MLIRContext &context,
+                               ValueNames names,
+                               OwningOpRef<ModuleOp> &module) {
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer)
     return cannotRead(path, buffer.getError());
@@ -105,7 +105,7 @@ Outcome moe::tools::parseModule(const std::string &path, MLIRContext &context,
   Block block;
   // Diagnostics say what is wrong.
   if (failed(parseAsmSourceFile(sources, &block, config, &state)))
-    return Outcome::badInput("");
+    return badInput("");
   if (names == ValueNames::Keep)
     nameValues(state);
   if (llvm::hasSingleElement(block) && isa<ModuleOp>(block.front())) {
@@ -119,18 +119,17 @@ Outcome moe::tools::parseModule(const std::string &path, MLIRContext &context,
   return {};
 }
 
-Outcome moe::tools::importConfig(const std::string &path,
-                                 const CompileFlags &flags,
-                                 MLIRContext &context, const std::string &tool,
-                                 ModelLayer &layer,
-                                 OwningOpRef<ModuleOp> &module) {
+Status moe::tools::importConfig(const std::string &path,
+                                const CompileFlags &flags, MLIRContext &context,
+                                const std::string &tool, ModelLayer &layer,
+                                OwningOpRef<ModuleOp> &module) {
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer)
     return cannotRead(path, buffer.getError());
   Result<ModelLayer> parsed = parseModelConfig((*buffer)->getBuffer().str(),
                                                flags.getModelConfigOptions());
   if (!parsed)
-    return Outcome::badInput(path + ": " + parsed.error());
+    return badInput(path + ": " + parsed.error());
   layer = std::move(*parsed);
   for (const std::string &warning : layer.warnings)
     std::cerr << tool << ": warning: " << warning << "\n";
@@ -138,7 +137,7 @@ Outcome moe::tools::importConfig(const std::string &path,
   if (failed(buildLayerFunction(*module, layer.spec, flags.parallel,
                                 layer.sequenceParallel,
                                 flags.recordExpertLoad)))
-    return Outcome::badInput("");
+    return badInput("");
   return {};
 }
 

@@ -9,8 +9,9 @@
 #ifndef MOE_MLIR_TOOLS_SUPPORT_MODULES_H
 #define MOE_MLIR_TOOLS_SUPPORT_MODULES_H
 
-#include "Support/Outcome.h"
+#include "Support/CompileFlags.h"
 #include "moe-mlir/Import/ModelConfig.h"
+#include "moe-mlir/Support/Result.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -27,17 +28,16 @@ void printDiagnostics(mlir::MLIRContext &context, const std::string &tool);
 enum class ValueNames { Drop, Keep };
 
 /// Parses a file of MLIR; "-" is standard input.
-Outcome parseModule(const std::string &path, mlir::MLIRContext &context,
-                    ValueNames names,
-                    mlir::OwningOpRef<mlir::ModuleOp> &module);
+Status parseModule(const std::string &path, mlir::MLIRContext &context,
+                   ValueNames names, mlir::OwningOpRef<mlir::ModuleOp> &module);
 
 /// Reads the layer that `flags` name in a model's config.json ("-" is standard
 /// input), as a description and as a module of one `moe.layer`. Warnings go to
 /// standard error.
-Outcome importConfig(const std::string &path, const CompileFlags &flags,
-                     mlir::MLIRContext &context, const std::string &tool,
-                     ModelLayer &layer,
-                     mlir::OwningOpRef<mlir::ModuleOp> &module);
+Status importConfig(const std::string &path, const CompileFlags &flags,
+                    mlir::MLIRContext &context, const std::string &tool,
+                    ModelLayer &layer,
+                    mlir::OwningOpRef<mlir::ModuleOp> &module);
 
 /// The text of a module, its values named after their locations.
 std::string printModule(mlir::ModuleOp module);

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+using namespace moe;
 using namespace moe::tools;
 
 extern char **environ;
@@ -115,7 +116,7 @@ TemporaryFolder::~TemporaryFolder() {
     std::filesystem::remove_all(path, ignored);
 }
 
-Outcome TemporaryFolder::create() {
+Status TemporaryFolder::create() {
   if (!path.empty())
     return {};
   const char *root = std::getenv("TMPDIR");
@@ -123,8 +124,8 @@ Outcome TemporaryFolder::create() {
   std::string pattern =
       (root && *root ? root : "/tmp") + ("/moe-run-" + std::string(6, 'X'));
   if (!mkdtemp(pattern.data()))
-    return Outcome::failed("cannot make a temporary folder '" + pattern +
-                           "': " + std::strerror(errno));
+    return failed("cannot make a temporary folder '" + pattern +
+                  "': " + std::strerror(errno));
   path = pattern;
   return {};
 }

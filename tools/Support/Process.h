@@ -9,7 +9,7 @@
 #ifndef MOE_MLIR_TOOLS_SUPPORT_PROCESS_H
 #define MOE_MLIR_TOOLS_SUPPORT_PROCESS_H
 
-#include "Support/Outcome.h"
+#include "moe-mlir/Support/Result.h"
 
 #include <optional>
 #include <string>
@@ -41,7 +41,7 @@ public:
   TemporaryFolder &operator=(const TemporaryFolder &) = delete;
 
   /// Makes the folder, in $TMPDIR or /tmp, unless it is there already.
-  Outcome create();
+  Status create();
 
   std::string file(const std::string &name) const { return path + "/" + name; }
 

@@ -8,7 +8,7 @@
 
 #include "Support/Version.h"
 
-#include "Support/Format.h"
+#include "moe-mlir/Support/Format.h"
 
 #include "moert/moert.h"
 

@@ -8,7 +8,7 @@
 
 #include "Scale.h"
 
-#include "Support/Format.h"
+#include "moe-mlir/Support/Format.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
 #include <algorithm>
@@ -53,21 +53,21 @@ static mlir::FailureOr<ScheduledModule> scheduleBy(const std::string &ruleSet,
   return scheduled;
 }
 
-static Outcome checkRanks(const policy::ClusterModel &cluster,
-                          int64_t numRanks) {
+static Status checkRanks(const policy::ClusterModel &cluster,
+                         int64_t numRanks) {
   if (numRanks <= cluster.getNumGPUs())
     return {};
-  return Outcome::badInput("--machine: expected a machine of at least " +
-                           count(numRanks, "GPU") + " but '" + cluster.name +
-                           "' has " + std::to_string(cluster.getNumGPUs()));
+  return badInput("--machine: expected a machine of at least " +
+                  count(numRanks, "GPU") + " but '" + cluster.name + "' has " +
+                  std::to_string(cluster.getNumGPUs()));
 }
 
-static Outcome predictRoutings(const std::vector<ScheduledModule> &schedules,
-                               const CompileFlags &flags, Scale &scale) {
+static Status predictRoutings(const std::vector<ScheduledModule> &schedules,
+                              const CompileFlags &flags, Scale &scale) {
   mlir::FunctionOpInterface function = schedules.back().layer.function;
   mlir::FailureOr<simulate::Routing> routing = simulate::getRouting(function);
   if (mlir::failed(routing))
-    return Outcome::failed("");
+    return failed("");
   std::vector<simulate::ScheduledLayer> layers;
   for (const ScheduledModule &schedule : schedules)
     layers.push_back(schedule.layer);
@@ -83,28 +83,28 @@ static Outcome predictRoutings(const std::vector<ScheduledModule> &schedules,
     std::optional<std::vector<double>> weights =
         policy::parseWeights(name, router, error);
     if (!weights)
-      return Outcome::badInput("--routing: " + error);
+      return badInput("--routing: " + error);
     router.weights = *weights;
     call.loads = policy::getExpectedLoads(router, routing->slots);
     mlir::FailureOr<simulate::RoutingReport> report = simulate::reportRouting(
         name, layers, call, policy::getEvenLoads(call.loads));
     if (mlir::failed(report))
-      return Outcome::failed("");
+      return failed("");
     scale.routings.push_back(std::move(*report));
   }
   return {};
 }
 
-Outcome moe::tools::predictScale(mlir::ModuleOp module,
-                                 const CompileFlags &flags,
-                                 const CompileOptions &options, int64_t tokens,
-                                 Scale &scale) {
+Status moe::tools::predictScale(mlir::ModuleOp module,
+                                const CompileFlags &flags,
+                                const CompileOptions &options, int64_t tokens,
+                                Scale &scale) {
   scale.tokens = tokens;
   std::string error;
   std::optional<policy::ClusterModel> cluster =
       policy::loadCluster(flags.machine, error);
   if (!cluster)
-    return Outcome::badInput("--machine: " + error);
+    return badInput("--machine: " + error);
   scale.cluster = *cluster;
 
   std::vector<ScheduledModule> schedules;
@@ -116,23 +116,22 @@ Outcome moe::tools::predictScale(mlir::ModuleOp module,
     mlir::FailureOr<ScheduledModule> schedule =
         scheduleBy(name, module, options, tokens);
     if (mlir::failed(schedule))
-      return Outcome::failed("");
+      return failed("");
     schedules.push_back(std::move(*schedule));
   }
   mlir::FunctionOpInterface function = schedules.back().layer.function;
   mlir::FailureOr<policy::ParallelProperties> properties =
       simulate::getProperties(function);
   if (mlir::failed(properties))
-    return Outcome::failed("");
+    return failed("");
   mlir::FailureOr<simulate::MemoryReport> memory =
       simulate::reportMemory(function, tokens, properties->numLocalExperts);
   if (mlir::failed(memory))
-    return Outcome::failed("");
+    return failed("");
   scale.memory = *memory;
   scale.numRanks =
       properties->outerTp.size * properties->pcp.size * properties->dp.size;
-  if (Outcome outcome = checkRanks(scale.cluster, scale.numRanks); !outcome)
-    return outcome;
+  MOE_TRY(checkRanks(scale.cluster, scale.numRanks));
   return predictRoutings(schedules, flags, scale);
 }
 

@@ -10,9 +10,9 @@
 #define MOE_MLIR_TOOLS_MOECOMPILE_SCALE_H
 
 #include "Support/CompileFlags.h"
-#include "Support/Outcome.h"
 #include "moe-mlir/Artefact/Compile.h"
 #include "moe-mlir/Simulate/Scale.h"
+#include "moe-mlir/Support/Result.h"
 
 namespace moe::tools {
 
@@ -29,9 +29,9 @@ struct Scale {
 };
 
 /// Predicts what all ranks do with `tokens` rows each. `module` is at level 1.
-Outcome predictScale(mlir::ModuleOp module, const CompileFlags &flags,
-                     const CompileOptions &options, int64_t tokens,
-                     Scale &scale);
+Status predictScale(mlir::ModuleOp module, const CompileFlags &flags,
+                    const CompileOptions &options, int64_t tokens,
+                    Scale &scale);
 
 std::string printScale(const Scale &scale);
 

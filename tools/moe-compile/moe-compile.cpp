@@ -10,12 +10,12 @@
 #include "Support/CacheFolder.h"
 #include "Support/CompileFlags.h"
 #include "Support/Compiler.h"
-#include "Support/Format.h"
 #include "Support/Modules.h"
 #include "Support/PassFlags.h"
 #include "moe-mlir/Artefact/Cache.h"
 #include "moe-mlir/Artefact/Compile.h"
 #include "moe-mlir/Codegen/CPU/Target.h"
+#include "moe-mlir/Support/Format.h"
 #include "moe-mlir/Transforms/Parallel.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -204,12 +204,11 @@ static int explain(mlir::ModuleOp module, const Options &options,
     Scale scale;
     if (!tokens)
       return fail("--machine: expected --num-tokens with --explain", BadUsage);
-    if (Outcome outcome =
+    if (Status status =
             predictScale(module, options.flags, compile, *tokens, scale);
-        !outcome)
-      return outcome.message().empty()
-                 ? outcome.exitCode()
-                 : fail(outcome.message(), outcome.exitCode());
+        !status)
+      return status.error().empty() ? getExitCode(status)
+                                    : fail(status.error(), getExitCode(status));
     scale.workspaceBytes = explanation->workspaceBytes;
     text = isJson ? addScale(text, scale) : text + printScale(scale);
     const std::string &path = options.flags.simulateTrace;
@@ -387,7 +386,7 @@ static int run(Options &options) {
 
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::optional<ModelLayer> model;
-  Outcome read;
+  Status read;
   if (llvm::sys::path::extension(options.input) == ".mlir") {
     if (!options.layerFlags.empty())
       return fail(options.layerFlags.front() + ": '" + options.input +
@@ -401,9 +400,9 @@ static int run(Options &options) {
                         module);
   }
   if (!read) {
-    if (!read.message().empty())
-      std::cerr << "moe-compile: " << read.message() << "\n";
-    return read.exitCode();
+    if (!read.error().empty())
+      std::cerr << "moe-compile: " << read.error() << "\n";
+    return getExitCode(read);
   }
 
   CompileOptions compile;

@@ -9,9 +9,9 @@
 #include "Bench.h"
 
 #include "DeviceBench.h"
-#include "Support/Format.h"
 #include "Support/Progress.h"
 #include "Timeline.h"
+#include "moe-mlir/Support/Format.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +19,7 @@
 #include <map>
 
 using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 
 double moe::tools::quantile(std::vector<double> values, double share) {
@@ -84,12 +85,12 @@ static void printDeviceTimes(const DeviceTimes &times) {
 
 /// Medians, over runs, of the time that each label takes in one run.
 static void printLaunches(const std::vector<std::vector<Span>> &runs) {
-  struct Launch {
+  struct LaunchTimes {
     std::string stream, label;
     std::vector<double> times;
     int64_t begin;
   };
-  std::map<std::pair<int32_t, std::string>, Launch> launches;
+  std::map<std::pair<int32_t, std::string>, LaunchTimes> launches;
   std::vector<double> totals, overlaps;
   for (const std::vector<Span> &spans : runs) {
     std::map<std::pair<int32_t, std::string>, double> sums;
@@ -98,7 +99,7 @@ static void printLaunches(const std::vector<std::vector<Span>> &runs) {
       sums[{span.stream, span.label}] += double(span.end - span.begin);
       launches.try_emplace(
           {span.stream, span.label},
-          Launch{streamName(span.stream), span.label, {}, span.begin});
+          LaunchTimes{streamName(span.stream), span.label, {}, span.begin});
       end = std::max(end, span.end);
     }
     for (const auto &[key, time] : sums)
@@ -106,17 +107,18 @@ static void printLaunches(const std::vector<std::vector<Span>> &runs) {
     totals.push_back(double(end));
     overlaps.push_back(double(getOverlap(spans)));
   }
-  std::vector<Launch> sorted;
+  std::vector<LaunchTimes> sorted;
   for (auto &[key, launch] : launches)
     sorted.push_back(std::move(launch));
-  std::stable_sort(
-      sorted.begin(), sorted.end(),
-      [](const Launch &a, const Launch &b) { return a.begin < b.begin; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const LaunchTimes &a, const LaunchTimes &b) {
+                     return a.begin < b.begin;
+                   });
 
   const double total = quantile(totals, 0.5);
   Table table("llrr");
   table.add({"stream", "launch", "median ms", "share"});
-  for (const Launch &launch : sorted) {
+  for (const LaunchTimes &launch : sorted) {
     const double time = quantile(launch.times, 0.5);
     table.add({launch.stream, launch.label, formatMilliseconds(time),
                format("%.1f %%", 100 * time / total)});
@@ -127,13 +129,15 @@ static void printLaunches(const std::vector<std::vector<Span>> &runs) {
   std::printf("\n%s", table.print(2).c_str());
 }
 
-Outcome moe::tools::bench(const RunOptions &options, const Artefact &artefact,
-                          const Inputs &inputs, Context &context,
-                          Execution &execution) {
+Status moe::tools::bench(const RunOptions &options, const Artefact &artefact,
+                         const Inputs &inputs, Context &context,
+                         Execution &execution) {
   const LayerSpec &layer = artefact.descriptor().layer;
   LayerWork work;
-  if (Outcome outcome = countWork(layer, inputs, work); !outcome)
-    return outcome;
+  {
+    Progress progress("counting the experts that are hit");
+    MOE_TRY(countWork(layer, inputs, work));
+  }
   constexpr size_t warmUps = 3;
   std::vector<double> times;
   DeviceTimes deviceTimes;
@@ -141,29 +145,22 @@ Outcome moe::tools::bench(const RunOptions &options, const Artefact &artefact,
   {
     Progress progress("measuring " + count(options.benchRuns, "run"));
     for (size_t i = 0; i < warmUps; ++i)
-      if (Outcome outcome = execution.run(); !outcome)
-        return outcome;
+      MOE_TRY(execution.run());
     if (!context.sharesMemory()) {
-      if (Outcome outcome = measureOnDevice(options, artefact, inputs, work,
-                                            context, execution, deviceTimes);
-          !outcome)
-        return outcome;
+      MOE_TRY(measureOnDevice(options, artefact, inputs, work, context,
+                              execution, deviceTimes));
       times = deviceTimes.replayed.empty() ? deviceTimes.enqueued
                                            : deviceTimes.replayed;
     }
     for (int64_t i = int64_t(times.size()); i < options.benchRuns; ++i) {
-      if (Outcome outcome = execution.run(); !outcome)
-        return outcome;
+      MOE_TRY(execution.run());
       times.push_back(double(std::max<int64_t>(1, execution.nanoseconds())));
     }
     for (int64_t i = 0; i < std::min<int64_t>(10, options.benchRuns); ++i) {
-      if (Outcome outcome = context.startTrace(); !outcome)
-        return outcome;
-      if (Outcome outcome = execution.run(); !outcome)
-        return outcome;
+      MOE_TRY(context.startTrace());
+      MOE_TRY(execution.run());
       traced.emplace_back();
-      if (Outcome outcome = context.takeTrace(traced.back()); !outcome)
-        return outcome;
+      MOE_TRY(context.takeTrace(traced.back()));
     }
   }
   printTimes(times, warmUps, inputs, layer, work);

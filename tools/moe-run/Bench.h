@@ -9,8 +9,9 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_BENCH_H
 #define MOE_MLIR_TOOLS_MOERUN_BENCH_H
 
-#include "Execution.h"
-#include "Work.h"
+#include "Options.h"
+#include "moe-mlir/Run/Execution.h"
+#include "moe-mlir/Run/Work.h"
 
 namespace moe::tools {
 
@@ -21,8 +22,9 @@ double quantile(std::vector<double> values, double share);
 /// from as many traced runs up to ten, the times of all launches. On the CPU a
 /// time is from the call until its work is complete; on a device it is the
 /// device's.
-Outcome bench(const RunOptions &options, const Artefact &artefact,
-              const Inputs &inputs, Context &context, Execution &execution);
+Status bench(const RunOptions &options, const run::Artefact &artefact,
+             const run::Inputs &inputs, run::Context &context,
+             run::Execution &execution);
 
 } // namespace moe::tools
 

@@ -11,9 +11,9 @@
 #include "Bench.h"
 #include "Memory.h"
 #include "Support/CacheFolder.h"
-#include "Support/Format.h"
 #include "Support/Progress.h"
 #include "moe-mlir/Policy/CostModel.h"
+#include "moe-mlir/Support/Format.h"
 #include "moert/GeneratedCode.h"
 
 #include <algorithm>
@@ -23,6 +23,7 @@
 #include <filesystem>
 
 using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 
 using Kernel = void (*)(const void *arguments, int64_t block);
@@ -69,16 +70,16 @@ static moert_call makeCall(const Context &context) {
 }
 
 /// Bytes per second of the best of several reads of one buffer.
-static Outcome measureBandwidth(Context &context, double &bandwidth) {
+static Status measureBandwidth(Context &context, double &bandwidth) {
   constexpr int64_t wanted = int64_t(1) << 30, least = int64_t(1) << 28;
   const int64_t room = getAvailableMemory().value_or(wanted * 4) / 4;
   const int64_t bytes =
       std::min(wanted, room / (blockWords * 8) * blockWords * 8);
   if (bytes < least)
-    return Outcome::failed("expected " + formatBytes(double(4 * least)) +
-                           " of available memory to measure its bandwidth but "
-                           "got " +
-                           formatBytes(double(4 * room)));
+    return failed("expected " + formatBytes(double(4 * least)) +
+                  " of available memory to measure its bandwidth but "
+                  "got " +
+                  formatBytes(double(4 * room)));
   std::vector<uint64_t> buffer(size_t(bytes / 8), 1);
   std::atomic<uint64_t> sink{0};
   ReadArguments arguments = {buffer.data(), &sink};
@@ -95,17 +96,16 @@ static Outcome measureBandwidth(Context &context, double &bandwidth) {
     bandwidth = std::max(bandwidth, double(bytes) / time.count());
   }
   if (sink != uint64_t(rounds) * uint64_t(bytes / 8))
-    return Outcome::failed("the read of memory gave a wrong sum");
+    return failed("the read of memory gave a wrong sum");
   return {};
 }
 
 /// The median time between launches that follow each other: on one stream, or
 /// on two in turn with an event between them.
-static Outcome measureGap(Context &context, bool twoStreams, double &seconds) {
+static Status measureGap(Context &context, bool twoStreams, double &seconds) {
   constexpr int64_t launches = 2000;
   const moert_call call = makeCall(context);
-  if (Outcome outcome = context.startTrace(); !outcome)
-    return outcome;
+  MOE_TRY(context.startTrace());
   for (int64_t i = 0; i < launches; ++i) {
     const int32_t stream =
         twoStreams && i % 2 ? MOERT_STREAM_AUX : MOERT_STREAM_COMPUTE;
@@ -117,63 +117,52 @@ static Outcome measureGap(Context &context, bool twoStreams, double &seconds) {
   if (moert_context_synchronize(context.get()) != MOERT_SUCCESS)
     return context.error();
   std::vector<Span> spans;
-  if (Outcome outcome = context.takeTrace(spans); !outcome)
-    return outcome;
+  MOE_TRY(context.takeTrace(spans));
   std::vector<double> gaps;
   for (size_t i = 1; i < spans.size(); ++i)
     gaps.push_back(std::max(0.0, double(spans[i].begin - spans[i - 1].end)));
   if (gaps.empty())
-    return Outcome::failed("the trace of empty launches is empty");
+    return failed("the trace of empty launches is empty");
   seconds = quantile(gaps, 0.5) / 1e9;
   return {};
 }
 
 /// The median of several runs.
-static Outcome measureLayer(const LayerWork &work, Execution &execution,
-                            double &flops) {
+static Status measureLayer(const LayerWork &work, Execution &execution,
+                           double &flops) {
   std::vector<double> times;
   constexpr int runs = 7;
   for (int i = 0; i < runs; ++i) {
-    if (Outcome outcome = execution.run(); !outcome)
-      return outcome;
+    MOE_TRY(execution.run());
     times.push_back(double(std::max<int64_t>(1, execution.nanoseconds())));
   }
   flops = work.flops / (quantile(times, 0.5) / 1e9);
   if (!(flops > 0))
-    return Outcome::failed("expected a run with at least one row, to measure "
-                           "operations per second, but got 0 rows");
+    return failed("expected a run with at least one row, to measure "
+                  "operations per second, but got 0 rows");
   return {};
 }
 
-Outcome moe::tools::calibrate(const RunOptions &options,
-                              const Artefact &artefact, const Inputs &inputs,
-                              Context &context, Execution &execution) {
+Status moe::tools::calibrate(const RunOptions &options,
+                             const Artefact &artefact, const Inputs &inputs,
+                             Context &context, Execution &execution) {
   std::string path = options.calibrateFile;
   if (path.empty())
     path = getMachineFile("cpu");
   if (path.empty())
-    return Outcome::badInput("--calibrate: expected =FILE, or one of the "
-                             "environment variables MOE_CACHE_DIR, "
-                             "XDG_CACHE_HOME and HOME");
+    return badInput("--calibrate: expected =FILE, or one of the "
+                    "environment variables MOE_CACHE_DIR, "
+                    "XDG_CACHE_HOME and HOME");
   policy::MachineModel machine = policy::getCpuMachine();
   LayerWork work;
-  if (Outcome outcome = countWork(artefact.descriptor().layer, inputs, work);
-      !outcome)
-    return outcome;
+  MOE_TRY(countWork(artefact.descriptor().layer, inputs, work));
   {
     Progress progress("calibrating");
     double crossing = 0;
-    if (Outcome outcome = measureLayer(work, execution, machine.flops);
-        !outcome)
-      return outcome;
-    if (Outcome outcome = measureBandwidth(context, machine.memoryBandwidth);
-        !outcome)
-      return outcome;
-    if (Outcome outcome = measureGap(context, false, machine.launchGap);
-        !outcome)
-      return outcome;
-    if (Outcome outcome = measureGap(context, true, crossing); !outcome)
-      return outcome;
+    MOE_TRY(measureLayer(work, execution, machine.flops));
+    MOE_TRY(measureBandwidth(context, machine.memoryBandwidth));
+    MOE_TRY(measureGap(context, false, machine.launchGap));
+    MOE_TRY(measureGap(context, true, crossing));
     machine.eventCost = std::max(0.0, crossing - machine.launchGap);
   }
   std::error_code ignored;
@@ -182,7 +171,7 @@ Outcome moe::tools::calibrate(const RunOptions &options,
         std::filesystem::path(path).parent_path(), ignored);
   std::string error;
   if (!policy::saveMachine(machine, path, error))
-    return Outcome::failed("--calibrate: " + error);
+    return failed("--calibrate: " + error);
   std::string text = formatField("calibrated", path);
   text += formatField("  memory",
                       format("%.1f GB/s read", machine.memoryBandwidth / 1e9));

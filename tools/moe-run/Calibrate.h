@@ -9,7 +9,8 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_CALIBRATE_H
 #define MOE_MLIR_TOOLS_MOERUN_CALIBRATE_H
 
-#include "Execution.h"
+#include "Options.h"
+#include "moe-mlir/Run/Execution.h"
 
 namespace moe::tools {
 
@@ -22,8 +23,9 @@ namespace moe::tools {
 ///   two.
 /// Members that are not measured keep the values of policy::getCpuMachine, and
 /// are listed as such.
-Outcome calibrate(const RunOptions &options, const Artefact &artefact,
-                  const Inputs &inputs, Context &context, Execution &execution);
+Status calibrate(const RunOptions &options, const run::Artefact &artefact,
+                 const run::Inputs &inputs, run::Context &context,
+                 run::Execution &execution);
 
 } // namespace moe::tools
 

@@ -13,6 +13,7 @@
 #include <cmath>
 
 using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 
 namespace {
@@ -48,60 +49,52 @@ static void addSets(const Artefact &artefact, const Inputs &inputs,
 /// Calls `enqueue(i)` for `runs` numbers from 0 and takes the device's time of
 /// each.
 template <typename Enqueue>
-static Outcome measure(Context &context, int64_t runs, Enqueue enqueue,
-                       std::vector<double> &times) {
+static Status measure(Context &context, int64_t runs, Enqueue enqueue,
+                      std::vector<double> &times) {
   constexpr int64_t most = 1000; // Before times are read.
   for (int64_t first = 0; first < runs; first += most) {
     const int32_t count = int32_t(std::min(most, runs - first));
     for (int32_t i = 0; i < count; ++i) {
-      if (Outcome outcome = context.mark(2 * i); !outcome)
-        return outcome;
-      if (Outcome outcome = enqueue(first + i); !outcome)
-        return outcome;
-      if (Outcome outcome = context.mark(2 * i + 1); !outcome)
-        return outcome;
+      MOE_TRY(context.mark(2 * i));
+      MOE_TRY(enqueue(first + i));
+      MOE_TRY(context.mark(2 * i + 1));
     }
-    if (Outcome outcome = context.synchronize(); !outcome)
-      return outcome;
+    MOE_TRY(context.synchronize());
     for (int32_t i = 0; i < count; ++i) {
       double time = 0;
-      if (Outcome outcome = context.elapsed(2 * i, 2 * i + 1, time); !outcome)
-        return outcome;
+      MOE_TRY(context.elapsed(2 * i, 2 * i + 1, time));
       times.push_back(std::max(1.0, time));
     }
   }
   return {};
 }
 
-static Outcome measureHost(Context &context, Execution &execution, int64_t runs,
-                           std::vector<double> &times) {
+static Status measureHost(Context &context, Execution &execution, int64_t runs,
+                          std::vector<double> &times) {
   for (int64_t i = 0; i < runs; ++i) {
     const auto begin = std::chrono::steady_clock::now();
-    if (Outcome outcome = execution.enqueue(); !outcome)
-      return outcome;
+    MOE_TRY(execution.enqueue());
     const std::chrono::duration<double, std::nano> time =
         std::chrono::steady_clock::now() - begin;
     times.push_back(time.count());
-    if (Outcome outcome = context.synchronize(); !outcome)
-      return outcome;
+    MOE_TRY(context.synchronize());
   }
   return {};
 }
 
 /// Captures a call in a graph.
-static Outcome capture(Context &context, Execution &execution, Graph &graph) {
-  if (Outcome outcome = graph.begin(context); !outcome)
-    return outcome;
-  Outcome enqueued = execution.enqueue();
-  Outcome ended = graph.end(context);
+static Status capture(Context &context, Execution &execution, Graph &graph) {
+  MOE_TRY(graph.begin(context));
+  Status enqueued = execution.enqueue();
+  Status ended = graph.end(context);
   return enqueued ? ended : enqueued;
 }
 
-Outcome moe::tools::measureOnDevice(const RunOptions &options,
-                                    const Artefact &artefact,
-                                    const Inputs &inputs, const LayerWork &work,
-                                    Context &context, Execution &execution,
-                                    DeviceTimes &times) {
+Status moe::tools::measureOnDevice(const RunOptions &options,
+                                   const Artefact &artefact,
+                                   const Inputs &inputs, const LayerWork &work,
+                                   Context &context, Execution &execution,
+                                   DeviceTimes &times) {
   std::vector<std::unique_ptr<InputSet>> sets;
   addSets(artefact, inputs, work, context, sets);
   std::vector<Execution *> executions = {&execution};
@@ -110,33 +103,24 @@ Outcome moe::tools::measureOnDevice(const RunOptions &options,
   const size_t numSets = executions.size();
   times.numSets = int64_t(numSets);
   for (size_t i = 0; i < std::max<size_t>(3, numSets); ++i)
-    if (Outcome outcome = executions[i % numSets]->enqueue(); !outcome)
-      return outcome;
-  if (Outcome outcome = context.synchronize(); !outcome)
-    return outcome;
+    MOE_TRY(executions[i % numSets]->enqueue());
+  MOE_TRY(context.synchronize());
 
-  if (Outcome outcome =
-          measureHost(context, execution, options.benchRuns, times.host);
-      !outcome)
-    return outcome;
-  if (Outcome outcome = measure(
-          context, options.benchRuns,
-          [&](int64_t i) { return executions[size_t(i) % numSets]->enqueue(); },
-          times.enqueued);
-      !outcome)
-    return outcome;
+  MOE_TRY(measureHost(context, execution, options.benchRuns, times.host));
+  MOE_TRY(measure(
+      context, options.benchRuns,
+      [&](int64_t i) { return executions[size_t(i) % numSets]->enqueue(); },
+      times.enqueued));
 
   std::vector<Graph> graphs(numSets);
   for (size_t i = 0; i < numSets; ++i)
-    if (Outcome outcome = capture(context, *executions[i], graphs[i]);
-        !outcome) {
-      times.noGraph = outcome.message();
+    if (Status status = capture(context, *executions[i], graphs[i]); !status) {
+      times.noGraph = status.error();
       return {};
     }
   // The first replay of a graph brings it to the device.
   for (const Graph &graph : graphs)
-    if (Outcome outcome = graph.launch(context); !outcome)
-      return outcome;
+    MOE_TRY(graph.launch(context));
   return measure(
       context, options.benchRuns,
       [&](int64_t i) { return graphs[size_t(i) % numSets].launch(context); },

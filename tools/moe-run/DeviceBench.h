@@ -9,8 +9,9 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_DEVICEBENCH_H
 #define MOE_MLIR_TOOLS_MOERUN_DEVICEBENCH_H
 
-#include "Execution.h"
-#include "Work.h"
+#include "Options.h"
+#include "moe-mlir/Run/Execution.h"
+#include "moe-mlir/Run/Work.h"
 
 namespace moe::tools {
 
@@ -32,10 +33,10 @@ struct DeviceTimes {
 /// Measures `options.benchRuns` warm calls in each way. A layer whose weights
 /// fit into the caches would find them there, which in a model of many layers
 /// it does not: several copies of the inputs take turns.
-Outcome measureOnDevice(const RunOptions &options, const Artefact &artefact,
-                        const Inputs &inputs, const LayerWork &work,
-                        Context &context, Execution &execution,
-                        DeviceTimes &times);
+Status measureOnDevice(const RunOptions &options, const run::Artefact &artefact,
+                       const run::Inputs &inputs, const run::LayerWork &work,
+                       run::Context &context, run::Execution &execution,
+                       DeviceTimes &times);
 
 } // namespace moe::tools
 

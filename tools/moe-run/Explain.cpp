@@ -6,13 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Artefact.h"
-
-#include "Support/Format.h"
+#include "Compile.h"
+#include "moe-mlir/Support/Format.h"
 
 #include <cstdio>
 
 using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 using nlohmann::ordered_json;
 
@@ -87,13 +87,11 @@ static std::string explainText(const Artefact &artefact,
   return text + "\nparallel configuration\n" + properties.print(2);
 }
 
-Outcome moe::tools::explain(const Artefact &artefact,
-                            const RunOptions &options) {
+Status moe::tools::explain(const Artefact &artefact,
+                           const RunOptions &options) {
   if (options.numTokens)
-    if (Outcome outcome = checkTokens(artefact.descriptor(), *options.numTokens,
-                                      "--num-tokens");
-        !outcome)
-      return outcome;
+    MOE_TRY(
+        checkTokens(artefact.descriptor(), *options.numTokens, "--num-tokens"));
   ordered_json decision = artefact.descriptor().decision;
   if (!decision.contains("workspace_bytes"))
     decision["workspace_bytes"] = nullptr;

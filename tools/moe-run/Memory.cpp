@@ -8,10 +8,15 @@
 
 #include "Memory.h"
 
+#include "moe-mlir/Run/Inputs.h"
+#include "moe-mlir/Support/Format.h"
+
 #include <algorithm>
 #include <fstream>
 #include <string>
 
+using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 
 /// The number after `key` in a file of lines "key number ...".
@@ -67,4 +72,32 @@ std::optional<int64_t> moe::tools::getAvailableMemory() {
           break;
       }
   return available;
+}
+
+Status moe::tools::checkMemory(const RunOptions &options,
+                               const Artefact &artefact, int64_t T,
+                               const std::vector<int64_t> &tokensPerRank) {
+  const LayerSpec &layer = artefact.descriptor().layer;
+  MemoryNeed need = estimateMemory(artefact, T, tokensPerRank);
+  if (options.check) {
+    // Rows of hidden states, output and two arrays of scores in float64.
+    const double rows =
+        static_cast<double>(std::min(T, options.checkRows.value_or(T)));
+    need.total += 8 * rows * 2 *
+                  static_cast<double>(layer.hiddenSize + layer.numRouted());
+  }
+  std::optional<int64_t> available = getAvailableMemory();
+  // A machine without any room left is of no use to its other users.
+  constexpr double share = 0.95;
+  const double usable = share * static_cast<double>(available.value_or(0));
+  if (!available || need.total <= usable)
+    return {};
+  return failed("expected " + formatBytes(need.total) + " of memory for " +
+                count(T, "row") + " of '" + layer.name + "' (" +
+                formatBytes(need.weights) + " of them weights) but " +
+                formatBytes(usable) +
+                " can be used (95 % of what is available)" +
+                (options.kind == SourceKind::Artefact
+                     ? "; compile a smaller layer with --experts N"
+                     : "; --experts N makes a smaller layer"));
 }

@@ -9,8 +9,8 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_MEMORY_H
 #define MOE_MLIR_TOOLS_MOERUN_MEMORY_H
 
-#include <cstdint>
-#include <optional>
+#include "Options.h"
+#include "moe-mlir/Run/Artefact.h"
 
 namespace moe::tools {
 
@@ -18,6 +18,11 @@ namespace moe::tools {
 /// or what the control group leaves, whichever is less; nothing where neither
 /// is known.
 std::optional<int64_t> getAvailableMemory();
+
+/// Whether there is room for what a run with `T` rows on all ranks needs,
+/// before anything is allocated.
+Status checkMemory(const RunOptions &options, const run::Artefact &artefact,
+                   int64_t T, const std::vector<int64_t> &tokensPerRank);
 
 } // namespace moe::tools
 

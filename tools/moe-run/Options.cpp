@@ -17,6 +17,7 @@
 #include <iostream>
 
 using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 
 static bool endsWith(const std::string &text, const std::string &end) {
@@ -25,13 +26,13 @@ static bool endsWith(const std::string &text, const std::string &end) {
 }
 
 /// Names decide, and for other names the magic of ELF files does.
-static Outcome classify(const std::string &path, SourceKind &kind) {
+static Status classify(const std::string &path, SourceKind &kind) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   char magic[4] = {};
   if (!file || (!file.read(magic, sizeof(magic)) && file.bad()))
-    return Outcome::badInput("cannot read '" + path +
-                             "': " + std::strerror(errno ? errno : EIO));
+    return badInput("cannot read '" + path +
+                    "': " + std::strerror(errno ? errno : EIO));
   if (endsWith(path, ".json"))
     kind = SourceKind::Config;
   else if (endsWith(path, ".mlir"))
@@ -39,32 +40,32 @@ static Outcome classify(const std::string &path, SourceKind &kind) {
   else if (endsWith(path, ".so") || std::memcmp(magic, "\177ELF", 4) == 0)
     kind = SourceKind::Artefact;
   else
-    return Outcome::badInput("expected an artefact (.so), a model's config "
-                             "(.json) or a layer (.mlir) but got '" +
-                             path + "'");
+    return badInput("expected an artefact (.so), a model's config "
+                    "(.json) or a layer (.mlir) but got '" +
+                    path + "'");
   return {};
 }
 
-static Outcome splitSchedules(const std::string &list,
-                              std::vector<std::string> &names) {
+static Status splitSchedules(const std::string &list,
+                             std::vector<std::string> &names) {
   std::istringstream stream(list + ",");
   std::string schedule, error;
   while (std::getline(stream, schedule, ',')) {
     if (!policy::findRuleSet(schedule, error))
-      return Outcome::badInput("--compare-schedules: " + error);
+      return badInput("--compare-schedules: " + error);
     names.push_back(schedule);
   }
   if (names.size() < 2)
-    return Outcome::badInput("--compare-schedules: expected at least two rule "
-                             "sets, separated by commas, but got '" +
-                             list + "'");
+    return badInput("--compare-schedules: expected at least two rule "
+                    "sets, separated by commas, but got '" +
+                    list + "'");
   return {};
 }
 
-int moe::tools::report(const Outcome &outcome) {
-  if (!outcome.message().empty())
-    std::cerr << "moe-run: " << outcome.message() << "\n";
-  return outcome.exitCode();
+int moe::tools::report(const Status &status) {
+  if (!status.error().empty())
+    std::cerr << "moe-run: " << status.error() << "\n";
+  return getExitCode(status);
 }
 
 /// The options that say how a layer is compiled, which a compiled one refuses.
@@ -90,16 +91,16 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
                  "Rows of the run (default: those of --input, else 16)")
       ->group(group)
       ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
-  app.add_option("--seed", options.seed,
+  app.add_option("--seed", options.inputs.seed,
                  "Seed of what is random: all inputs that no file gives")
       ->group(group)
       ->capture_default_str();
-  app.add_option("--routing-skew", options.routingSkew,
+  app.add_option("--routing-skew", options.inputs.routingSkew,
                  "Make random routing uneven: the r-th popular expert's logit "
                  "is lower by this times ln(r), as Zipf's law has it")
       ->group(group)
       ->check(CLI::Range(0.0, 100.0));
-  app.add_option("--weights", options.weights,
+  app.add_option("--weights", options.inputs.weights,
                  "Weights: a safetensors file, a model's folder or its "
                  "model.safetensors.index.json")
       ->group(group);
@@ -112,7 +113,7 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
          "Write 'output' [T, H], and 'expert_load' where it is recorded, "
          "to this safetensors file")
       ->group(group);
-  app.add_flag("--convert-dtype", options.convertDType,
+  app.add_flag("--convert-dtype", options.inputs.convertDType,
                "Convert tensors of --weights and --input from other "
                "floating-point dtypes")
       ->group(group);
@@ -184,7 +185,7 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
       ->group(group)
       ->delimiter(',')
       ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
-  app.add_flag("--decodes", options.decodes,
+  app.add_flag("--decodes", options.inputs.decodes,
                "Say that every token is a decode: --dbo-decode-token-threshold "
                "counts")
       ->group(group);
@@ -221,51 +222,43 @@ static void addRunFlags(CLI::App &app, RunOptions &options,
 }
 
 /// What flags demand of each other and of the source.
-static Outcome checkCombination(const CLI::App &app, const RunOptions &options,
-                                const std::vector<CLI::Option *> &compiling) {
+static Status checkCombination(const CLI::App &app, const RunOptions &options,
+                               const std::vector<CLI::Option *> &compiling) {
   auto given = [&](const char *flag) { return app.count(flag) > 0; };
-  auto needs = [&](const char *flag, const char *other) {
+  auto needs = [&](const char *flag, const char *other) -> Status {
     if (!given(flag) || given(other))
-      return Outcome();
-    return Outcome::badInput(std::string(flag) + ": expected " + other +
-                             " too");
+      return {};
+    return badInput(std::string(flag) + ": expected " + other + " too");
   };
-  if (Outcome outcome = needs("-n", "--bench"); !outcome)
-    return outcome;
-  if (Outcome outcome = needs("--check-rows", "--check"); !outcome)
-    return outcome;
+  MOE_TRY(needs("-n", "--bench"));
+  MOE_TRY(needs("--check-rows", "--check"));
   if (given("--graph") && options.repeat < 2)
-    return Outcome::badInput("--graph: expected --repeat with 2 or more too");
-  if (Outcome outcome = needs("--eplb-window-size", "--eplb-step-interval");
-      !outcome)
-    return outcome;
+    return badInput("--graph: expected --repeat with 2 or more too");
+  MOE_TRY(needs("--eplb-window-size", "--eplb-step-interval"));
   if (options.shrink && options.eplbStepInterval)
-    return Outcome::badInput("expected --on-lost-rank=shrink or "
-                             "--eplb-step-interval but got both");
+    return badInput("expected --on-lost-rank=shrink or "
+                    "--eplb-step-interval but got both");
   if (given("--tokens-per-rank") && given("--num-tokens"))
-    return Outcome::badInput(
-        "expected --num-tokens or --tokens-per-rank but got both");
+    return badInput("expected --num-tokens or --tokens-per-rank but got both");
   if (options.kind == SourceKind::Artefact) {
     const std::string compiled = ": '" + options.source +
                                  "' is compiled already; give the config.json "
                                  "or layer.mlir to compile it otherwise";
     for (const CLI::Option *option : compiling)
       if (option->count())
-        return Outcome::badInput(option->get_name() + compiled);
+        return badInput(option->get_name() + compiled);
     for (const char *flag : {"--emit", "--compare-schedules"})
       if (given(flag))
-        return Outcome::badInput(flag + compiled);
+        return badInput(flag + compiled);
     return {};
   }
   if (given("--compare-schedules") && given("--schedule"))
-    return Outcome::badInput(
-        "expected --schedule or --compare-schedules but got both");
+    return badInput("expected --schedule or --compare-schedules but got both");
   if (given("--eplb-step-interval") && !options.compile.parallel.enableEplb &&
       options.kind == SourceKind::Config)
-    return Outcome::badInput(
-        "--eplb-step-interval: expected --enable-eplb too");
+    return badInput("--eplb-step-interval: expected --enable-eplb too");
   if (given("--explain") && given("--emit"))
-    return Outcome::badInput("expected --explain or --emit but got both");
+    return badInput("expected --explain or --emit but got both");
   return {};
 }
 
@@ -288,20 +281,16 @@ std::optional<int> moe::tools::parseOptions(int argc, char **argv,
   if (std::optional<int> code = parse(app, argc, argv))
     return code;
 
-  auto check = [&]() -> Outcome {
+  auto check = [&]() -> Status {
     if (std::string error = options.compile.finish(); !error.empty())
-      return Outcome::badInput(error);
-    if (Outcome outcome = classify(options.source, options.kind); !outcome)
-      return outcome;
+      return badInput(error);
+    MOE_TRY(classify(options.source, options.kind));
     if (app.count("--compare-schedules"))
-      if (Outcome outcome =
-              splitSchedules(compareSchedules, options.compareSchedules);
-          !outcome)
-        return outcome;
+      MOE_TRY(splitSchedules(compareSchedules, options.compareSchedules));
     return checkCombination(app, options, compiling);
   };
-  if (Outcome outcome = check(); !outcome)
-    return report(outcome);
+  if (Status status = check(); !status)
+    return report(status);
   if (options.eplbStepInterval && options.kind == SourceKind::Config)
     options.compile.recordExpertLoad = true;
   // A flag without a value reads as "true".

@@ -10,7 +10,7 @@
 #define MOE_MLIR_TOOLS_MOERUN_OPTIONS_H
 
 #include "Support/CompileFlags.h"
-#include "Support/Outcome.h"
+#include "moe-mlir/Run/Inputs.h"
 
 namespace moe::tools {
 
@@ -25,11 +25,10 @@ struct RunOptions {
   std::vector<std::string> compareSchedules;
 
   std::optional<int64_t> numTokens;
-  uint64_t seed = 0;
-  std::string weights;
+  run::InputOptions inputs;
+  /// The file of rows, and that of the output; "": none.
   std::string input;
   std::string output;
-  bool convertDType = false;
 
   bool check = false;
   std::optional<int64_t> checkRows;
@@ -52,15 +51,12 @@ struct RunOptions {
   /// Those that the artefact was compiled for.
   std::optional<int64_t> ranks;
   std::vector<int64_t> tokensPerRank;
-  bool decodes = false;
   /// How long ranks wait for each other, in seconds.
   double timeout = 60;
   /// Print what ranks got from each other.
   bool traffic = false;
   /// Go on without ranks that are lost.
   bool shrink = false;
-  /// How uneven random routing is.
-  std::optional<double> routingSkew;
   /// Rebalance experts after so many steps each, if at all, by the loads of so
   /// many.
   std::optional<int64_t> eplbStepInterval;
@@ -76,7 +72,7 @@ struct RunOptions {
 std::optional<int> parseOptions(int argc, char **argv, RunOptions &options);
 
 /// Prints a failure's message to standard error; returns its exit code.
-int report(const Outcome &outcome);
+int report(const Status &status);
 
 } // namespace moe::tools
 

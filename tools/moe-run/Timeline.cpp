@@ -8,13 +8,15 @@
 
 #include "Timeline.h"
 
-#include "Support/Format.h"
+#include "moe-mlir/Support/Format.h"
 
 #include <algorithm>
 #include <map>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+using namespace moe;
+using namespace moe::run;
 using namespace moe::tools;
 
 int moe::tools::getWidth() {

@@ -9,7 +9,7 @@
 #ifndef MOE_MLIR_TOOLS_MOERUN_TIMELINE_H
 #define MOE_MLIR_TOOLS_MOERUN_TIMELINE_H
 
-#include "Execution.h"
+#include "moe-mlir/Run/Execution.h"
 
 namespace moe::tools {
 
@@ -21,10 +21,10 @@ namespace moe::tools {
 ///
 ///     compute  |b[-------c: experts-------][-d-]|
 ///     aux      |[-a: shared experts-]...........|
-std::string drawTimeline(const std::vector<Span> &spans, int width);
+std::string drawTimeline(const std::vector<run::Span> &spans, int width);
 
 /// Nanoseconds in which at least two streams had a launch running.
-int64_t getOverlap(const std::vector<Span> &spans);
+int64_t getOverlap(const std::vector<run::Span> &spans);
 
 /// Columns of the terminal that standard output is; 100 if it is none.
 int getWidth();

@@ -58,8 +58,8 @@ static void addOptions(CLI::App &app, Options &options) {
 }
 
 /// The function that is asked for, which issues work.
-static Outcome findScheduled(mlir::ModuleOp module, const std::string &name,
-                             mlir::FunctionOpInterface &found) {
+static Status findScheduled(mlir::ModuleOp module, const std::string &name,
+                            mlir::FunctionOpInterface &found) {
   std::string names;
   int64_t number = 0;
   for (auto function : module.getOps<mlir::FunctionOpInterface>()) {
@@ -73,38 +73,31 @@ static Outcome findScheduled(mlir::ModuleOp module, const std::string &name,
   if (number == 1)
     return {};
   if (number > 1)
-    return Outcome::badInput("expected --function to name one of " + names);
-  return Outcome::badInput(
+    return badInput("expected --function to name one of " + names);
+  return badInput(
       "expected " +
       (name.empty() ? std::string("a function") : "a function '" + name + "'") +
       " with schedule.run ops but found none; moe-compile --emit schedule "
       "makes one of a layer");
 }
 
-static Outcome translate(Options &options, std::string &text) {
+static Status translate(Options &options, std::string &text) {
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   prepareContext(context);
   printDiagnostics(context, "moe-translate");
   mlir::OwningOpRef<mlir::ModuleOp> module;
   if (options.importConfig) {
     if (std::string error = options.flags.finish(); !error.empty())
-      return Outcome::badInput(error);
+      return badInput(error);
     ModelLayer layer;
-    if (Outcome outcome = importConfig(options.input, options.flags, context,
-                                       "moe-translate", layer, module);
-        !outcome)
-      return outcome;
+    MOE_TRY(importConfig(options.input, options.flags, context, "moe-translate",
+                         layer, module));
     text = printModule(*module);
     return {};
   }
-  if (Outcome outcome =
-          parseModule(options.input, context, ValueNames::Keep, module);
-      !outcome)
-    return outcome;
+  MOE_TRY(parseModule(options.input, context, ValueNames::Keep, module));
   mlir::FunctionOpInterface function;
-  if (Outcome outcome = findScheduled(*module, options.function, function);
-      !outcome)
-    return outcome;
+  MOE_TRY(findScheduled(*module, options.function, function));
   llvm::raw_string_ostream stream(text);
   if (options.scheduleToDot)
     schedule::printDot(function, stream);
@@ -114,35 +107,32 @@ static Outcome translate(Options &options, std::string &text) {
 }
 
 /// What flags demand of each other.
-static Outcome checkCombination(const CLI::App &app, const Options &options) {
+static Status checkCombination(const CLI::App &app, const Options &options) {
   if (options.importConfig + options.scheduleToDot + options.scheduleToJson !=
       1)
-    return Outcome::badInput("expected one of --import-config, "
-                             "--schedule-to-dot and --schedule-to-json");
+    return badInput("expected one of --import-config, "
+                    "--schedule-to-dot and --schedule-to-json");
   if (!options.importConfig)
     for (const CLI::Option *option : app.get_options())
       if (option->count() && (option->get_group() == "Layer" ||
                               option->get_group() == "Parallel configuration"))
-        return Outcome::badInput(option->get_name() +
-                                 ": expected --import-config too");
+        return badInput(option->get_name() + ": expected --import-config too");
   if (options.importConfig && app.count("--function"))
-    return Outcome::badInput("--function: expected --schedule-to-dot or "
-                             "--schedule-to-json too");
+    return badInput("--function: expected --schedule-to-dot or "
+                    "--schedule-to-json too");
   return {};
 }
 
-static Outcome run(const CLI::App &app, Options &options) {
-  if (Outcome outcome = checkCombination(app, options); !outcome)
-    return outcome;
+static Status run(const CLI::App &app, Options &options) {
+  MOE_TRY(checkCombination(app, options));
   std::string text;
-  if (Outcome outcome = translate(options, text); !outcome)
-    return outcome;
+  MOE_TRY(translate(options, text));
   if (options.output == "-") {
     std::cout << text;
     return {};
   }
   if (llvm::Error error = writeFile(options.output, text))
-    return Outcome::failed(llvm::toString(std::move(error)));
+    return failed(llvm::toString(std::move(error)));
   return {};
 }
 
@@ -159,8 +149,8 @@ int main(int argc, char **argv) {
   addOptions(app, options);
   if (std::optional<int> code = parse(app, argc, argv))
     return *code;
-  Outcome outcome = run(app, options);
-  if (!outcome.message().empty())
-    std::cerr << "moe-translate: " << outcome.message() << "\n";
-  return outcome.exitCode();
+  Status status = run(app, options);
+  if (!status.error().empty())
+    std::cerr << "moe-translate: " << status.error() << "\n";
+  return getExitCode(status);
 }

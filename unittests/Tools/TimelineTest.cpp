@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+using namespace moe::run;
 using namespace moe::tools;
 
 namespace {

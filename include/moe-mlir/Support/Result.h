@@ -19,17 +19,31 @@
 
 namespace moe {
 
-/// Why something failed: lower case, without a final period, with what was
-/// expected and what was found.
-struct Failure {
-  std::string message;
+/// Who has to change something.
+enum class FailureKind {
+  /// The work failed, or results disagree.
+  Failed,
+  /// What was given cannot be used.
+  BadInput
 };
 
-/// A value, or the message that says why there is none.
+/// Why something failed: lower case, without a final period, with what was
+/// expected and what was found. An empty message: it has been said already.
+struct Failure {
+  std::string message;
+  FailureKind kind = FailureKind::Failed;
+};
+
+inline Failure failed(std::string message) { return {std::move(message)}; }
+inline Failure badInput(std::string message) {
+  return {std::move(message), FailureKind::BadInput};
+}
+
+/// A value, or the failure that says why there is none.
 template <typename T> class [[nodiscard]] Result {
 public:
   Result(T value) : storage(std::move(value)) {}
-  Result(Failure failure) : message(std::move(failure.message)) {}
+  Result(Failure failure) : why(std::move(failure)) {}
 
   explicit operator bool() const { return storage.has_value(); }
   T &operator*() { return *storage; }
@@ -38,28 +52,48 @@ public:
   const T *operator->() const { return &*storage; }
 
   /// The message; empty if there is a value.
-  const std::string &error() const { return message; }
+  const std::string &error() const { return why.message; }
+  /// Only where there is no value.
+  const Failure &failure() const { return why; }
 
 private:
   std::optional<T> storage;
-  std::string message;
+  Failure why;
 };
 
-/// Success, or the message that says why not.
+/// Success, or the failure that says why not.
 class [[nodiscard]] Status {
 public:
   Status() = default;
-  Status(Failure failure) : message(std::move(failure.message)) {}
+  Status(Failure failure) : why(std::move(failure)) {}
 
-  explicit operator bool() const { return !message.has_value(); }
+  explicit operator bool() const { return !why.has_value(); }
+  /// The message; empty after success.
   const std::string &error() const {
     static const std::string none;
-    return message ? *message : none;
+    return why ? why->message : none;
+  }
+  /// Only after a failure.
+  const Failure &failure() const { return *why; }
+
+  /// The same, said of something: its name goes before the message.
+  Status withPrefix(const std::string &prefix) const {
+    if (!why || why->message.empty())
+      return *this;
+    return Failure{prefix + why->message, why->kind};
   }
 
 private:
-  std::optional<std::string> message;
+  std::optional<Failure> why;
 };
+
+/// Returns from the function, which returns a Status or a Result, if what the
+/// expression gives is a failure.
+#define MOE_TRY(...)                                                           \
+  do {                                                                         \
+    if (auto triedResult = (__VA_ARGS__); !triedResult)                        \
+      return triedResult.failure();                                            \
+  } while (false)
 
 } // namespace moe
 
