@@ -43,7 +43,7 @@ class ContextOptions(ctypes.Structure):
 class Call(ctypes.Structure):
     _fields_ = [
         ("abi", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
+        ("num_values", ctypes.c_int32),
         ("context", ctypes.c_void_p),
         ("stream", ctypes.c_void_p),
         ("inputs", ctypes.c_void_p),
@@ -53,6 +53,7 @@ class Call(ctypes.Structure):
         ("tokens_per_rank", ctypes.c_void_p),
         ("workspace", ctypes.c_void_p),
         ("workspace_bytes", ctypes.c_size_t),
+        ("values", ctypes.c_void_p),
     ]
 
 

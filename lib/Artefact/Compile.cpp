@@ -230,7 +230,7 @@ moe::compileAndExplain(ModuleOp module, Form form,
   FailureOr<std::string> text = makeDescriptor(function, descriptor);
   if (failed(text))
     return failure();
-  module->setAttr("moe.descriptor",
+  module->setAttr("schedule.descriptor",
                   StringAttr::get(module.getContext(), *text));
   if (failed(runFallible([&](OpPassManager &pm) {
         return buildRuntimePipeline(pm, pipeline);

@@ -8,7 +8,6 @@
 
 #include "CollectiveTable.h"
 #include "RuntimeStructs.h"
-#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 
 #include "moert/moert.h"
 
@@ -25,7 +24,30 @@ using schedule::CollectiveOp;
 
 LogicalResult CollectiveTable::collect(func::FuncOp function) {
   size_t step = 0;
-  return collect(function.getBody(), step);
+  if (failed(collect(function.getBody(), step)))
+    return failure();
+  if (collectives.empty())
+    return success();
+  schedule::GridAttr grid = schedule::getGrid(function);
+  if (!grid)
+    return function.emitOpError("expected '")
+           << schedule::kGridAttrName
+           << "' to say what ranks the communicators have";
+  WalkResult found = function.walk([&](Operation *op) -> WalkResult {
+    schedule::CommunicatorAttr communicator;
+    if (auto run = dyn_cast<schedule::RunOp>(op))
+      communicator = run.getStream().getCommunicator();
+    else if (auto collective = dyn_cast<CollectiveOp>(op))
+      communicator = collective.getCommunicator();
+    if (!communicator)
+      return WalkResult::advance();
+    if (communicator.getGrid() != grid)
+      return op->emitOpError("expected a communicator of the function's grid ")
+             << grid << " but got one of " << communicator.getGrid();
+    getNumber(communicator);
+    return WalkResult::advance();
+  });
+  return failure(found.wasInterrupted());
 }
 
 /// Numbers the collectives from `step` on and moves it behind the last.
@@ -69,20 +91,20 @@ LogicalResult CollectiveTable::collect(CollectiveOp op, size_t step) {
     return success();
   }
   CollectiveOp first = collectives[step];
-  if (op.getCommunicatorAttr() == first.getCommunicatorAttr() &&
+  if (op.getCommunicator() == first.getCommunicator() &&
       op.getCollectiveName() == first.getCollectiveName())
     return success();
   InFlightDiagnostic diag =
       op.emitOpError("expected all paths to have one sequence of collectives, "
                      "with '")
-      << first.getCollectiveName() << "' on " << first.getCommunicatorAttr()
-      << " as number " << step << ", but got '" << op.getCollectiveName()
-      << "' on " << op.getCommunicatorAttr();
+      << first.getCollectiveName() << "' on '" << first.getCommunicatorName()
+      << "' as number " << step << ", but got '" << op.getCollectiveName()
+      << "' on '" << op.getCommunicatorName() << "'";
   diag.attachNote(first.getLoc()) << "the other path has it here";
   return diag;
 }
 
-int64_t CollectiveTable::getNumber(StringAttr communicator) {
+int64_t CollectiveTable::getNumber(schedule::CommunicatorAttr communicator) {
   communicators.insert(communicator);
   return llvm::find(communicators, communicator) - communicators.begin();
 }
@@ -92,12 +114,11 @@ int64_t CollectiveTable::getNumber(StringAttr communicator) {
 //===----------------------------------------------------------------------===//
 
 /// What the ranks' programs must have in common, as text.
-std::string CollectiveTable::describe(ArrayRef<int64_t> sizes) {
-  std::string text;
+std::string CollectiveTable::describe(schedule::GridAttr grid) {
+  std::string text = grid.getText();
   llvm::raw_string_ostream os(text);
-  llvm::interleaveComma(sizes, os);
   for (CollectiveOp op : collectives)
-    os << '\n' << op.getCommunicator() << ' ' << op.getCollectiveName();
+    os << '\n' << op.getCommunicatorName() << ' ' << op.getCollectiveName();
   return text;
 }
 
@@ -114,10 +135,7 @@ static SmallVector<int32_t> getDTypes(CollectiveOp op) {
 
 static int64_t getFlags(CollectiveOp op) {
   return (op.getCounts().empty() ? 0 : MOERT_COLLECTIVE_COUNTS) |
-         (op.getBlocksBySource() ? MOERT_COLLECTIVE_BLOCKS_BY_SOURCE : 0) |
-         (op.getHalf() ? (*op.getHalf() == 0 ? MOERT_COLLECTIVE_FIRST_HALF
-                                             : MOERT_COLLECTIVE_SECOND_HALF)
-                       : 0);
+         (op.getBlocksBySource() ? MOERT_COLLECTIVE_BLOCKS_BY_SOURCE : 0);
 }
 
 static SmallVector<int64_t> getColumns(CollectiveOp op) {
@@ -136,14 +154,9 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
               cast<MemRefType>(type).getShape().drop_front()))
         return op.emitOpError("expected rows of a static size but got ")
                << type;
-  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-  if (!parallel)
-    return function.emitOpError("expected 'moe.parallel' to say what ranks the "
-                                "communicators have");
   Location loc = function.getLoc();
   Builder types(function.getContext());
   Type i32 = types.getI32Type(), i64 = types.getI64Type();
-  Type ptr = LLVM::LLVMPointerType::get(function.getContext());
   auto part = [&](StringRef what, size_t step) {
     return (symbol + "_" + what + "_" + Twine(step)).str();
   };
@@ -164,13 +177,13 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
       [&](OpBuilder &b) {
         SmallVector<Value> elements;
         for (auto [step, op] : llvm::enumerate(collectives)) {
-          int64_t communicator =
-              llvm::find(communicators, op.getCommunicatorAttr()) -
-              communicators.begin();
+          auto all = schedule::PartAttr::get(op.getContext(), 0, 1);
+          schedule::PartAttr taken = op.getPart().value_or(all);
           StructValue<moert_collective> element(b, loc);
           element
               .set(moert_collective::kind, static_cast<int64_t>(op.getKind()))
-              .set(moert_collective::communicator, communicator)
+              .set(moert_collective::communicator,
+                   getNumber(op.getCommunicator()))
               .set(moert_collective::label,
                    runtime.getString(b, loc, op.getLabel().value_or("")))
               .set(moert_collective::num_buffers, op.getSends().size())
@@ -179,7 +192,9 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
                    runtime.address(b, loc, part("dtypes", step)))
               .set(moert_collective::columns,
                    runtime.address(b, loc, part("columns", step)))
-              .set(moert_collective::rows_per_token, op.getRowsPerToken());
+              .set(moert_collective::rows_per_token, op.getRowsPerToken())
+              .set(moert_collective::part, taken.getIndex())
+              .set(moert_collective::num_parts, taken.getCount());
           if (op.getBlocks())
             element.set(moert_collective::blocks,
                         runtime.address(b, loc, part("blocks", step)));
@@ -189,29 +204,37 @@ LogicalResult CollectiveTable::emit(RuntimeInterface &runtime,
         }
         return aggregate(b, loc, collectivesType, elements);
       });
-  auto namesType = LLVM::LLVMArrayType::get(ptr, communicators.size());
-  std::string namesSymbol = (symbol + "_communicators").str();
-  runtime.emitConstant(loc, namesSymbol, namesType, LLVM::Linkage::Private,
-                       [&](OpBuilder &b) {
-                         SmallVector<Value> names;
-                         for (StringAttr name : communicators)
-                           names.push_back(runtime.getString(b, loc, name));
-                         return aggregate(b, loc, namesType, names);
-                       });
+  using abi::moert_communicator;
+  auto communicatorsType = LLVM::LLVMArrayType::get(
+      moert_communicator::getType(function.getContext()), communicators.size());
+  std::string communicatorsSymbol = (symbol + "_communicators").str();
+  runtime.emitConstant(
+      loc, communicatorsSymbol, communicatorsType, LLVM::Linkage::Private,
+      [&](OpBuilder &b) {
+        SmallVector<Value> elements;
+        for (schedule::CommunicatorAttr communicator : communicators)
+          elements.push_back(
+              StructValue<moert_communicator>(b, loc)
+                  .set(moert_communicator::name,
+                       runtime.getString(b, loc, communicator.getName()))
+                  .set(moert_communicator::stride, communicator.getStride())
+                  .set(moert_communicator::size, communicator.getNumRanks())
+                  .get());
+        return aggregate(b, loc, communicatorsType, elements);
+      });
 
-  int64_t sizes[] = {parallel.getTensor(), parallel.getPrefillContext(),
-                     parallel.getData()};
-  uint64_t hash = llvm::xxh3_64bits(describe(sizes));
+  schedule::GridAttr grid = schedule::getGrid(function);
+  uint64_t hash = llvm::xxh3_64bits(describe(grid));
   using abi::moert_exchange;
   runtime.emitStruct<moert_exchange>(
       loc, symbol, LLVM::Linkage::Private,
       [&](OpBuilder &b, StructValue<moert_exchange> &exchange) {
-        exchange.set(moert_exchange::tp_size, sizes[0])
-            .set(moert_exchange::pcp_size, sizes[1])
-            .set(moert_exchange::dp_size, sizes[2])
+        exchange
+            .set(moert_exchange::grid,
+                 runtime.getString(b, loc, grid.getText()))
             .set(moert_exchange::num_communicators, communicators.size())
             .set(moert_exchange::communicators,
-                 runtime.address(b, loc, namesSymbol))
+                 runtime.address(b, loc, communicatorsSymbol))
             .set(moert_exchange::num_collectives, collectives.size())
             .set(moert_exchange::collectives,
                  runtime.address(b, loc, collectivesSymbol))

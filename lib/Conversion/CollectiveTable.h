@@ -23,11 +23,12 @@ namespace moe {
 class CollectiveTable {
 public:
   /// Fails, with an error, where two paths differ: then no table says what a
-  /// call exchanges.
+  /// call exchanges; and where a stream or a collective is of another grid than
+  /// the function's.
   llvm::LogicalResult collect(mlir::func::FuncOp function);
 
   /// The number of a communicator, which is new if it was not met yet.
-  int64_t getNumber(mlir::StringAttr communicator);
+  int64_t getNumber(schedule::CommunicatorAttr communicator);
   int64_t getStep(schedule::CollectiveOp op) const { return steps.at(op); }
   bool empty() const { return collectives.empty(); }
 
@@ -39,12 +40,12 @@ public:
 private:
   llvm::LogicalResult collect(mlir::Region &region, size_t &step);
   llvm::LogicalResult collect(schedule::CollectiveOp op, size_t step);
-  std::string describe(llvm::ArrayRef<int64_t> sizes);
+  std::string describe(schedule::GridAttr grid);
 
   /// The first op of each step.
   llvm::SmallVector<schedule::CollectiveOp> collectives;
   llvm::DenseMap<mlir::Operation *, int64_t> steps;
-  llvm::SetVector<mlir::StringAttr> communicators;
+  llvm::SetVector<schedule::CommunicatorAttr> communicators;
 };
 
 } // namespace moe

@@ -199,21 +199,24 @@ void EntryBuilder::convertGPULaunch(LaunchOp launch, Value stream,
 void EntryBuilder::convertCallValue(Operation *op) {
   Value value;
   if (auto total = dyn_cast<TotalTokensOp>(op))
-    value = total.getHalf()
-                ? runtime.call(b, loc, "moert_call_half_tokens",
-                               {call, constantI32(*total.getHalf())})
+    value = total.getPart()
+                ? runtime.call(b, loc, "moert_call_part_tokens",
+                               {call, constantI32(total.getPart()->getIndex()),
+                                constantI32(total.getPart()->getCount())})
                 : runtime.call(b, loc, "moert_call_total_tokens", {call});
   else if (isa<MaxTokensOp>(op))
     value = runtime.call(b, loc, "moert_call_max_tokens", {call});
-  else if (isa<DecodesOp>(op))
-    value = runtime.call(b, loc, "moert_call_decodes", {call});
+  else if (auto given = dyn_cast<CallValueOp>(op))
+    value = runtime.call(b, loc, "moert_call_get_value",
+                         {call, runtime.getString(b, loc, given.getName())});
   else
     value = runtime.call(b, loc, "moert_call_rank", {call});
   Value result = op->getResult(0);
   if (result.getType().isIndex())
     value = arith::IndexCastOp::create(b, loc, b.getIndexType(), value);
-  else
-    value = arith::TruncIOp::create(b, loc, result.getType(), value);
+  else if (result.getType().isInteger(1)) // Any number but 0 is true.
+    value = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, value,
+                                 constantI64(0));
   result.replaceAllUsesWith(value);
   op->erase();
 }

@@ -15,7 +15,6 @@
 
 #include "EntryBuilder.h"
 #include "moe-mlir/Conversion/Passes.h"
-#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
 #include "moert/moert.h"
@@ -164,12 +163,6 @@ LogicalResult EntryBuilder::build(int64_t maxTokens, int64_t numRanks) {
     return failure();
   std::string exchange;
   if (!collectives.empty()) {
-    function.walk([&](Operation *op) {
-      if (auto run = dyn_cast<RunOp>(op))
-        getStreamNumber(run.getStream());
-      else if (auto collective = dyn_cast<CollectiveOp>(op))
-        collectives.getNumber(collective.getCommunicatorAttr());
-    });
     exchange = (function.getName() + "_exchange").str();
     if (failed(collectives.emit(runtime, function, exchange)))
       return failure();
@@ -257,8 +250,10 @@ LogicalResult EntryBuilder::convert(Operation *op) {
     convertSlice(slice);
   } else if (auto rows = dyn_cast<RowsOp>(op)) {
     convertRows(rows);
-  } else if (isa<TotalTokensOp, MaxTokensOp, DecodesOp, RankOp>(op)) {
+  } else if (isa<TotalTokensOp, MaxTokensOp, CallValueOp, RankOp>(op)) {
     convertCallValue(op);
+  } else if (isa<CollectiveOp, LaunchOp>(op)) {
+    return op->emitOpError("expected to lie in a 'schedule.run'");
   } else if (auto ret = dyn_cast<func::ReturnOp>(op)) {
     Value status = runtime.call(b, loc, "moert_call_end", {call});
     LLVM::ReturnOp::create(b, loc, status);
@@ -277,16 +272,13 @@ struct ConvertScheduleToRuntime
     for (auto function : module.getOps<func::FuncOp>())
       if (!function.isDeclaration() && isScheduled(function))
         functions.push_back(function);
-    auto descriptor = module->getAttrOfType<StringAttr>("moe.descriptor");
+    auto descriptor = module->getAttrOfType<StringAttr>(kDescriptorAttrName);
     for (func::FuncOp function : functions) {
       EntryBuilder entry(function, runtime);
-      auto integer = [&](StringRef name, int64_t absent) {
-        auto attr = function->getAttrOfType<IntegerAttr>(name);
-        return attr ? attr.getInt() : absent;
-      };
-      auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-      if (failed(entry.build(integer("moe.max_num_tokens", -1),
-                             parallel ? parallel.getNumRanks() : 1)))
+      auto most = function->getAttrOfType<IntegerAttr>(kMaxNumTokensAttrName);
+      GridAttr grid = getGrid(function);
+      if (failed(entry.build(most ? most.getInt() : -1,
+                             grid ? grid.getNumRanks() : 1)))
         return signalPassFailure();
       if (functions.size() == 1)
         runtime.emitArtefact(function.getLoc(), function.getName(),

@@ -179,27 +179,6 @@ double moe::policy::getCollectiveTime(const Collective &collective,
 // The exchanges of a layer
 //===----------------------------------------------------------------------===//
 
-std::vector<int64_t>
-moe::policy::getCommunicatorRanks(std::string_view name, int64_t rank,
-                                  const ParallelProperties &properties) {
-  const int64_t tp = properties.outerTp.size, pcp = properties.pcp.size,
-                dp = properties.dp.size;
-  int64_t stride = 1, size = 0;
-  if (name == "tp")
-    size = tp;
-  else if (name == "pcp")
-    stride = tp, size = pcp;
-  else if (name == "dp")
-    stride = tp * pcp, size = dp;
-  else if (name == "ep")
-    size = tp * pcp * dp;
-  std::vector<int64_t> ranks;
-  int64_t first = size > 0 ? rank - rank / stride % size * stride : 0;
-  for (int64_t i = 0; i < size; ++i)
-    ranks.push_back(first + i * stride);
-  return ranks;
-}
-
 std::vector<ShareOfCollective>
 moe::policy::getDispatchShares(Transport transport, double tokens,
                                const RankLoads &loads, size_t rank,

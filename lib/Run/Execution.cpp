@@ -113,7 +113,9 @@ Status Execution::prepare() {
 Status Execution::enqueue() {
   moert_call call = {};
   call.abi = MOERT_ABI_VERSION;
-  call.flags = inputs.host().decodes ? MOERT_CALL_DECODES : 0;
+  const moert_call_value values[] = {{"decodes", inputs.host().decodes}};
+  call.num_values = 1;
+  call.values = values;
   call.context = context.get();
   call.stream = context.stream();
   call.inputs = inputPointers.data();

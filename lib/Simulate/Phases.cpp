@@ -20,15 +20,12 @@ using policy::Phase;
 // Shapes
 //===----------------------------------------------------------------------===//
 
-std::optional<size_t> Groups::get(StringRef name, size_t rank) {
-  std::vector<int64_t> ranks =
-      policy::getCommunicatorRanks(name.str(), int64_t(rank), properties);
-  if (ranks.empty())
-    return std::nullopt;
+size_t Groups::get(schedule::CommunicatorAttr communicator, size_t rank) {
+  SmallVector<int64_t> ranks = communicator.getGroup(int64_t(rank));
   auto [it, isNew] =
-      numbers.try_emplace({name.str(), ranks.front()}, list.size());
+      numbers.try_emplace({communicator.getName(), ranks.front()}, list.size());
   if (isNew)
-    list.push_back(std::move(ranks));
+    list.emplace_back(ranks.begin(), ranks.end());
   return it->second;
 }
 
@@ -70,11 +67,12 @@ static FailureOr<int64_t> getCapacity(Operation *op,
   if (transport != policy::Transport::FixedCapacityAllToAll)
     return 0;
   auto function = op->getParentOfType<FunctionOpInterface>();
-  if (auto attr = function->getAttrOfType<IntegerAttr>("moe.max_num_tokens"))
-    return getMaxTokens(getHalf(op), attr.getInt());
-  return op->emitOpError("expected the function's attribute "
-                         "'moe.max_num_tokens': the exchange has a fixed "
-                         "capacity");
+  if (auto attr =
+          function->getAttrOfType<IntegerAttr>(schedule::kMaxNumTokensAttrName))
+    return getMaxTokens(getPart(op), attr.getInt());
+  return op->emitOpError("expected the function's attribute '")
+         << schedule::kMaxNumTokensAttrName
+         << "': the exchange has a fixed capacity";
 }
 
 FailureOr<double> PhaseParts::getRows(Operation *op, Value buffer,
@@ -116,22 +114,15 @@ void PhaseParts::appendPhase(Phase phase, const policy::LayerShape &shape,
              parts);
 }
 
-LogicalResult PhaseParts::appendCollective(Operation *op,
-                                           StringRef communicator,
-                                           policy::ShareOfCollective share,
-                                           std::vector<Part> &parts) {
+void PhaseParts::appendShare(schedule::CommunicatorAttr communicator,
+                             policy::ShareOfCollective share,
+                             std::vector<Part> &parts) {
   Part part;
   part.kind = Part::Kind::Collective;
-  std::optional<size_t> group = groups.get(communicator, rank);
-  if (!group)
-    return op->emitOpError("expected communicator 'tp', 'pcp', 'dp' or 'ep' "
-                           "but got '")
-           << communicator << "'";
-  part.group = *group;
+  part.group = groups.get(communicator, rank);
   part.collective = share.kind;
   part.share = share.share;
   parts.push_back(part);
-  return success();
 }
 
 /// What packing adds to a cost, which comes before the exchange in a dispatch
@@ -155,11 +146,10 @@ LogicalResult PhaseParts::appendDispatch(DispatchOp op,
   const size_t expertRank = getExpertRank();
   // The tokens of all ranks that exchange.
   double tokens = *own;
-  std::optional<size_t> group;
   if (op.getExchange()) {
-    group = groups.get(op.getCommunicatorName(), rank);
     tokens = 0;
-    for (int64_t other : group ? groups.list[*group] : std::vector<int64_t>()) {
+    for (int64_t other :
+         op.getExchange()->getCommunicator().getGroup(int64_t(rank))) {
       FailureOr<double> rows = getRows(op, op.getIds(), size_t(other));
       if (failed(rows))
         return failure();
@@ -203,8 +193,7 @@ LogicalResult PhaseParts::appendDispatch(DispatchOp op,
     policy::RowSizes sizes{getRowBytes(op.getX()), shape.topK};
     for (const policy::ShareOfCollective &share : policy::getDispatchShares(
              transport, *own, loads, expertRank, sizes, *capacity))
-      if (failed(appendCollective(op, op.getCommunicatorName(), share, parts)))
-        return failure();
+      appendShare(op.getExchange()->getCommunicator(), share, parts);
   }
   appendCost(plan, parts);
   return success();
@@ -265,8 +254,7 @@ LogicalResult PhaseParts::appendCombine(CombineOp op,
   policy::RowSizes sizes{getRowBytes(op.getInit()), 1};
   for (const policy::ShareOfCollective &share : policy::getCombineShares(
            transport, *own, loads, getExpertRank(), sizes, *capacity))
-    if (failed(appendCollective(op, op.getCommunicatorName(), share, parts)))
-      return failure();
+    appendShare(op.getExchange()->getCommunicator(), share, parts);
   appendCost(
       subtract(policy::getPhaseCost(Phase::Combine, shape, transport, load),
                here),
@@ -277,6 +265,37 @@ LogicalResult PhaseParts::appendCombine(CombineOp op,
 /// The share in an all-reduce of `bytes` over `ranks`.
 static policy::ShareOfCollective getSum(double bytes, int64_t ranks) {
   return {CollectiveKind::AllReduce, {2 * bytes / double(ranks), 1}};
+}
+
+LogicalResult PhaseParts::appendCollective(schedule::CollectiveOp op,
+                                           std::vector<Part> &parts) {
+  for (auto [send, receive] :
+       llvm::zip_equal(op.getSends(), op.getReceives())) {
+    // What a rank brings, or takes, is said by the rows that are its own.
+    bool scatters = op.getKind() == schedule::CollectiveKind::reduce_scatter;
+    Value own = scatters ? receive : send;
+    FailureOr<double> rows = getRows(op, own);
+    if (failed(rows))
+      return failure();
+    double bytes = *rows * getRowBytes(own);
+    policy::ShareOfCollective share;
+    switch (op.getKind()) {
+    case schedule::CollectiveKind::all_gather:
+      share = {CollectiveKind::AllGather, {bytes, 1}};
+      break;
+    case schedule::CollectiveKind::reduce_scatter:
+      share = {CollectiveKind::ReduceScatter, {1, bytes}};
+      break;
+    case schedule::CollectiveKind::all_reduce:
+      share = getSum(bytes, op.getNumRanks());
+      break;
+    case schedule::CollectiveKind::all_to_all:
+      return op.emitOpError("expected a collective whose rows follow from the "
+                            "tokens to simulate but got 'all_to_all'");
+    }
+    appendShare(op.getCommunicator(), share, parts);
+  }
+  return success();
 }
 
 LogicalResult PhaseParts::append(Operation *op, std::vector<Part> &parts) {
@@ -352,35 +371,15 @@ LogicalResult PhaseParts::append(Operation *op, std::vector<Part> &parts) {
           if (!merge.getCommunicator())
             return success();
           // The sum is one of float32.
-          return appendCollective(
-              op, *merge.getCommunicator(),
-              getSum(rows * double(shape.hidden) * 4, *merge.getRanks()),
-              parts);
+          appendShare(*merge.getCommunicator(),
+                      getSum(rows * double(shape.hidden) * 4,
+                             merge.getCommunicator()->getNumRanks()),
+                      parts);
+          return success();
         });
       })
-      .Case<AllReduceOp>([&](AllReduceOp reduce) {
-        return withRows(reduce.getX(), [&](double rows) {
-          return appendCollective(
-              op, reduce.getCommunicator(),
-              getSum(rows * getRowBytes(reduce.getX()), reduce.getRanks()),
-              parts);
-        });
-      })
-      .Case<AllGatherOp>([&](AllGatherOp gather) {
-        return withRows(gather.getX(), [&](double rows) {
-          return appendCollective(op, gather.getCommunicator(),
-                                  {CollectiveKind::AllGather,
-                                   {rows * getRowBytes(gather.getX()), 1}},
-                                  parts);
-        });
-      })
-      .Case<ReduceScatterOp>([&](ReduceScatterOp scatter) {
-        return withRows(scatter.getInit(), [&](double rows) {
-          return appendCollective(op, scatter.getCommunicator(),
-                                  {CollectiveKind::ReduceScatter,
-                                   {1, rows * getRowBytes(scatter.getInit())}},
-                                  parts);
-        });
+      .Case<schedule::CollectiveOp>([&](schedule::CollectiveOp collective) {
+        return appendCollective(collective, parts);
       })
       .Default([](Operation *other) {
         return other->emitOpError("expected a phase of a layer to simulate; "

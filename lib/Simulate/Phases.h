@@ -18,17 +18,12 @@ namespace moe::simulate {
 /// Groups of ranks that meet, as they are met.
 class Groups {
 public:
-  explicit Groups(const policy::ParallelProperties &properties)
-      : properties(properties) {}
-
-  /// The number of the group of communicator `name` that `rank` is in; nothing
-  /// where the configuration has no such communicator.
-  std::optional<size_t> get(llvm::StringRef name, size_t rank);
+  /// The number of the group of `communicator` that `rank` is in.
+  size_t get(schedule::CommunicatorAttr communicator, size_t rank);
 
   std::vector<std::vector<int64_t>> list;
 
 private:
-  const policy::ParallelProperties &properties;
   std::map<std::pair<std::string, int64_t>, size_t> numbers;
 };
 
@@ -53,10 +48,10 @@ private:
   mlir::LogicalResult appendDispatch(DispatchOp op, std::vector<Part> &parts);
   mlir::LogicalResult appendExperts(ExpertsOp op, std::vector<Part> &parts);
   mlir::LogicalResult appendCombine(CombineOp op, std::vector<Part> &parts);
-  mlir::LogicalResult appendCollective(mlir::Operation *op,
-                                       llvm::StringRef communicator,
-                                       policy::ShareOfCollective share,
+  mlir::LogicalResult appendCollective(schedule::CollectiveOp op,
                                        std::vector<Part> &parts);
+  void appendShare(schedule::CommunicatorAttr communicator,
+                   policy::ShareOfCollective share, std::vector<Part> &parts);
   void appendCost(const policy::PhaseCost &cost, std::vector<Part> &parts);
   void appendPhase(policy::Phase phase, const policy::LayerShape &shape,
                    double rows, std::vector<Part> &parts);

@@ -183,7 +183,7 @@ FailureOr<Program> simulate::buildProgram(FunctionOpInterface function,
 
   Program program;
   program.tasks.resize(numRanks);
-  Groups groups(p);
+  Groups groups;
   for (size_t rank = 0; rank < numRanks; ++rank) {
     ProgramBuilder builder(call, sizes, groups, program, rank);
     if (failed(builder.visit(function.getFunctionBody().front())))

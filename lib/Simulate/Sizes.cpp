@@ -84,15 +84,13 @@ std::optional<int64_t> Sizes::compute(Operation *op, unsigned result) {
   if (auto total = dyn_cast<schedule::TotalTokensOp>(op)) {
     int64_t sum = 0;
     for (int64_t count : tokens)
-      sum += !total.getHalf()        ? count
-             : *total.getHalf() == 0 ? count - count / 2
-                                     : count / 2;
+      sum += total.getPart() ? total.getPart()->getTokens(count) : count;
     return sum;
   }
   if (isa<schedule::MaxTokensOp>(op))
     return *llvm::max_element(tokens);
-  // Nothing says that all tokens are decodes.
-  if (isa<schedule::DecodesOp>(op))
+  // Nobody gives any.
+  if (isa<schedule::CallValueOp>(op))
     return 0;
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     std::optional<int64_t> index = dim.getConstantIndex();

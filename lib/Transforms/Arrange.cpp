@@ -20,6 +20,9 @@ using policy::Order;
 static StringRef getLabel(Operation *op) {
   if (auto phase = dyn_cast<PhaseOpInterface>(op))
     return phase.getPhaseName();
+  if (auto collective = dyn_cast<CollectiveOp>(op))
+    return collective.getLabel().value_or(
+        stringifyCollectiveKind(collective.getKind()));
   return op->getName().getStringRef();
 }
 
@@ -52,14 +55,20 @@ Value moe::getOwnRows(const LayerPhases &layer) {
 
 /// The stream of an exchange's communicator; null for other phases.
 static StreamAttr getCommStream(Operation *op) {
-  StringRef communicator;
+  std::optional<ExchangeAttr> exchange;
   if (auto dispatch = dyn_cast<DispatchOp>(op))
-    communicator = dispatch.getCommunicatorName();
+    exchange = dispatch.getExchange();
   else if (auto combine = dyn_cast<CombineOp>(op))
-    communicator = combine.getCommunicatorName();
-  if (communicator.empty())
+    exchange = combine.getExchange();
+  if (!exchange)
     return {};
-  return StreamAttr::get(op->getContext(), StreamKind::comm, communicator);
+  return StreamAttr::get(op->getContext(), StreamKind::comm,
+                         exchange->getCommunicator());
+}
+
+static bool isGather(Operation *op) {
+  auto collective = dyn_cast<CollectiveOp>(op);
+  return collective && collective.getKind() == CollectiveKind::all_gather;
 }
 
 SmallVector<IssuedWork> moe::arrange(const LayerPhases &layer, Order order) {
@@ -88,7 +97,7 @@ SmallVector<IssuedWork> moe::arrange(const LayerPhases &layer, Order order) {
     // After the gate and the gathers of hidden states and logits that follow
     // it, before the routed experts.
     auto position = llvm::find_if_not(work, [](const IssuedWork &item) {
-      return isa<GateOp, AllGatherOp, ProjectOp>(item.op);
+      return isa<GateOp, ProjectOp>(item.op) || isGather(item.op);
     });
     insertBefore(position);
     return work;
@@ -129,17 +138,17 @@ SmallVector<IssuedWork> moe::arrangeHalves(const LayerPhases &layer,
   SmallVector<IssuedWork> stages[2][numStages], shared, sums;
   Stage stage[2] = {Dispatch, Dispatch};
   for (Operation *op : layer.phases) {
-    IntegerAttr half = getHalf(op);
-    if (!half) {
+    PartAttr part = getPart(op);
+    if (!part) {
       bool isSum = layer.shared && layer.shared->isBeforeInBlock(op);
       (isSum ? sums : shared).push_back({op, compute, getLabel(op)});
       continue;
     }
-    Stage &at = stage[half.getInt()];
+    Stage &at = stage[part.getIndex()];
     if (isa<CombineOp>(op))
       at = Combine;
     StreamAttr comm = getCommStream(op);
-    stages[half.getInt()][at].push_back(
+    stages[part.getIndex()][at].push_back(
         {op, comm ? comm : compute, getLabel(op)});
     if (isa<DispatchOp>(op))
       at = Experts;

@@ -93,6 +93,9 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
           deriveParallelism(layer, traits);
       if (failed(properties))
         return signalPassFailure();
+      if (schedule::GridAttr grid = getGrid(&getContext(), *properties);
+          grid.getNumRanks() > 1)
+        getOperation()->setAttr(schedule::kGridAttrName, grid);
       markAxes(layer);
       b.setInsertionPoint(layer);
       FailureOr<SmallVector<Value>> results =
@@ -134,15 +137,15 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
   LogicalResult findMaxNumTokens(std::optional<int64_t> &result) {
     Builder b(&getContext());
     if (maxNumTokens >= 0)
-      getOperation()->setAttr(kMaxNumTokensAttrName,
+      getOperation()->setAttr(schedule::kMaxNumTokensAttrName,
                               b.getI64IntegerAttr(maxNumTokens));
-    Attribute attr = getOperation()->getAttr(kMaxNumTokensAttrName);
+    Attribute attr = getOperation()->getAttr(schedule::kMaxNumTokensAttrName);
     if (!attr)
       return success();
     auto integer = dyn_cast<IntegerAttr>(attr);
     if (!integer || integer.getInt() < 1)
       return getOperation().emitOpError()
-             << "expected '" << kMaxNumTokensAttrName
+             << "expected '" << schedule::kMaxNumTokensAttrName
              << "' of at least 1 but got " << attr;
     result = integer.getInt();
     return success();

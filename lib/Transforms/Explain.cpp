@@ -108,7 +108,8 @@ moe::explainFunction(FunctionOpInterface function,
   if (auto size =
           function->getAttrOfType<AffineMapAttr>("schedule.workspace_size")) {
     std::optional<int64_t> rows = tokens;
-    if (auto bound = function->getAttrOfType<IntegerAttr>("moe.max_num_tokens");
+    if (auto bound =
+            function->getAttrOfType<IntegerAttr>("schedule.max_num_tokens");
         bound && !rows)
       rows = bound.getInt();
     if (rows) {

@@ -36,6 +36,7 @@ public:
                  std::optional<int64_t> maxNumTokens)
       : TensorBuilder(builder, layer.getLoc()), layer(layer),
         parallel(parallel), maxNumTokens(maxNumTokens),
+        grid(getGrid(builder.getContext(), parallel)),
         hidden(layer.getHiddenStates()), topkIds(layer.getTopkIds()),
         topkWeights(layer.getTopkWeights()),
         dtype(layer.getHiddenStates().getType().getElementType()) {}
@@ -59,6 +60,9 @@ private:
     OpFoldResult numPairs;
   };
 
+  schedule::CommunicatorAttr over(StringRef axis) const {
+    return schedule::CommunicatorAttr::getOver(grid, axis);
+  }
   LogicalResult decideExchange();
   /// True if tokens are gathered over the pcp ranks before the dispatch.
   bool gathersOverPcp() const;
@@ -87,11 +91,12 @@ private:
   LayerOp layer;
   const policy::ParallelProperties &parallel;
   std::optional<int64_t> maxNumTokens;
+  schedule::GridAttr grid;
   // The tokens that are expanded: this rank's, or a half of them.
   Value hidden, topkIds, topkWeights;
   OpFoldResult numTokens;
   /// Of a half, and the row of its first token.
-  IntegerAttr half;
+  schedule::PartAttr part;
   OpFoldResult firstRow;
 
   Type dtype;
@@ -106,12 +111,24 @@ private:
 // What moves
 //===----------------------------------------------------------------------===//
 
+schedule::GridAttr moe::getGrid(MLIRContext *context,
+                                const policy::ParallelProperties &parallel) {
+  auto name = [&](StringRef axis) { return StringAttr::get(context, axis); };
+  return schedule::GridAttr::get(
+      context, {name("dp"), name("pcp"), name("tp")},
+      {parallel.dp.size, parallel.pcp.size, parallel.outerTp.size});
+}
+
 LogicalResult LayerExpansion::decideExchange() {
-  auto over = [&](Transport transport, StringRef name, int64_t ranks) {
-    exchange = ExchangeAttr::get(layer.getContext(), transport,
-                                 b.getStringAttr(name), ranks);
+  auto exchangeOver = [&](Transport transport, ArrayRef<StringRef> axes) {
+    auto communicator = schedule::CommunicatorAttr::getOver(grid, axes);
+    // Over dp alone, tokens were gathered over the pcp ranks before.
+    bool isGathered = parallel.gathersOverPcp && !communicator.hasAxis("pcp");
+    exchange = ExchangeAttr::get(layer.getContext(), transport, communicator,
+                                 isGathered ? parallel.pcp.size : 1);
     return success();
   };
+  const StringRef all[] = {"dp", "pcp", "tp"}, data[] = {"dp"};
   const policy::SizeAndRank &ep = parallel.ep, &dp = parallel.dp;
   switch (parallel.transport) {
   case policy::Transport::None:
@@ -121,17 +138,18 @@ LogicalResult LayerExpansion::decideExchange() {
     // part: each computes its experts' share, which the sums below complete.
     // Sequence-parallel ranks all hold different tokens.
     if (parallel.isSequenceParallel || (parallel.useEp && ep.size == dp.size))
-      return over(Transport::all_gather, "ep", ep.size);
-    return over(Transport::all_gather, "dp", dp.size);
+      return exchangeOver(Transport::all_gather, all);
+    return exchangeOver(Transport::all_gather, data);
   case policy::Transport::CountedSendReceive:
-    return over(Transport::send_receive, "ep", ep.size);
+    return exchangeOver(Transport::send_receive, all);
   case policy::Transport::FixedCapacityAllToAll:
     if (!maxNumTokens)
       return layer.emitOpError()
-             << "expected the function's attribute '" << kMaxNumTokensAttrName
+             << "expected the function's attribute '"
+             << schedule::kMaxNumTokensAttrName
              << "' or the option 'max-num-tokens': the exchange of '"
              << parallel.all2allBackend << "' has a fixed capacity";
-    return over(Transport::batched, "ep", ep.size);
+    return exchangeOver(Transport::batched, all);
   }
   llvm_unreachable("unknown transport");
 }
@@ -139,7 +157,7 @@ LogicalResult LayerExpansion::decideExchange() {
 bool LayerExpansion::gathersOverPcp() const {
   // An exchange over all ranks reaches the pcp ranks by itself.
   return parallel.gathersOverPcp &&
-         !(exchange && exchange.getCommunicator().strref() == "ep");
+         !(exchange && exchange.getCommunicator().hasAxis("pcp"));
 }
 
 OpFoldResult LayerExpansion::getReceivedRows(OpFoldResult rows) {
@@ -148,12 +166,12 @@ OpFoldResult LayerExpansion::getReceivedRows(OpFoldResult rows) {
   if (exchange.getTransport() == Transport::batched)
     return multiply(
         "num_rows", numLocalExperts,
-        constant(exchange.getRanks() * getMaxTokens(half, *maxNumTokens)));
+        constant(exchange.getNumRanks() * getMaxTokens(part, *maxNumTokens)));
   Value total = schedule::TotalTokensOp::create(b, getNamedLoc("total_tokens"),
-                                                b.getIndexType(), half);
+                                                b.getIndexType(), part);
   // Tensor-parallel ranks outside the exchange hold the same tokens, and the
   // total counts them once each.
-  if (exchange.getCommunicator().strref() == "ep" || parallel.outerTp.size == 1)
+  if (exchange.getCommunicator().coversGrid() || parallel.outerTp.size == 1)
     return total;
   Value replicas =
       arith::ConstantIndexOp::create(b, loc, parallel.outerTp.size);
@@ -189,9 +207,9 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
             .getProjected();
   }
   if (gathersOverPcp()) {
-    x = gather("rows_of_pcp", x, routedRows, "pcp", pcp);
+    x = gather("rows_of_pcp", x, routedRows, over("pcp"));
     if (logits)
-      logits = gather("logits_of_pcp", logits, routedRows, "pcp", pcp);
+      logits = gather("logits_of_pcp", logits, routedRows, over("pcp"));
   }
   routed.x = x;
 
@@ -201,9 +219,9 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
     routed.ids = local.ids;
     routed.weights = local.weights;
     if (gathersOverPcp()) {
-      routed.ids = gather("ids_of_pcp", local.ids, routedRows, "pcp", pcp);
+      routed.ids = gather("ids_of_pcp", local.ids, routedRows, over("pcp"));
       routed.weights =
-          gather("weights_of_pcp", local.weights, routedRows, "pcp", pcp);
+          gather("weights_of_pcp", local.weights, routedRows, over("pcp"));
     }
     return success();
   }
@@ -280,7 +298,7 @@ LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
   if (transport == Transport::send_receive || transport == Transport::batched)
     positions = alloc("positions", i32, {tokens.rows, topK});
   if (transport == Transport::send_receive) {
-    OpFoldResult ranks = constant(exchange.getRanks());
+    OpFoldResult ranks = constant(exchange.getNumRanks());
     sendCounts = alloc("send_counts", i32, {ranks});
     receiveCounts = alloc("receive_counts", i32, {ranks});
   }
@@ -337,8 +355,7 @@ Value LayerExpansion::combine(const Received &received, const Tokens &tokens,
           exchange, isBatched ? plan.getNumExpertsAttr() : IntegerAttr())
           .getRouted();
   if (gathersOverPcp())
-    routed = reduceScatter("routed_of_rank", routed, numTokens, "pcp",
-                           parallel.pcp.size);
+    routed = reduceScatter("routed_of_rank", routed, numTokens, over("pcp"));
   // The projection is linear, so it may come before the last sum.
   if (Value latent = layer.getLatentOut()) {
     Value projected =
@@ -360,7 +377,7 @@ Value LayerExpansion::runSharedExperts() {
   // tokens of all of them. Their slices are equally long.
   if (parallel.sharedExpertsSharded) {
     rows = multiply("tp_tokens", numTokens, constant(tp));
-    x = gather("shared_rows", x, rows, "tp", tp);
+    x = gather("shared_rows", x, rows, over("tp"));
   }
   bool isReduced = parallel.reduction == policy::Reduction::SharedOnly;
   bool isSent = isReduced || parallel.sharedExpertsSharded;
@@ -372,13 +389,12 @@ Value LayerExpansion::runSharedExperts() {
                               layer.getActivation())
           .getShared();
   if (parallel.sharedExpertsSharded)
-    return reduceScatter("shared_of_rank", shared, numTokens, "tp", tp);
+    return reduceScatter("shared_of_rank", shared, numTokens, over("tp"));
   if (!isReduced)
     return shared;
   Value reduced = alloc("shared_sum", dtype, {rows, dim(x, 1)});
-  return AllReduceOp::create(b, loc, reduced.getType(), shared, reduced, "tp",
-                             tp)
-      .getReduced();
+  return collective(schedule::CollectiveKind::all_reduce, "all-reduce",
+                    over("tp"), shared, reduced);
 }
 
 Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local,
@@ -387,9 +403,9 @@ Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local,
   if (!init)
     init = alloc("output", dtype, {numTokens, dim(hidden, 1)});
   Value x, ids, weights;
-  IntegerAttr firstZeroExpert, ranks;
+  IntegerAttr firstZeroExpert;
   FloatAttr zeroScale;
-  StringAttr communicator;
+  schedule::CommunicatorAttr communicator;
   if (routing.getZeroExperts() > 0) {
     x = local.x;
     ids = local.ids;
@@ -398,13 +414,11 @@ Value LayerExpansion::merge(Value routed, Value shared, const Tokens &local,
                                           routing.getZeroExperts());
     zeroScale = b.getF64FloatAttr(routing.getScale().getValueAsDouble());
   }
-  if (parallel.reduction == policy::Reduction::Sum) {
-    communicator = b.getStringAttr("tp");
-    ranks = b.getI64IntegerAttr(parallel.outerTp.size);
-  }
+  if (parallel.reduction == policy::Reduction::Sum)
+    communicator = over("tp");
   return MergeOp::create(b, loc, init.getType(), routed, shared, x, ids,
                          weights, init, firstZeroExpert, zeroScale,
-                         communicator, ranks)
+                         communicator)
       .getOutput();
 }
 
@@ -428,8 +442,8 @@ FailureOr<Value> LayerExpansion::expandTokens(Value shared, Value init) {
 Value LayerExpansion::askForHalves() {
   Value tokens = schedule::MaxTokensOp::create(b, getNamedLoc("max_tokens"),
                                                b.getIndexType());
-  Value decodes =
-      schedule::DecodesOp::create(b, getNamedLoc("decodes"), b.getI1Type());
+  Value decodes = schedule::CallValueOp::create(b, getNamedLoc("decodes"),
+                                                b.getI1Type(), "decodes");
   Value threshold = arith::SelectOp::create(
       b, getNamedLoc("dbo_threshold"), decodes,
       arith::ConstantIndexOp::create(b, loc, parallel.dboDecodeTokenThreshold),
@@ -453,7 +467,7 @@ FailureOr<Value> LayerExpansion::expandHalves(Value init) {
   };
   Block *block = b.getInsertionBlock();
   for (int64_t number : {0, 1}) {
-    half = b.getI64IntegerAttr(number);
+    part = schedule::PartAttr::get(b.getContext(), number, /*count=*/2);
     numTokens = number == 0 ? first : rest;
     // Of one token, nothing is left: no rows begin behind the last one.
     bool isFirst = number == 0 || isConstantIntValue(rest, 0);
@@ -468,8 +482,10 @@ FailureOr<Value> LayerExpansion::expandHalves(Value init) {
     if (failed(output))
       return failure();
     while ((last = last->getNextNode()))
-      if (isa<PhaseOpInterface>(last))
-        last->setAttr(kHalfAttrName, half);
+      if (auto collective = dyn_cast<schedule::CollectiveOp>(last))
+        collective.setPartAttr(part);
+      else if (isa<PhaseOpInterface>(last))
+        last->setAttr(kPartAttrName, part);
     init = replaceRows(*output, init, firstRow, numTokens);
   }
   return init;

@@ -17,9 +17,9 @@
 
 namespace moe {
 
-/// The function's bound on the tokens of one rank, an integer attribute.
-inline constexpr llvm::StringLiteral kMaxNumTokensAttrName =
-    "moe.max_num_tokens";
+/// The ranks of a configuration: axes "dp", "pcp" and "tp".
+schedule::GridAttr getGrid(mlir::MLIRContext *context,
+                           const policy::ParallelProperties &parallel);
 
 /// Writes the phases of `layer` at the builder's place, which the layer's
 /// operands dominate, in the order of the data flow. `parallel` is what follows

@@ -25,12 +25,13 @@ using schedule::CollectiveKind;
 
 namespace {
 /// The ranks that take part, how many rows each has for one of its tokens, and
-/// the half of its tokens that takes part, if not all do.
+/// the part of its tokens that takes part, if not all do.
 struct Communicator {
-  StringRef name;
-  int64_t ranks;
-  IntegerAttr half;
+  schedule::CommunicatorAttr attr;
+  schedule::PartAttr part;
   int64_t rowsPerToken = 1;
+
+  int64_t getNumRanks() const { return attr.getNumRanks(); }
 };
 
 /// Writes what a phase is made of in front of it, and its temporaries to the
@@ -47,9 +48,6 @@ public:
   LogicalResult combine(CombineOp op);
   /// The op sums over ranks.
   LogicalResult merge(MergeOp op);
-  /// Of any phase that is one collective.
-  LogicalResult collective(CollectiveKind kind, StringRef communicator,
-                           uint64_t ranks, Value x, Value init);
 
 private:
   // Sizes are values of the function's entry.
@@ -126,33 +124,27 @@ schedule::CollectiveOp PhaseLowering::exchange(StringRef label,
   bool goesByTokens = kind == CollectiveKind::all_gather ||
                       kind == CollectiveKind::reduce_scatter;
   return schedule::CollectiveOp::create(
-      b, loc, kind, b.getStringAttr(communicator.name),
-      b.getI64IntegerAttr(communicator.ranks), sends, receives,
+      b, loc, /*results=*/TypeRange(), kind, communicator.attr, sends, receives,
       /*counts=*/ValueRange(), b.getI64IntegerAttr(communicator.rowsPerToken),
-      goesByTokens ? communicator.half : IntegerAttr(),
+      goesByTokens ? communicator.part : schedule::PartAttr(),
       /*blocks=*/DenseI64ArrayAttr(), /*blocks_by_source=*/UnitAttr(),
       b.getStringAttr(label));
 }
 
-/// The communicator of an exchange. Over dp alone, tokens were gathered over
-/// the pcp ranks before.
 Communicator PhaseLowering::getCommunicator(ExchangeAttr exchange) {
-  Communicator communicator{exchange.getCommunicator().strref(),
-                            exchange.getRanks(), getHalf(phase)};
-  auto function = phase->getParentOfType<FunctionOpInterface>();
-  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-  if (communicator.name == "dp" && parallel)
-    communicator.rowsPerToken = parallel.getPrefillContext();
-  return communicator;
+  return {exchange.getCommunicator(), getPart(phase),
+          exchange.getRowsPerToken()};
 }
 
 FailureOr<int64_t> PhaseLowering::getCapacity() {
   auto function = phase->getParentOfType<FunctionOpInterface>();
-  auto attr = function->getAttrOfType<IntegerAttr>(kMaxNumTokensAttrName);
+  auto attr =
+      function->getAttrOfType<IntegerAttr>(schedule::kMaxNumTokensAttrName);
   if (!attr)
     return phase->emitOpError("expected the function's attribute '")
-           << kMaxNumTokensAttrName << "': the exchange has a fixed capacity";
-  return getMaxTokens(getHalf(phase), attr.getInt());
+           << schedule::kMaxNumTokensAttrName
+           << "': the exchange has a fixed capacity";
+  return getMaxTokens(getPart(phase), attr.getInt());
 }
 
 //===----------------------------------------------------------------------===//
@@ -230,9 +222,8 @@ void PhaseLowering::sendByCounts(DispatchOp op) {
   Value positions = op.getPositionsInit();
   Value sendCounts = op.getSendCountsInit();
   Value receiveCounts = op.getReceiveCountsInit();
-  Value rows =
-      allocate(i32, multiply(getDim(positions, 0),
-                             getRowsPerToken(positions, communicator.ranks)));
+  int64_t perToken = getRowsPerToken(positions, communicator.getNumRanks());
+  Value rows = allocate(i32, multiply(getDim(positions, 0), perToken));
   Value ids =
       allocate(i32, {getDim(op.getRowsInit(), 0), getDim(op.getIds(), 1)});
   SendPlanOp::create(b, loc, op.getIds(), sendCounts, rows, positions,
@@ -286,7 +277,7 @@ LogicalResult PhaseLowering::sendBatched(DispatchOp op) {
       .setBlocksAttr(getBlocks(placement, *capacity));
   BatchedPlanOp::create(b, loc, receivedCounts, op.getOffsetsInit(),
                         op.getSourceRowsInit(), op.getPairRowsInit(),
-                        communicator.ranks, *capacity);
+                        communicator.getNumRanks(), *capacity);
   return success();
 }
 
@@ -321,14 +312,14 @@ LogicalResult PhaseLowering::combine(CombineOp op) {
   DenseI64ArrayAttr blocks;
   if (attr.getTransport() == Transport::send_receive) {
     numRows = multiply(getDim(positions, 0),
-                       getRowsPerToken(positions, communicator.ranks));
+                       getRowsPerToken(positions, communicator.getNumRanks()));
   } else {
     FailureOr<int64_t> capacity = getCapacity();
     if (failed(capacity))
       return failure();
     auto placement =
         PlacementAttr::get(op.getContext(), *op.getNumExperts(),
-                           communicator.ranks, PlacementKind::linear);
+                           communicator.getNumRanks(), PlacementKind::linear);
     numRows = setUp.getIndexAttr(placement.getExperts() * *capacity);
     blocks = getBlocks(placement, *capacity);
   }
@@ -348,7 +339,7 @@ LogicalResult PhaseLowering::combine(CombineOp op) {
 }
 
 //===----------------------------------------------------------------------===//
-// Merge, and phases that are collectives
+// Merge
 //===----------------------------------------------------------------------===//
 
 /// The sum over the ranks is one of float32 and rounded once; what is not to be
@@ -361,28 +352,17 @@ LogicalResult PhaseLowering::merge(MergeOp op) {
   MergeOp::create(b, loc, Type(), op.getRouted(), op.getShared(), /*x=*/Value(),
                   /*ids=*/Value(), /*weights=*/Value(), partial,
                   /*first_zero_expert=*/IntegerAttr(),
-                  /*zero_scale=*/FloatAttr(), /*communicator=*/StringAttr(),
-                  /*ranks=*/IntegerAttr());
+                  /*zero_scale=*/FloatAttr(),
+                  /*communicator=*/schedule::CommunicatorAttr());
   bool isSum = getElementType(op.getInit()).isF32() && !op.getX();
   Value total = isSum ? Value(op.getInit()) : allocate(f32, sizes);
   exchange("merge", CollectiveKind::all_reduce,
-           {op.getCommunicatorName(), static_cast<int64_t>(*op.getRanks()),
-            getHalf(op)},
-           partial, total);
+           {*op.getCommunicator(), getPart(op)}, partial, total);
   if (!isSum)
     MergeOp::create(b, loc, Type(), total, /*shared=*/Value(), op.getX(),
                     op.getIds(), op.getWeights(), op.getInit(),
                     op.getFirstZeroExpertAttr(), op.getZeroScaleAttr(),
-                    /*communicator=*/StringAttr(), /*ranks=*/IntegerAttr());
-  return success();
-}
-
-LogicalResult PhaseLowering::collective(CollectiveKind kind,
-                                        StringRef communicator, uint64_t ranks,
-                                        Value x, Value init) {
-  exchange(cast<PhaseOpInterface>(phase).getPhaseName(), kind,
-           {communicator, static_cast<int64_t>(ranks), getHalf(phase)}, x,
-           init);
+                    /*communicator=*/schedule::CommunicatorAttr());
   return success();
 }
 
@@ -394,10 +374,6 @@ LogicalResult PhaseLowering::collective(CollectiveKind kind,
 /// of this rank alone as they are.
 static LogicalResult lowerPhase(Operation *phase) {
   PhaseLowering lowering(phase);
-  auto collective = [&](CollectiveKind kind, auto op) {
-    return lowering.collective(kind, op.getCommunicator(), op.getRanks(),
-                               op.getX(), op.getInit());
-  };
   // Nothing where the phase stays.
   auto lowered =
       llvm::TypeSwitch<Operation *, std::optional<LogicalResult>>(phase)
@@ -411,15 +387,6 @@ static LogicalResult lowerPhase(Operation *phase) {
             if (!op.getCommunicator())
               return std::nullopt;
             return lowering.merge(op);
-          })
-          .Case([&](AllReduceOp op) {
-            return collective(CollectiveKind::all_reduce, op);
-          })
-          .Case([&](AllGatherOp op) {
-            return collective(CollectiveKind::all_gather, op);
-          })
-          .Case([&](ReduceScatterOp op) {
-            return collective(CollectiveKind::reduce_scatter, op);
           })
           .Default(std::nullopt);
   if (!lowered)

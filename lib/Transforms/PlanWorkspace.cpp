@@ -238,11 +238,11 @@ Value Planner::createTokens(OpBuilder &builder) {
 Value Planner::createTotalTokens(OpBuilder &builder) {
   SmallVector<schedule::TotalTokensOp> others;
   function.getFunctionBody().walk([&](schedule::TotalTokensOp op) {
-    if (!op.getHalf())
+    if (!op.getPart())
       others.push_back(op);
   });
   Value total = schedule::TotalTokensOp::create(
-      builder, function.getLoc(), builder.getIndexType(), IntegerAttr());
+      builder, function.getLoc(), builder.getIndexType(), schedule::PartAttr());
   for (schedule::TotalTokensOp op : others) {
     op.replaceAllUsesWith(total);
     op.erase();

@@ -83,11 +83,13 @@ static LogicalResult addPhases(Block &arm, LayerPhases &layer) {
   return success();
 }
 
-/// True for a branch between the halves of a layer and the whole of it.
+/// True for a branch between the two halves of a layer and the whole of it.
 static bool choosesHalves(scf::IfOp branch) {
   return branch.elseBlock() && branch.getNumResults() == 0 &&
-         llvm::any_of(*branch.thenBlock(),
-                      [](Operation &op) { return getHalf(&op) != nullptr; });
+         llvm::any_of(*branch.thenBlock(), [](Operation &op) {
+           PartAttr part = getPart(&op);
+           return part && part.getCount() == 2;
+         });
 }
 
 /// True for a `moe.merge`, alone or with other phases in one kernel.

@@ -71,19 +71,28 @@ Value TensorBuilder::alloc(StringRef name, Type elementType,
 }
 
 Value TensorBuilder::gather(StringRef name, Value x, OpFoldResult rows,
-                            StringRef communicator, int64_t ranks) {
+                            schedule::CommunicatorAttr communicator) {
   auto type = cast<RankedTensorType>(x.getType());
-  Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
-  return AllGatherOp::create(b, loc, init.getType(), x, init, communicator,
-                             ranks)
-      .getGathered();
+  return collective(schedule::CollectiveKind::all_gather, "all-gather",
+                    communicator, x,
+                    alloc(name, type.getElementType(), {rows, dim(x, 1)}));
 }
 
 Value TensorBuilder::reduceScatter(StringRef name, Value x, OpFoldResult rows,
-                                   StringRef communicator, int64_t ranks) {
+                                   schedule::CommunicatorAttr communicator) {
   auto type = cast<RankedTensorType>(x.getType());
-  Value init = alloc(name, type.getElementType(), {rows, dim(x, 1)});
-  return ReduceScatterOp::create(b, loc, init.getType(), x, init, communicator,
-                                 ranks)
-      .getScattered();
+  return collective(schedule::CollectiveKind::reduce_scatter, "reduce-scatter",
+                    communicator, x,
+                    alloc(name, type.getElementType(), {rows, dim(x, 1)}));
+}
+
+Value TensorBuilder::collective(schedule::CollectiveKind kind, StringRef label,
+                                schedule::CommunicatorAttr communicator,
+                                Value x, Value init) {
+  return schedule::CollectiveOp::create(
+             b, loc, init.getType(), kind, communicator, x, init,
+             /*counts=*/ValueRange(), b.getI64IntegerAttr(1),
+             schedule::PartAttr(), /*blocks=*/DenseI64ArrayAttr(),
+             /*blocks_by_source=*/UnitAttr(), b.getStringAttr(label))
+      .getResult(0);
 }

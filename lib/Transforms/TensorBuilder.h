@@ -53,9 +53,13 @@ protected:
   Value replaceRows(Value rows, Value matrix, OpFoldResult first,
                     OpFoldResult count);
   Value gather(StringRef name, Value x, OpFoldResult rows,
-               StringRef communicator, int64_t ranks);
+               schedule::CommunicatorAttr communicator);
   Value reduceScatter(StringRef name, Value x, OpFoldResult rows,
-                      StringRef communicator, int64_t ranks);
+                      schedule::CommunicatorAttr communicator);
+  /// `x` exchanged into `init`.
+  Value collective(schedule::CollectiveKind kind, StringRef label,
+                   schedule::CommunicatorAttr communicator, Value x,
+                   Value init);
 
   mlir::OpBuilder &b;
   mlir::Location loc;

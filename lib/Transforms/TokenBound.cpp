@@ -13,8 +13,6 @@
 
 #include "TokenBound.h"
 
-#include "moe-mlir/Dialect/MoE/IR/MoE.h"
-
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -188,16 +186,18 @@ std::optional<TokenBound> TokenBounds::getBytes(MemRefType type,
 
 std::optional<TokenBound> TokenBounds::compute(Operation *op) {
   if (auto total = dyn_cast<schedule::TotalTokensOp>(op)) {
-    if (!total.getHalf())
+    if (!total.getPart())
       return TokenBound::totalTokens();
-    // Every rank may round its first half up.
-    auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-    if (*total.getHalf() == 0 && !parallel)
+    // Every rank rounds up what the parts behind this one leave.
+    int64_t count = total.getPart()->getCount();
+    int64_t behind = count - 1 - total.getPart()->getIndex();
+    schedule::GridAttr grid = schedule::getGrid(function);
+    if (behind > 0 && !grid)
       return TokenBound::totalTokens();
-    TokenBound half = TokenBound::totalTokens().scaledBy(Fraction(1, 2));
-    if (*total.getHalf() == 0)
-      half.coefficients[0] = Fraction(parallel.getNumRanks(), 2);
-    return half;
+    TokenBound part = TokenBound::totalTokens().scaledBy(Fraction(1, count));
+    if (behind > 0)
+      part.coefficients[0] = Fraction(grid.getNumRanks() * behind, count);
+    return part;
   }
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     std::optional<int64_t> index = dim.getConstantIndex();

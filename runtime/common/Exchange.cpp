@@ -21,42 +21,30 @@ using namespace moert;
 // Communicators
 //===----------------------------------------------------------------------===//
 
-static bool findMembership(const moert_exchange &exchange, const char *name,
-                           int32_t rank, Membership &members) {
-  int32_t tp = int32_t(exchange.tp_size), pcp = int32_t(exchange.pcp_size),
-          dp = int32_t(exchange.dp_size);
-  auto along = [&](int32_t stride, int32_t size) {
-    int32_t member = rank / stride % size;
-    members = {rank - member * stride, stride, size, member};
-    return true;
-  };
-  if (std::strcmp(name, "ep") == 0)
-    return along(1, tp * pcp * dp);
-  if (std::strcmp(name, "tp") == 0)
-    return along(1, tp);
-  if (std::strcmp(name, "pcp") == 0)
-    return along(tp, pcp);
-  if (std::strcmp(name, "dp") == 0)
-    return along(tp * pcp, dp);
-  return false;
-}
-
 std::string moert::findMemberships(const moert_signature &signature,
                                    int32_t rank, int32_t numRanks,
                                    std::vector<Membership> &members) {
   const moert_exchange &exchange = *signature.exchange;
-  if (exchange.tp_size * exchange.pcp_size * exchange.dp_size != numRanks)
-    return format("%s: has tp %lld, pcp %lld and dp %lld, expected the %d "
-                  "ranks of the group",
-                  signature.name, static_cast<long long>(exchange.tp_size),
-                  static_cast<long long>(exchange.pcp_size),
-                  static_cast<long long>(exchange.dp_size), numRanks);
-  for (int64_t i = 0; i < exchange.num_communicators; ++i)
-    if (!findMembership(exchange, exchange.communicators[i], rank,
-                        members.emplace_back()))
-      return format("%s: there is no communicator '%s', expected 'tp', 'pcp', "
-                    "'dp' or 'ep'",
-                    signature.name, exchange.communicators[i]);
+  if (signature.num_ranks != numRanks)
+    return format("%s: has the %lld ranks of %s, expected the %d of the group",
+                  signature.name, static_cast<long long>(signature.num_ranks),
+                  exchange.grid, numRanks);
+  for (int64_t i = 0; i < exchange.num_communicators; ++i) {
+    const moert_communicator &communicator = exchange.communicators[i];
+    int64_t stride = communicator.stride, size = communicator.size;
+    bool isWithin = stride >= 1 && size >= 1 && stride <= numRanks &&
+                    size <= numRanks / stride &&
+                    numRanks % (stride * size) == 0;
+    if (!isWithin)
+      return format(
+          "%s: communicator '%s' has groups of %lld ranks %lld apart, "
+          "expected groups that share out %d ranks",
+          signature.name, communicator.name, static_cast<long long>(size),
+          static_cast<long long>(stride), numRanks);
+    int32_t member = int32_t(rank / stride % size);
+    members.push_back({rank - member * int32_t(stride), int32_t(stride),
+                       int32_t(size), member});
+  }
   return "";
 }
 
@@ -84,7 +72,7 @@ std::string moert::describe(const moert_exchange &exchange, const char *layer,
   return format("'%s' (%s, step %d of '%s') on communicator '%s'",
                 collective.label ? collective.label : "",
                 collectiveKindName(collective.kind), step, layer,
-                exchange.communicators[collective.communicator]);
+                exchange.communicators[collective.communicator].name);
 }
 
 bool moert::hasCounts(const moert_collective &collective) {
@@ -93,11 +81,8 @@ bool moert::hasCounts(const moert_collective &collective) {
 
 int64_t moert::countOwnRows(const moert_collective &collective,
                             int64_t tokens) {
-  if (collective.flags & MOERT_COLLECTIVE_FIRST_HALF)
-    tokens -= tokens / 2;
-  else if (collective.flags & MOERT_COLLECTIVE_SECOND_HALF)
-    tokens /= 2;
-  return tokens * collective.rows_per_token;
+  return countPart(tokens, collective.part, collective.num_parts) *
+         collective.rows_per_token;
 }
 
 static std::string stepText(const moert_exchange &exchange,
@@ -111,19 +96,14 @@ static std::string stepText(const moert_exchange &exchange,
             .c_str());
   if (hasCounts(collective))
     text += " by counts";
-  if (collective.flags & MOERT_COLLECTIVE_FIRST_HALF)
-    text += " of the first half";
-  if (collective.flags & MOERT_COLLECTIVE_SECOND_HALF)
-    text += " of the second half";
-  return text + " on '" + exchange.communicators[collective.communicator] + "'";
+  if (collective.num_parts > 1)
+    text += format(" of part %d of %d", collective.part, collective.num_parts);
+  return text + " on '" + exchange.communicators[collective.communicator].name +
+         "'";
 }
 
 ProgramText::ProgramText(const moert_exchange &exchange)
-    : hash(exchange.hash),
-      sizes(format("tp %lld, pcp %lld, dp %lld",
-                   static_cast<long long>(exchange.tp_size),
-                   static_cast<long long>(exchange.pcp_size),
-                   static_cast<long long>(exchange.dp_size))) {
+    : hash(exchange.hash), grid(exchange.grid) {
   for (int64_t i = 0; i < exchange.num_collectives; ++i)
     steps.push_back(stepText(exchange, exchange.collectives[i]));
 }
@@ -131,13 +111,13 @@ ProgramText::ProgramText(const moert_exchange &exchange)
 ProgramText::ProgramText(const std::string &text) {
   std::istringstream lines(text);
   lines >> hash >> std::ws;
-  std::getline(lines, sizes);
+  std::getline(lines, grid);
   for (std::string step; std::getline(lines, step);)
     steps.push_back(step);
 }
 
 std::string ProgramText::write() const {
-  std::string text = std::to_string(hash) + "\n" + sizes;
+  std::string text = std::to_string(hash) + "\n" + grid;
   for (const std::string &step : steps)
     text += "\n" + step;
   return text;
@@ -151,8 +131,8 @@ std::string moert::explainDifference(const ProgramText &here, int32_t rankHere,
       "%016llx and %016llx)",
       rankThere, rankHere, static_cast<unsigned long long>(there.hash),
       static_cast<unsigned long long>(here.hash));
-  if (here.sizes != there.sizes)
-    return text + ": " + there.sizes + ", expected " + here.sizes;
+  if (here.grid != there.grid)
+    return text + ": " + there.grid + ", expected " + here.grid;
   auto stepOf = [](const ProgramText &program, size_t step) {
     return step < program.steps.size() ? program.steps[step]
                                        : "no more collective";

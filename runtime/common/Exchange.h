@@ -41,6 +41,11 @@ std::string describe(const moert_exchange &exchange, const char *layer,
 
 bool hasCounts(const moert_collective &collective);
 
+/// The tokens of one of `parts` parts of them; 0 and 1 parts are all of them.
+inline int64_t countPart(int64_t tokens, int32_t part, int32_t parts) {
+  return parts > 1 ? (tokens + parts - 1 - part) / parts : tokens;
+}
+
 /// The rows that a rank with so many tokens brings to, or takes from, an
 /// all-gather or reduce-scatter.
 int64_t countOwnRows(const moert_collective &collective, int64_t tokens);
@@ -54,7 +59,7 @@ struct ProgramText {
   std::string write() const;
 
   uint64_t hash = 0;
-  std::string sizes;
+  std::string grid; ///< The ranks, as text.
   std::vector<std::string> steps;
 };
 

@@ -52,7 +52,7 @@ moert_status Communicators::create(std::string &error) {
   std::memset(pinned, 0, bytes);
   group->watch(this);
 
-  const std::string what = "communicator 'ep'";
+  const std::string what = "communicator 'world'";
   ncclUniqueId id = {};
   const bool isFirst = group->rank() == group->members().front();
   if (isFirst)
@@ -66,7 +66,7 @@ moert_status Communicators::create(std::string &error) {
 
   Communicator *all;
   if (moert_status status = addCommunicator(
-          "ep", {0, 1, group->size(), group->rank()}, all, error))
+          "world", {0, 1, group->size(), group->rank()}, all, error))
     return status;
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -251,8 +251,8 @@ Communicators::findProgram(const moert_signature &signature, bool isCaptured,
     std::vector<Communicator *> all;
     for (size_t i = 0; i < members.size(); ++i)
       if (moert_status status =
-              findCommunicator(signature.exchange->communicators[i], members[i],
-                               all.emplace_back(), error))
+              findCommunicator(signature.exchange->communicators[i].name,
+                               members[i], all.emplace_back(), error))
         return status;
     known =
         programs

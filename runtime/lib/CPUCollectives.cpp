@@ -69,7 +69,7 @@ CPUDevice::findCommunicators(const moert_signature &signature,
   std::vector<Communicator> found;
   for (size_t i = 0; i < memberships.size(); ++i)
     found.push_back(
-        {&group->findRoom(exchange.communicators[i], memberships[i]),
+        {&group->findRoom(exchange.communicators[i].name, memberships[i]),
          memberships[i]});
   communicators.emplace_back(&exchange, std::move(found));
   return &communicators.back().second;

@@ -38,7 +38,7 @@ public:
     axes.fill(-1);
   }
 
-  bool checkFlags() const;
+  bool checkValues() const;
   bool checkLists() const;
   bool checkTensors();
   bool checkTokens(int32_t rank, int32_t numRanks);
@@ -164,11 +164,16 @@ bool Checker::checkList(const char *kind, const void *list, int64_t found,
   return true;
 }
 
-bool Checker::checkFlags() const {
-  if (uint32_t unknown = call.flags & ~uint32_t(MOERT_CALL_DECODES))
-    return refuse(format("flags has unknown bits 0x%x, expected at most "
-                         "MOERT_CALL_DECODES",
-                         unknown));
+bool Checker::checkValues() const {
+  if (call.num_values < 0)
+    return refuse(
+        format("num_values is %d, expected 0 or more", call.num_values));
+  if (call.num_values > 0 && !call.values)
+    return refuse(
+        format("values is null, expected %d entries", call.num_values));
+  for (int32_t i = 0; i < call.num_values; ++i)
+    if (!call.values[i].name)
+      return refuse(format("values[%d] has no name", i));
   return true;
 }
 
@@ -344,7 +349,6 @@ bool Checker::addRankTokens(int64_t count) {
                              &callSizes.totalTokens))
     return refuse("the sum of tokens_per_rank overflows, expected less than "
                   "2^63");
-  callSizes.firstHalfTokens += count - count / 2;
   callSizes.maxTokens = std::max(callSizes.maxTokens, count);
   return true;
 }
@@ -356,7 +360,7 @@ bool Checker::checkTokens(int32_t rank, int32_t numRanks) {
   if (signature.max_tokens >= 0 && tokens > signature.max_tokens)
     return refuse(format("got %lld tokens on this rank, expected at most %lld",
                          printable(tokens), printable(signature.max_tokens)));
-  callSizes = {tokens, 0, 0, 0};
+  callSizes = {tokens, 0, 0};
   if (!call.tokens_per_rank)
     return numRanks == 1 ? addRankTokens(tokens)
                          : refuse(format("tokens_per_rank is null, expected %d "
@@ -442,7 +446,7 @@ moert_status moert::checkCall(const moert_call &call,
                        signature.name, numRanks,
                        printable(signature.num_ranks)));
   Checker checker(call, signature, device, error);
-  if (!checker.checkFlags() || !checker.checkLists() ||
+  if (!checker.checkValues() || !checker.checkLists() ||
       !checker.checkTensors() || !checker.checkTokens(rank, numRanks) ||
       !checker.checkWorkspace() || !checker.checkOverlaps())
     return MOERT_INVALID_ARGUMENT;

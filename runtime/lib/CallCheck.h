@@ -17,10 +17,9 @@ namespace moert {
 
 /// What the tensors of a call say about its size.
 struct CallSizes {
-  int64_t tokens = 0;          // Rows on this rank.
-  int64_t totalTokens = 0;     // Rows over all ranks.
-  int64_t firstHalfTokens = 0; // Sum of every rank's rows / 2, rounded up.
-  int64_t maxTokens = 0;       // Rows of the rank that has most.
+  int64_t tokens = 0;      // Rows on this rank.
+  int64_t totalTokens = 0; // Rows over all ranks.
+  int64_t maxTokens = 0;   // Rows of the rank that has most.
 };
 
 /// Checks all of `call` but its ABI and context, which runs on `device`, and

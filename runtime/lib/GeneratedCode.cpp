@@ -8,8 +8,11 @@
 
 #include "moert/GeneratedCode.h"
 
+#include "../common/Exchange.h"
 #include "Context.h"
 #include "Program.h"
+
+#include <cstring>
 
 using namespace moert;
 
@@ -101,19 +104,27 @@ int64_t moert_call_total_tokens(const void *call) {
   return contextOf(call).sizes.totalTokens;
 }
 
-int64_t moert_call_half_tokens(const void *call, int32_t half) {
-  const CallSizes &sizes = contextOf(call).sizes;
-  return half == 0 ? sizes.firstHalfTokens
-                   : sizes.totalTokens - sizes.firstHalfTokens;
+int64_t moert_call_part_tokens(const void *callPointer, int32_t part,
+                               int32_t parts) {
+  const auto &call = *static_cast<const moert_call *>(callPointer);
+  if (!call.tokens_per_rank)
+    return countPart(call.context->sizes.tokens, part, parts);
+  int64_t sum = 0;
+  for (int32_t rank = 0; rank < call.context->numRanks; ++rank)
+    sum += countPart(call.tokens_per_rank[rank], part, parts);
+  return sum;
 }
 
 int64_t moert_call_max_tokens(const void *call) {
   return contextOf(call).sizes.maxTokens;
 }
 
-int32_t moert_call_decodes(const void *call) {
-  return (static_cast<const moert_call *>(call)->flags & MOERT_CALL_DECODES) !=
-         0;
+int64_t moert_call_get_value(const void *callPointer, const void *name) {
+  const auto &call = *static_cast<const moert_call *>(callPointer);
+  for (int32_t i = 0; i < call.num_values; ++i)
+    if (std::strcmp(call.values[i].name, static_cast<const char *>(name)) == 0)
+      return call.values[i].value;
+  return 0;
 }
 
 int32_t moert_call_rank(const void *call) { return contextOf(call).rank; }

@@ -306,7 +306,7 @@ func.func @exchange(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %x: memref
   %routed = memref.alloc(%t) : memref<?x64xf32>
   schedule.run on(compute) label("combine") {
     moe.combine ins(%rows, %pairs : memref<?x64xf32>, memref<?x2xi32>) outs(%routed : memref<?x64xf32>) scale(1.0)
-      exchange(<all_gather, "ep", 2>)
+      exchange(<all_gather, <ep = 2>[ep]>)
   }
   schedule.run on(compute) label("merge") {
     moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
@@ -328,7 +328,7 @@ func.func @sum_over(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref
     moe.combine ins(%rows, %pairs : memref<?x64xf32>, memref<?x2xi32>) outs(%routed : memref<?x64xf32>) scale(1.0)
   }
   schedule.run on(compute) label("merge") {
-    moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over("tp", 2)
+    moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over(<tp = 2>[tp])
   }
   return
 }

@@ -36,7 +36,7 @@ func.func @copy(%x: memref<?x64xf32>, %y: memref<?x64xf32>) {
 func.func @exchange(%x: memref<?x64xf32>, %sum: memref<?x64xf32>) {
   schedule.run on(compute) {
     // expected-error @below {{'moe.merge' op expected its steps (--moe-lower-exchanges), since it exchanges over 'tp'}}
-    moe.merge ins(%x : memref<?x64xf32>) outs(%sum : memref<?x64xf32>) sum_over("tp", 2)
+    moe.merge ins(%x : memref<?x64xf32>) outs(%sum : memref<?x64xf32>) sum_over(<tp = 2>[tp])
   }
   return
 }

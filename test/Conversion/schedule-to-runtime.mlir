@@ -4,7 +4,7 @@
 // The artefact's interface: a function that checks the call and issues the
 // schedule, one that says how many bytes the workspace needs, and the symbol that
 // the runtime looks for.
-module attributes {moe.descriptor = "{\"abi\": 1}"} {
+module attributes {schedule.descriptor = "{\"abi\": 1}"} {
 func.func @kernel(%block: index, %x: memref<?x4xf32>, %y: memref<?x4xf32>) attributes {schedule.kernel} {
   return
 }
@@ -107,7 +107,7 @@ func.func @kernel(%block: index, %x: memref<?x4xf32>, %y: memref<?x4xf32>) attri
 func.func @layer(%x: memref<?x4xf32> {moe.name = "hidden_states"}, %w: memref<?x4x4xbf16> {schedule.axes = ["experts", "", ""]},
                  %v: memref<?x?x?xbf16> {schedule.axes = ["", "columns", "experts"]},
                  %y: memref<?x4xf32> {bufferize.result, moe.name = "output"}, %bytes: memref<?xi8> {schedule.workspace})
-    attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256 + n * 512 + 1024)>, moe.max_num_tokens = 64} {
+    attributes {schedule.workspace_size = affine_map<(t, n) -> (t * 256 + n * 512 + 1024)>, schedule.max_num_tokens = 64} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %t = memref.dim %x, %c0 : memref<?x4xf32>
@@ -119,13 +119,13 @@ func.func @layer(%x: memref<?x4xf32> {moe.name = "hidden_states"}, %w: memref<?x
   %a = schedule.slice %ws["a"](%t) : memref<?x4xf32>
   %b = schedule.slice %ws["b"](%n) : memref<?x4xf32>
   %fork = schedule.mark on(compute)
-  %sent = schedule.run on(comm "ep") after(%fork) label("send") {
+  %sent = schedule.run on(comm <ep = 2, tp = 2>[ep]) after(%fork) label("send") {
     schedule.launch @kernel grid(%t) reads(%x : memref<?x4xf32>) writes(%b : memref<?x4xf32>)
   } -> !schedule.event
   %done = schedule.run on(aux) after(%fork, %sent) label("shared") {
     schedule.launch @kernel grid(%c1) label("named") reads(%b : memref<?x4xf32>) writes(%a : memref<?x4xf32>)
   } -> !schedule.event
-  schedule.run on(comm "tp") after(%done) {}
+  schedule.run on(comm <ep = 2, tp = 2>[tp]) after(%done) {}
   schedule.run on(compute) after(%done) label("merge") {
     %rows = memref.dim %a, %c0 : memref<?x4xf32>
     schedule.launch @kernel grid(%rows) reads(%a : memref<?x4xf32>) writes(%y : memref<?x4xf32>)
@@ -224,28 +224,28 @@ func.func @scalar(%x: index) {
 // CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_columns_0() {{.*}} : !llvm.array<2 x i64>
 // CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_blocks_1() {{.*}} : !llvm.array<4 x i64>
 // CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_collectives() {{.*}} : !llvm.array<2 x struct
-// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_communicators() {{.*}} : !llvm.array<2 x ptr>
+// CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange_communicators() {{.*}} : !llvm.array<2 x struct<(ptr, i64, i64)>>
 // CHECK-LABEL: llvm.mlir.global private constant @ranks_exchange()
 // CHECK-LABEL: llvm.mlir.global private constant @ranks_signature()
 // CHECK:         llvm.mlir.constant(4 : i64) : i64
 // CHECK:         llvm.mlir.addressof @ranks_exchange : !llvm.ptr
 func.func @ranks(%x: memref<?x4xf32>, %ids: memref<?x2xi32>, %y: memref<?x4xf32> {bufferize.result},
-                 %all: memref<?x2xi32> {bufferize.result}) attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true>} {
+                 %all: memref<?x2xi32> {bufferize.result}) attributes {schedule.grid = #schedule.grid<dp = 2, tp = 2>} {
   %c0 = arith.constant 0 : index
   %rank = schedule.rank : index
   %t = memref.dim %x, %c0 : memref<?x4xf32>
   %few = arith.cmpi ule, %t, %rank : index
   scf.if %few {
     %fork = schedule.mark on(compute)
-    %done = schedule.run on(comm "tp") after(%fork) {
-      schedule.collective all_gather over("ep", 4) sends(%x, %ids : memref<?x4xf32>, memref<?x2xi32>) receives(%y, %all : memref<?x4xf32>, memref<?x2xi32>)
-      schedule.collective all_to_all over("ep", 4) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    %done = schedule.run on(comm <dp = 2, tp = 2>[tp]) after(%fork) {
+      schedule.collective all_gather over(<dp = 2, tp = 2>[dp, tp]) sends(%x, %ids : memref<?x4xf32>, memref<?x2xi32>) receives(%y, %all : memref<?x4xf32>, memref<?x2xi32>)
+      schedule.collective all_to_all over(<dp = 2, tp = 2>[dp, tp]) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     } -> !schedule.event
     schedule.run on(compute) after(%done) {}
   } else {
     schedule.run on(compute) {
-      schedule.collective all_gather over("ep", 4) sends(%x, %ids : memref<?x4xf32>, memref<?x2xi32>) receives(%y, %all : memref<?x4xf32>, memref<?x2xi32>)
-      schedule.collective all_to_all over("ep", 4) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_gather over(<dp = 2, tp = 2>[dp, tp]) sends(%x, %ids : memref<?x4xf32>, memref<?x2xi32>) receives(%y, %all : memref<?x4xf32>, memref<?x2xi32>)
+      schedule.collective all_to_all over(<dp = 2, tp = 2>[dp, tp]) blocks [1, 1, 1, 2] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   }
   return
@@ -258,32 +258,32 @@ func.func @ranks(%x: memref<?x4xf32>, %ids: memref<?x2xi32>, %y: memref<?x4xf32>
 // rows of a buffer start where their first one does.
 // CHECK-LABEL: llvm.func @halves_run(
 // CHECK-SAME:    %[[CALL:.*]]: !llvm.ptr) -> i32
-// CHECK:         %[[HALF:.*]] = llvm.call @moert_call_half_tokens(%[[CALL]], %{{.*}}) : (!llvm.ptr, i32) -> i64
+// CHECK:         %[[HALF:.*]] = llvm.call @moert_call_part_tokens(%[[CALL]], %{{.*}}, %{{.*}}) : (!llvm.ptr, i32, i32) -> i64
 // CHECK:         %[[FIRST:.*]] = arith.index_cast %[[HALF]] : i64 to index
 // CHECK:         llvm.call @moert_call_max_tokens(%[[CALL]]) : (!llvm.ptr) -> i64
-// CHECK:         %[[FLAG:.*]] = llvm.call @moert_call_decodes(%[[CALL]]) : (!llvm.ptr) -> i32
-// CHECK:         arith.trunci %[[FLAG]] : i32 to i1
+// CHECK:         %[[DECODES:.*]] = llvm.call @moert_call_get_value(%[[CALL]], %{{.*}}) : (!llvm.ptr, !llvm.ptr) -> i64
+// CHECK:         llvm.icmp "ne" %[[DECODES]], %{{.*}} : i64
 // CHECK:         %[[ROW_BYTES:.*]] = llvm.mlir.constant(16 : i64) : i64
 // CHECK:         %[[OFFSET:.*]] = llvm.mul %{{.*}}, %[[ROW_BYTES]]
 // CHECK:         llvm.getelementptr %{{.*}}[%[[OFFSET]]] : (!llvm.ptr, i64) -> !llvm.ptr, i8
 // CHECK-LABEL: llvm.mlir.global private constant @halves_exchange_collectives() {{.*}} : !llvm.array<3 x struct
 func.func @halves(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result})
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true>} {
+    attributes {schedule.grid = #schedule.grid<ep = 2>} {
   %c8 = arith.constant 8 : index
-  %first = schedule.total_tokens half(0) : index
+  %first = schedule.total_tokens part(<0 of 2>) : index
   %max = schedule.max_tokens : index
-  %decodes = schedule.decodes : i1
+  %decodes = schedule.call_value "decodes" : i1
   %threshold = arith.select %decodes, %c8, %first : index
   %many = arith.cmpi uge, %max, %threshold : index
   %rest = schedule.rows %x[%first](%first) : memref<?x4xf32> to memref<?x4xf32>
   scf.if %many {
     schedule.run on(compute) {
-      schedule.collective all_gather over("ep", 2) half(0) sends(%rest : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
-      schedule.collective all_gather over("ep", 2) half(1) sends(%rest : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) part(<0 of 2>) sends(%rest : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) part(<1 of 2>) sends(%rest : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
-      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } {schedule.uniform}
   return
@@ -293,19 +293,19 @@ func.func @halves(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result})
 
 // No table fits two paths that differ.
 func.func @orders(%c: memref<?x4xf32>, %x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result})
-    attributes {moe.parallel = #moe.parallel<tensor = 2>} {
+    attributes {schedule.grid = #schedule.grid<tp = 2>} {
   %c0 = arith.constant 0 : index
   %t = memref.dim %c, %c0 : memref<?x4xf32>
   %few = arith.cmpi ule, %t, %c0 : index
   scf.if %few {
     schedule.run on(compute) {
       // expected-note @below {{the other path has it here}}
-      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
-      // expected-error @below {{'schedule.collective' op expected all paths to have one sequence of collectives, with 'all_reduce of 4xf32' on "tp" as number 0, but got 'all_gather of 4xf32' on "tp"}}
-      schedule.collective all_gather over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      // expected-error @below {{'schedule.collective' op expected all paths to have one sequence of collectives, with 'all_reduce of 4xf32' on 'tp' as number 0, but got 'all_gather of 4xf32' on 'tp'}}
+      schedule.collective all_gather over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   }
   return
@@ -313,11 +313,32 @@ func.func @orders(%c: memref<?x4xf32>, %x: memref<?x4xf32>, %y: memref<?x4xf32> 
 
 // -----
 
-// Communicators have ranks by the parallel configuration.
-// expected-error @below {{'func.func' op expected 'moe.parallel' to say what ranks the communicators have}}
+// Communicators have ranks by the grid.
+// expected-error @below {{'func.func' op expected 'schedule.grid' to say what ranks the communicators have}}
 func.func @nowhere(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) {
   schedule.run on(compute) {
-    schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   }
+  return
+}
+
+// -----
+
+// A stream is one of the ranks that run the program, too.
+func.func @elsewhere(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) attributes {schedule.grid = #schedule.grid<tp = 2>} {
+  // expected-error @below {{'schedule.run' op expected a communicator of the function's grid #schedule.grid<tp = 2> but got one of #schedule.grid<tp = 4>}}
+  schedule.run on(comm <tp = 4>[tp]) {
+    schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+// Outside of a run nothing has a stream.
+func.func @stray(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) attributes {schedule.grid = #schedule.grid<tp = 2>} {
+  schedule.run on(compute) {}
+  // expected-error @below {{'schedule.collective' op expected to lie in a 'schedule.run'}}
+  schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   return
 }

@@ -17,7 +17,7 @@
 // STATIC-NOT:     scf.if
 // MONOLITHIC-NOT: on(comm
 // MONOLITHIC:     threshold = 9 : i64
-// CAPACITY:       error: 'moe.layer' op expected the function's attribute 'moe.max_num_tokens' or the option 'max-num-tokens': the exchange of 'deepep_low_latency' has a fixed capacity
+// CAPACITY:       error: 'moe.layer' op expected the function's attribute 'schedule.max_num_tokens' or the option 'max-num-tokens': the exchange of 'deepep_low_latency' has a fixed capacity
 // MACHINE:        error: cannot read machine file '{{.*}}.none'
 
 // The exchange of all-gathers stays on the compute stream; the sum over tp is the
@@ -29,11 +29,11 @@
 // CHECK:       run on(compute) label("gate")
 // CHECK:       run on(compute) label("route")
 // CHECK:       run on(compute) label("dispatch")
-// CHECK-NEXT:  moe.dispatch {{.*}} exchange(<all_gather, "dp", 2>)
+// CHECK-NEXT:  moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp]>)
 // CHECK:       run on(compute) label("experts")
 // CHECK:       run on(compute) label("combine")
 // CHECK:       run on(compute) after(%[[DONE]]) label("merge")
-// CHECK-NEXT:  moe.merge {{.*}} sum_over("tp", 2)
+// CHECK-NEXT:  moe.merge {{.*}} sum_over(#ranks{{[0-9]*}}[tp])
 // CHECK:       } else {
 // CHECK-NOT:   {{schedule.mark|after\(}}
 // CHECK:       run on(compute) label("gate")
@@ -88,15 +88,15 @@ func.func @shared_sum(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: t
 // CHECK-NOT:   scf.if
 // CHECK:       run on(compute) label("gate")
 // CHECK:       %[[ROUTED:.*]] = schedule.run on(compute) label("route")
-// CHECK:       %[[SENT:.*]] = schedule.run on(comm "ep") after(%[[ROUTED]]) label("dispatch")
+// CHECK:       %[[SENT:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp, tp]) after(%[[ROUTED]]) label("dispatch")
 // CHECK:       %[[COMPUTED:.*]] = schedule.run on(compute) after(%[[SENT]]) label("experts")
-// CHECK:       %[[COMBINED:.*]] = schedule.run on(comm "ep") after(%[[COMPUTED]]) label("combine")
+// CHECK:       %[[COMBINED:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp, tp]) after(%[[COMPUTED]]) label("combine")
 // CHECK:       run on(compute) label("shared experts")
 // CHECK:       run on(compute) label("all-reduce")
 // CHECK:       run on(compute) after(%[[COMBINED]]) label("merge")
 // CHECK-NOT:   label(
 // CHECK:       return
-// ALONE:       run on(comm "ep") after(%{{.*}}) label("dispatch")
+// ALONE:       run on(comm #ranks{{[0-9]*}}[dp, tp]) after(%{{.*}}) label("dispatch")
 func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
     attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency">} {

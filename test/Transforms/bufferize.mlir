@@ -104,7 +104,7 @@ func.func @static_tokens(%x: tensor<4x64xf32>, %router: tensor<8x64xf32>, %w13: 
 // CHECK:      moe.gate
 // CHECK-NOT:  memref.alloc
 // CHECK-NOT:  memref.copy
-// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, "ep", 2>)
+// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp]>)
 // CHECK:      moe.merge
 func.func @exchange(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4x64x64xf32>,
                     %w2: tensor<4x64x32xf32>) -> tensor<?x64xf32>

@@ -31,7 +31,7 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4x64x64xf32>,
     %w2: tensor<4x64x32xf32>) -> tensor<?x64xf32>
     attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency">} {
-  // expected-error @+1 {{expected the function's attribute 'moe.max_num_tokens' or the option 'max-num-tokens': the exchange of 'deepep_low_latency' has a fixed capacity}}
+  // expected-error @+1 {{expected the function's attribute 'schedule.max_num_tokens' or the option 'max-num-tokens': the exchange of 'deepep_low_latency' has a fixed capacity}}
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
     experts(%w13, %w2 : tensor<4x64x64xf32>, tensor<4x64x32xf32>)
     routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
@@ -54,9 +54,9 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<6
 // -----
 
 // A capacity that is none.
-// expected-error @+1 {{expected 'moe.max_num_tokens' of at least 1 but got 0 : i64}}
+// expected-error @+1 {{expected 'schedule.max_num_tokens' of at least 1 on a function but got 0 : i64}}
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8x64x64xf32>,
-    %w2: tensor<8x64x32xf32>) -> tensor<?x64xf32> attributes {moe.max_num_tokens = 0 : i64} {
+    %w2: tensor<8x64x32xf32>) -> tensor<?x64xf32> attributes {schedule.max_num_tokens = 0 : i64} {
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
     experts(%w13, %w2 : tensor<8x64x64xf32>, tensor<8x64x32xf32>)
     routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>

@@ -11,9 +11,9 @@
 // CHECK-SAME: intermediate_size = 64 : i64
 // CHECK-SAME: shared_intermediate_size = 96 : i64
 // CHECK:      moe.dispatch ins({{[^)]*}}) outs({{[^)]*}}) num_experts(8) ->
-// CHECK-NOT:  moe.all_reduce
+// CHECK-NOT:  schedule.collective all_reduce
 // CHECK:      moe.combine {{.*}} -> tensor<?x64xf32>
-// CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over("tp", 2)
+// CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over(#ranks{{[0-9]*}}[tp])
 func.func @tp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x64x64xbf16>,
     %w2: tensor<8x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
     attributes {moe.parallel = #moe.parallel<tensor = 2>} {
@@ -31,8 +31,8 @@ func.func @tp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x
 // CHECK-SAME: intermediate_size = 32 : i64
 // CHECK-SAME: shared_intermediate_size = 96 : i64
 // CHECK:      moe.dispatch ins({{[^)]*}}) outs({{[^)]*}}) num_experts(8) parallel(<tensor = 2, expert_parallel = true>) ->
-// CHECK-NOT:  moe.all_reduce
-// CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over("tp", 2)
+// CHECK-NOT:  schedule.collective all_reduce
+// CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over(#ranks{{[0-9]*}}[tp])
 func.func @tp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
     %w2: tensor<4x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
     attributes {moe.parallel = #moe.parallel<tensor = 2, expert_parallel = true>} {
@@ -50,9 +50,9 @@ func.func @tp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor
 // CHECK:      %[[N:.*]] = schedule.total_tokens
 // CHECK:      %[[ROWS0:.*]] = bufferization.alloc_tensor(%[[N]]) : tensor<?x64xbf16>
 // CHECK:      %[[OFFSETS:.*]], %[[SOURCE:.*]], %[[PAIRS:.*]], %[[ROWS:.*]], %[[WEIGHTS:.*]] = moe.dispatch
-// CHECK-SAME: rows(%[[X]], {{.*}}) outs({{.*}}) received(%[[ROWS0]], {{.*}}) num_experts(8) exchange(<all_gather, "dp", 2>) ->
+// CHECK-SAME: rows(%[[X]], {{.*}}) outs({{.*}}) received(%[[ROWS0]], {{.*}}) num_experts(8) exchange(<all_gather, #ranks{{[0-9]*}}[dp]>) ->
 // CHECK:      moe.experts ins(%[[ROWS]], %[[OFFSETS]], %[[SOURCE]],
-// CHECK:      moe.combine ins({{.*}}, %[[PAIRS]] : {{.*}}) weights(%[[WEIGHTS]] : {{.*}}) outs({{.*}}) scale({{.*}}) exchange(<all_gather, "dp", 2>) -> tensor<?x64xbf16>
+// CHECK:      moe.combine ins({{.*}}, %[[PAIRS]] : {{.*}}) weights(%[[WEIGHTS]] : {{.*}}) outs({{.*}}) scale({{.*}}) exchange(<all_gather, #ranks{{[0-9]*}}[dp]>) -> tensor<?x64xbf16>
 // CHECK:      moe.shared_experts ins(%[[X]],
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @dp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x64x64xbf16>,
@@ -74,7 +74,7 @@ func.func @dp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x
 // CHECK:      %[[L:.*]] = tensor.dim %{{.*}}, %{{.*}} : tensor<?x64x64xbf16>
 // CHECK:      %[[L1:.*]] = arith.addi %[[L]], %{{.*}}
 // CHECK:      bufferization.alloc_tensor(%[[L1]]) : tensor<?xi32>
-// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, "ep", 2>) parallel(<data = 2, expert_parallel = true>)
+// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp]>) parallel(<data = 2, expert_parallel = true>)
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @dp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<?x64x64xbf16>,
     %w2: tensor<?x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
@@ -93,9 +93,9 @@ func.func @dp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor
 // CHECK:      %[[N:.*]] = schedule.total_tokens
 // CHECK:      %[[ROWS:.*]] = arith.divui %[[N]], %c2
 // CHECK:      %[[ROWS0:.*]] = bufferization.alloc_tensor(%[[ROWS]]) : tensor<?x64xbf16>
-// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, "dp", 2>)
-// CHECK-NOT:  moe.all_reduce
-// CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over("tp", 2)
+// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp]>)
+// CHECK-NOT:  schedule.collective all_reduce
+// CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over(#ranks{{[0-9]*}}[tp])
 func.func @dp_tp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
     attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true>} {
@@ -112,10 +112,10 @@ func.func @dp_tp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: ten
 // CHECK:      %[[N:.*]] = schedule.total_tokens
 // CHECK:      %[[P:.*]] = arith.muli %[[N]], %c2
 // CHECK:      bufferization.alloc_tensor(%[[P]]) : tensor<?xi32>
-// CHECK:      moe.dispatch {{.*}} exchange(<send_receive, "ep", 4>)
-// CHECK:      moe.combine {{.*}} exchange(<send_receive, "ep", 4>) -> tensor<?x64xbf16>
+// CHECK:      moe.dispatch {{.*}} exchange(<send_receive, #ranks{{[0-9]*}}[dp, tp]>)
+// CHECK:      moe.combine {{.*}} exchange(<send_receive, #ranks{{[0-9]*}}[dp, tp]>) -> tensor<?x64xbf16>
 // CHECK:      %[[SHARED:.*]] = moe.shared_experts {{.*}} -> tensor<?x64xbf16>
-// CHECK:      %[[SUM:.*]] = moe.all_reduce ins(%[[SHARED]] : {{.*}}) outs({{.*}}) over("tp", 2)
+// CHECK:      %[[SUM:.*]] = schedule.collective all_reduce over(#ranks{{[0-9]*}}[tp]) label("all-reduce") sends(%[[SHARED]] : {{.*}}) receives({{.*}})
 // CHECK:      moe.merge ins({{.*}}) shared(%[[SUM]] : {{.*}}) outs({{[^)]*}}) ->
 func.func @send_receive(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
@@ -131,13 +131,13 @@ func.func @send_receive(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13:
 // choice. N is not asked for.
 // CHECK-LABEL: func @batched(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK-SAME: moe.max_num_tokens = 128 : i64
+// CHECK-SAME: schedule.max_num_tokens = 128 : i64
 // CHECK-NOT:  schedule.total_tokens
 // CHECK:      bufferization.alloc_tensor() : tensor<1024xi32>
 // CHECK:      bufferization.alloc_tensor() : tensor<1024x1xi32>
 // CHECK:      bufferization.alloc_tensor() : tensor<1024x64xbf16>
 // CHECK:      bufferization.alloc_tensor() : tensor<1024x1xf32>
-// CHECK:      moe.dispatch {{.*}} exchange(<batched, "ep", 2>)
+// CHECK:      moe.dispatch {{.*}} exchange(<batched, #ranks{{[0-9]*}}[dp]>)
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
     %w2: tensor<4x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
@@ -156,8 +156,8 @@ func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tens
 // CHECK-SAME: shared_intermediate_size = 48 : i64
 // CHECK:      %[[N:.*]] = schedule.total_tokens
 // CHECK-NOT:  arith.divui
-// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, "ep", 4>)
-// CHECK-NOT:  moe.all_reduce
+// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp, tp]>)
+// CHECK-NOT:  schedule.collective all_reduce
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @sequence_parallel(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
@@ -173,9 +173,9 @@ func.func @sequence_parallel(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, 
 // CHECK-LABEL: func @sharded_shared(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
 // CHECK-SAME: shared_intermediate_size = 96 : i64
-// CHECK:      %[[ROWS:.*]] = moe.all_gather ins(%[[X]] : {{.*}}) outs({{.*}}) over("tp", 2)
+// CHECK:      %[[ROWS:.*]] = schedule.collective all_gather over(#ranks{{[0-9]*}}[tp]) label("all-gather") sends(%[[X]] : {{.*}}) receives({{.*}})
 // CHECK:      %[[PART:.*]] = moe.shared_experts ins(%[[ROWS]],
-// CHECK:      %[[SHARED:.*]] = moe.reduce_scatter ins(%[[PART]] : {{.*}}) outs({{.*}}) over("tp", 2)
+// CHECK:      %[[SHARED:.*]] = schedule.collective reduce_scatter over(#ranks{{[0-9]*}}[tp]) label("reduce-scatter") sends(%[[PART]] : {{.*}}) receives({{.*}})
 // CHECK:      moe.merge ins({{.*}}) shared(%[[SHARED]] : {{.*}}) outs({{[^)]*}}) ->
 func.func @sharded_shared(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
@@ -192,13 +192,13 @@ func.func @sharded_shared(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w1
 // CHECK-LABEL: func @pcp(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
 // CHECK:      %[[LOCAL:.*]] = moe.gate ins(%[[X]],
-// CHECK:      %[[ROWS:.*]] = moe.all_gather ins(%[[X]] : {{.*}}) outs({{.*}}) over("pcp", 2)
-// CHECK:      %[[LOGITS:.*]] = moe.all_gather ins(%[[LOCAL]] : {{.*}}) outs({{.*}}) over("pcp", 2)
+// CHECK:      %[[ROWS:.*]] = schedule.collective all_gather over(#ranks{{[0-9]*}}[pcp]) label("all-gather") sends(%[[X]] : {{.*}}) receives({{.*}})
+// CHECK:      %[[LOGITS:.*]] = schedule.collective all_gather over(#ranks{{[0-9]*}}[pcp]) label("all-gather") sends(%[[LOCAL]] : {{.*}}) receives({{.*}})
 // CHECK:      moe.route ins(%[[LOGITS]] :
 // CHECK:      moe.dispatch ins({{[^)]*}}) outs({{[^)]*}}) num_experts(8) ->
 // CHECK:      moe.experts ins(%[[ROWS]],
 // CHECK:      %[[ALL:.*]] = moe.combine {{.*}} -> tensor<?x64xbf16>
-// CHECK:      %[[ROUTED:.*]] = moe.reduce_scatter ins(%[[ALL]] : {{.*}}) outs({{.*}}) over("pcp", 2)
+// CHECK:      %[[ROUTED:.*]] = schedule.collective reduce_scatter over(#ranks{{[0-9]*}}[pcp]) label("reduce-scatter") sends(%[[ALL]] : {{.*}}) receives({{.*}})
 // CHECK:      moe.shared_experts ins(%[[X]],
 // CHECK:      moe.merge ins(%[[ROUTED]] :
 func.func @pcp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x64x64xbf16>,
@@ -214,9 +214,9 @@ func.func @pcp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8
 // An all-to-all over all ranks reaches the pcp ranks by itself.
 // CHECK-LABEL: func @pcp_all_to_all(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK-NOT:  moe.all_gather
-// CHECK:      moe.dispatch {{.*}} exchange(<send_receive, "ep", 4>)
-// CHECK-NOT:  moe.reduce_scatter
+// CHECK-NOT:  schedule.collective all_gather
+// CHECK:      moe.dispatch {{.*}} exchange(<send_receive, #ranks{{[0-9]*}}[dp, pcp]>)
+// CHECK-NOT:  schedule.collective reduce_scatter
 // CHECK:      return
 func.func @pcp_all_to_all(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>

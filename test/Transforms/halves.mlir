@@ -21,33 +21,33 @@
 // EXPAND-DAG:     %[[C2:.*]] = arith.constant 2 : index
 // EXPAND-DAG:     %[[C1:.*]] = arith.constant 1 : index
 // EXPAND:         %[[MAX:.*]] = schedule.max_tokens : index
-// EXPAND:         %[[DECODES:.*]] = schedule.decodes : i1
+// EXPAND:         %[[DECODES:.*]] = schedule.call_value "decodes" : i1
 // EXPAND:         %[[THRESHOLD:.*]] = arith.select %[[DECODES]], %[[DECODE]], %[[PREFILL]] : index
 // EXPAND:         %[[MANY:.*]] = arith.cmpi uge, %[[MAX]], %[[THRESHOLD]] : index
 // EXPAND:         scf.if %[[MANY]] -> (tensor<?x64xbf16>) {
 // EXPAND:           %[[SHARED:.*]] = moe.shared_experts ins(%[[X]],
-// EXPAND-NOT:       moe.half
+// EXPAND-NOT:       moe.part
 // EXPAND:           %[[MORE:.*]] = arith.addi %[[T]], %[[C1]] : index
 // EXPAND:           %[[HALF:.*]] = arith.divui %[[MORE]], %[[C2]] : index
 // EXPAND:           %[[REST:.*]] = arith.subi %[[T]], %[[HALF]] : index
 // EXPAND:           %[[XA:.*]] = tensor.extract_slice %[[X]][0, 0] [%[[HALF]], 64]
 // EXPAND:           tensor.extract_slice %[[SHARED]][0, 0] [%[[HALF]], 64]
 // EXPAND:           %[[YA0:.*]] = tensor.extract_slice %[[OUTPUT]][0, 0] [%[[HALF]], 64]
-// EXPAND:           moe.gate ins(%[[XA]], {{.*}} {moe.half = 0 : i64}
-// EXPAND:           %[[NA:.*]] = schedule.total_tokens half(0) : index
+// EXPAND:           moe.gate ins(%[[XA]], {{.*}} {moe.part = #schedule.part<0 of 2>}
+// EXPAND:           %[[NA:.*]] = schedule.total_tokens part(<0 of 2>) : index
 // EXPAND:           %[[ROWSA:.*]] = bufferization.alloc_tensor(%[[NA]]) : tensor<?x64xbf16>
-// EXPAND:           moe.dispatch {{.*}} received(%[[ROWSA]], {{.*}} exchange(<send_receive, "ep", 2>) {{.*}} {moe.half = 0 : i64}
-// EXPAND:           %[[YA:.*]] = moe.merge {{.*}} outs(%[[YA0]] : {{.*}} {moe.half = 0 : i64}
+// EXPAND:           moe.dispatch {{.*}} received(%[[ROWSA]], {{.*}} exchange(<send_receive, #ranks{{[0-9]*}}[dp]>) {{.*}} {moe.part = #schedule.part<0 of 2>}
+// EXPAND:           %[[YA:.*]] = moe.merge {{.*}} outs(%[[YA0]] : {{.*}} {moe.part = #schedule.part<0 of 2>}
 // EXPAND:           %[[PART:.*]] = tensor.insert_slice %[[YA]] into %[[OUTPUT]][0, 0] [%[[HALF]], 64]
 // EXPAND:           %[[XB:.*]] = tensor.extract_slice %[[X]][%[[HALF]], 0] [%[[REST]], 64]
 // EXPAND:           %[[YB0:.*]] = tensor.extract_slice %[[PART]][%[[HALF]], 0] [%[[REST]], 64]
-// EXPAND:           moe.gate ins(%[[XB]], {{.*}} {moe.half = 1 : i64}
-// EXPAND:           schedule.total_tokens half(1) : index
-// EXPAND:           %[[YB:.*]] = moe.merge {{.*}} outs(%[[YB0]] : {{.*}} {moe.half = 1 : i64}
+// EXPAND:           moe.gate ins(%[[XB]], {{.*}} {moe.part = #schedule.part<1 of 2>}
+// EXPAND:           schedule.total_tokens part(<1 of 2>) : index
+// EXPAND:           %[[YB:.*]] = moe.merge {{.*}} outs(%[[YB0]] : {{.*}} {moe.part = #schedule.part<1 of 2>}
 // EXPAND:           %[[WHOLE:.*]] = tensor.insert_slice %[[YB]] into %[[PART]][%[[HALF]], 0] [%[[REST]], 64]
 // EXPAND:           scf.yield %[[WHOLE]]
 // EXPAND:         } else {
-// EXPAND-NOT:       moe.half
+// EXPAND-NOT:       moe.part
 // EXPAND:           moe.gate ins(%[[X]],
 // EXPAND:           schedule.total_tokens : index
 // EXPAND:           %[[Y:.*]] = moe.merge {{.*}} outs(%[[OUTPUT]] :
@@ -64,16 +64,16 @@
 // BUFFER-DAG:     %[[XB:.*]] = schedule.rows %[[X]][%[[HALF]]](%[[REST:.*]]) : memref<?x64xbf16> to memref<?x64xbf16>
 // BUFFER-DAG:     %[[YB:.*]] = schedule.rows %[[Y]][%[[HALF]]](%[[REST]]) : memref<?x64xbf16> to memref<?x64xbf16>
 // BUFFER:         scf.if
-// BUFFER-NOT:     {{memref\.|schedule\.}}
+// BUFFER-NOT:     {{memref\.|[^#]schedule\.}}
 // BUFFER:           moe.gate ins(%[[XA]],
-// BUFFER-NOT:     {{memref\.|schedule\.}}
+// BUFFER-NOT:     {{memref\.|[^#]schedule\.}}
 // BUFFER:           moe.merge {{.*}} outs(%[[YA]] :
-// BUFFER-NOT:     {{memref\.|schedule\.}}
+// BUFFER-NOT:     {{memref\.|[^#]schedule\.}}
 // BUFFER:           moe.gate ins(%[[XB]],
-// BUFFER-NOT:     {{memref\.|schedule\.}}
+// BUFFER-NOT:     {{memref\.|[^#]schedule\.}}
 // BUFFER:           moe.merge {{.*}} outs(%[[YB]] :
 // BUFFER:         } else {
-// BUFFER-NOT:     {{memref\.|schedule\.}}
+// BUFFER-NOT:     {{memref\.|[^#]schedule\.}}
 // BUFFER:           moe.merge {{.*}} outs(%[[Y]] :
 // BUFFER:         }
 // BUFFER-NEXT:    return
@@ -87,24 +87,24 @@
 // SCHEDULE:         %[[MANY:.*]] = arith.cmpi uge, %max_tokens, %dbo_threshold : index
 // SCHEDULE:         scf.if %[[MANY]] {
 // SCHEDULE-NEXT:      schedule.run on(compute) label("gate") {
-// SCHEDULE-NEXT:        moe.half = 0
+// SCHEDULE-NEXT:        moe.part = #schedule.part<0 of 2>
 // SCHEDULE:           %[[ROUTEDA:.*]] = schedule.run on(compute) label("route") {
-// SCHEDULE:           %[[SENTA:.*]] = schedule.run on(comm "ep") after(%[[ROUTEDA]]) label("dispatch") {
-// SCHEDULE-NEXT:        moe.half = 0
+// SCHEDULE:           %[[SENTA:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp]) after(%[[ROUTEDA]]) label("dispatch") {
+// SCHEDULE-NEXT:        moe.part = #schedule.part<0 of 2>
 // SCHEDULE:           schedule.run on(compute) label("gate") {
-// SCHEDULE-NEXT:        moe.half = 1
+// SCHEDULE-NEXT:        moe.part = #schedule.part<1 of 2>
 // SCHEDULE:           %[[ROUTEDB:.*]] = schedule.run on(compute) label("route") {
-// SCHEDULE:           %[[SENTB:.*]] = schedule.run on(comm "ep") after(%[[ROUTEDB]]) label("dispatch") {
-// SCHEDULE-NEXT:        moe.half = 1
+// SCHEDULE:           %[[SENTB:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp]) after(%[[ROUTEDB]]) label("dispatch") {
+// SCHEDULE-NEXT:        moe.part = #schedule.part<1 of 2>
 // SCHEDULE:           %[[COMPUTEDA:.*]] = schedule.run on(compute) after(%[[SENTA]]) label("experts") {
-// SCHEDULE:           %[[BACKA:.*]] = schedule.run on(comm "ep") after(%[[COMPUTEDA]]) label("combine") {
+// SCHEDULE:           %[[BACKA:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp]) after(%[[COMPUTEDA]]) label("combine") {
 // SCHEDULE:           %[[COMPUTEDB:.*]] = schedule.run on(compute) after(%[[SENTB]]) label("experts") {
-// SCHEDULE:           %[[BACKB:.*]] = schedule.run on(comm "ep") after(%[[COMPUTEDB]]) label("combine") {
+// SCHEDULE:           %[[BACKB:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp]) after(%[[COMPUTEDB]]) label("combine") {
 // SCHEDULE:           schedule.run on(compute) label("shared experts") {
 // SCHEDULE:           schedule.run on(compute) after(%[[BACKA]]) label("merge") {
-// SCHEDULE-NEXT:        moe.half = 0
+// SCHEDULE-NEXT:        moe.part = #schedule.part<0 of 2>
 // SCHEDULE:           schedule.run on(compute) after(%[[BACKB]]) label("merge") {
-// SCHEDULE-NEXT:        moe.half = 1
+// SCHEDULE-NEXT:        moe.part = #schedule.part<1 of 2>
 // SCHEDULE:         } else {
 // SCHEDULE:           label("gate")
 // SCHEDULE:           label("route")
@@ -121,7 +121,7 @@
 // other one.
 // SERIAL-LABEL:   func @counted(
 // SERIAL-SAME:      batches = {reason = "the serial rule set never overlaps", rule = "serial batch rule 1", suggestion = "use --schedule=vllm or --schedule=auto", two = false}
-// SERIAL-NOT:       {{scf.if|half|max_tokens|on\(comm}}
+// SERIAL-NOT:       {{scf.if|part|max_tokens|on\(comm}}
 // SERIAL:           label("merge")
 // SERIAL-NOT:       label(
 // SERIAL:           return
@@ -142,9 +142,9 @@ func.func @counted(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tens
 // EXPAND:         tensor.extract_slice %{{.*}}[0, 0] [4, 64] [1, 1] : tensor<7x64xf32> to tensor<4x64xf32>
 // EXPAND:         tensor.extract_slice %{{.*}}[0, 0] [4, 2] [1, 1] : tensor<7x2xi32> to tensor<4x2xi32>
 // EXPAND:         tensor.extract_slice %{{.*}}[0, 0] [4, 2] [1, 1] : tensor<7x2xf32> to tensor<4x2xf32>
-// EXPAND:         moe.dispatch {{.*}} received(%{{.*}}, %{{.*}} : tensor<32x64xf32>, tensor<32x1xf32>) {{.*}} exchange(<batched, "ep", 2>) {{.*}} {moe.half = 0 : i64}
+// EXPAND:         moe.dispatch {{.*}} received(%{{.*}}, %{{.*}} : tensor<32x64xf32>, tensor<32x1xf32>) {{.*}} exchange(<batched, #ranks{{[0-9]*}}[dp]>) {{.*}} {moe.part = #schedule.part<0 of 2>}
 // EXPAND:         tensor.extract_slice %{{.*}}[4, 0] [3, 64] [1, 1] : tensor<7x64xf32> to tensor<3x64xf32>
-// EXPAND:         moe.dispatch {{.*}} received(%{{.*}}, %{{.*}} : tensor<32x64xf32>, tensor<32x1xf32>) {{.*}} {moe.half = 1 : i64}
+// EXPAND:         moe.dispatch {{.*}} received(%{{.*}}, %{{.*}} : tensor<32x64xf32>, tensor<32x1xf32>) {{.*}} {moe.part = #schedule.part<1 of 2>}
 // EXPAND:       } else {
 // EXPAND:         moe.dispatch {{.*}} received(%{{.*}}, %{{.*}} : tensor<56x64xf32>, tensor<56x1xf32>)
 func.func @batched(%x: tensor<7x64xf32>, %ids: tensor<7x2xi32>, %weights: tensor<7x2xf32>, %w13: tensor<4x64x64xf32>,
@@ -161,24 +161,24 @@ func.func @batched(%x: tensor<7x64xf32>, %ids: tensor<7x2xi32>, %weights: tensor
 // experts run where their order says, once: here on the auxiliary stream.
 // EXPAND-LABEL: func @replicas(
 // EXPAND-DAG:     %[[ZERO:.*]] = arith.constant 0 : index
-// EXPAND:         moe.route {{.*}} first_row(%[[ZERO]]) {{.*}} {moe.half = 0 : i64}
-// EXPAND:         moe.route {{.*}} first_row(%[[HALF:.*]]) {{.*}} {moe.half = 1 : i64}
+// EXPAND:         moe.route {{.*}} first_row(%[[ZERO]]) {{.*}} {moe.part = #schedule.part<0 of 2>}
+// EXPAND:         moe.route {{.*}} first_row(%[[HALF:.*]]) {{.*}} {moe.part = #schedule.part<1 of 2>}
 // EXPAND:       } else {
 // EXPAND-NOT:     first_row
 // EXPAND:         return
 // VLLM-LABEL:   func @replicas(
 // VLLM-SAME:      rule = "vllm batch rule 3"
-// VLLM-NOT:       half
+// VLLM-NOT:       {{moe.part|part\(}}
 // VLLM:           return
 // OVERLAP-LABEL: func @replicas(
 // OVERLAP-SAME:   rule = "overlap batch rule 3"
 // OVERLAP:        scf.if
 // OVERLAP-NEXT:     %[[FORK:.*]] = schedule.mark on(compute)
 // OVERLAP-NEXT:     %[[DONE:.*]] = schedule.run on(aux) after(%[[FORK]]) label("shared experts") {
-// OVERLAP:          on(comm "ep"){{.*}}label("dispatch")
-// OVERLAP:          on(comm "ep"){{.*}}label("dispatch")
-// OVERLAP:          on(comm "ep"){{.*}}label("combine")
-// OVERLAP:          on(comm "ep"){{.*}}label("combine")
+// OVERLAP:          on(comm #ranks{{[0-9]*}}[dp]){{.*}}label("dispatch")
+// OVERLAP:          on(comm #ranks{{[0-9]*}}[dp]){{.*}}label("dispatch")
+// OVERLAP:          on(comm #ranks{{[0-9]*}}[dp]){{.*}}label("combine")
+// OVERLAP:          on(comm #ranks{{[0-9]*}}[dp]){{.*}}label("combine")
 // OVERLAP:          schedule.run on(compute) after({{.*}}%[[DONE]]{{.*}}) label("merge") {
 // OVERLAP:        } else {
 func.func @replicas(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<5x64x64xf32>,
@@ -195,7 +195,7 @@ func.func @replicas(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tenso
 
 // tp alone moves no rows: nothing is split.
 // EXPAND-LABEL: func @no_exchange(
-// EXPAND-NOT:     {{scf.if|half}}
+// EXPAND-NOT:     {{scf.if|moe.part}}
 // EXPAND:         return
 func.func @no_exchange(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8x64x64xf32>,
     %w2: tensor<8x64x32xf32>) -> tensor<?x64xf32>

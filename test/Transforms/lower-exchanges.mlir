@@ -12,8 +12,8 @@
 // CHECK-DAG:     %[[RANK:.*]] = schedule.rank
 // CHECK-DAG:     %[[MAP:.*]] = memref.alloc() {{.*}} : memref<8xi32>
 // CHECK-DAG:     %[[ALL_IDS:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?x2xi32>
-// CHECK:         schedule.run on(comm "ep")
-// CHECK:           schedule.collective all_gather over("ep", 2) label("dispatch")
+// CHECK:         schedule.run on(comm #ranks{{[0-9]*}}[ep])
+// CHECK:           schedule.collective all_gather over(#ranks{{[0-9]*}}[ep]) label("dispatch")
 // CHECK-SAME:        sends(%[[X]], %[[WEIGHTS]], %[[IDS]] :
 // CHECK-SAME:        receives(%{{[a-z0-9]+}}, %{{[a-z0-9]+}}, %[[ALL_IDS]] :
 // CHECK-NEXT:      moe.expert_map of(%[[RANK]]) placement(<experts = 8, ranks = 2>) outs(%[[MAP]] : memref<8xi32>)
@@ -21,11 +21,11 @@
 // CHECK-NEXT:    }
 func.func @dispatch(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref<?x2xf32>, %offsets: memref<5xi32>,
                     %source: memref<?xi32>, %pairs: memref<?x2xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x2xf32>) {
-  schedule.run on(comm "ep") label("dispatch") {
+  schedule.run on(comm <ep = 2>[ep]) label("dispatch") {
     moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
       outs(%offsets, %source, %pairs : memref<5xi32>, memref<?xi32>, memref<?x2xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
-      num_experts(8) exchange(<all_gather, "ep", 2>) parallel(<data = 2, expert_parallel = true>)
+      num_experts(8) exchange(<all_gather, <ep = 2>[ep]>) parallel(<data = 2, expert_parallel = true>)
   }
   return
 }
@@ -34,17 +34,16 @@ func.func @dispatch(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memre
 
 // Over dp, each rank has the tokens of its pcp ranks.
 // CHECK-LABEL: func.func @dispatch_of_gathered(
-// CHECK:         schedule.collective all_gather over("dp", 2) {{.*}} {rows_per_token = 2 : i64}
+// CHECK:         schedule.collective all_gather over(#ranks{{[0-9]*}}[dp]) {{.*}} {rows_per_token = 2 : i64}
 // CHECK-NOT:     expert_map
 // CHECK:         return
 func.func @dispatch_of_gathered(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref<?x2xf32>, %offsets: memref<9xi32>,
-                    %source: memref<?xi32>, %pairs: memref<?x2xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x2xf32>)
-    attributes {moe.parallel = #moe.parallel<data = 2, prefill_context = 2>} {
+                    %source: memref<?xi32>, %pairs: memref<?x2xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x2xf32>) {
   schedule.run on(compute) label("dispatch") {
     moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
       outs(%offsets, %source, %pairs : memref<9xi32>, memref<?xi32>, memref<?x2xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
-      num_experts(8) exchange(<all_gather, "dp", 2>)
+      num_experts(8) exchange(<all_gather, <dp = 2, pcp = 2>[dp], rows_per_token = 2>)
   }
   return
 }
@@ -70,11 +69,11 @@ func.func @replicated(%ids: memref<?x2xi32>, %offsets: memref<5xi32>, %source: m
 // CHECK-LABEL: func.func @combine(
 // CHECK:         %[[PARTIAL:.*]] = memref.alloc(%{{.*}}) {{.*}} : memref<?x64xbf16>
 // CHECK:         moe.combine ins({{.*}}) weights({{.*}}) outs(%[[PARTIAL]] : memref<?x64xbf16>) scale(2.500000e+00){{$}}
-// CHECK-NEXT:    schedule.collective reduce_scatter over("ep", 2) label("combine") sends(%[[PARTIAL]] :
+// CHECK-NEXT:    schedule.collective reduce_scatter over(#ranks{{[0-9]*}}[ep]) label("combine") sends(%[[PARTIAL]] :
 func.func @combine(%out: memref<?x64xbf16>, %pairs: memref<?x2xi32>, %weights: memref<?x2xf32>, %routed: memref<?x64xbf16>) {
   schedule.run on(compute) label("combine") {
     moe.combine ins(%out, %pairs : memref<?x64xbf16>, memref<?x2xi32>) weights(%weights : memref<?x2xf32>)
-      outs(%routed : memref<?x64xbf16>) scale(2.5) exchange(<all_gather, "ep", 2>)
+      outs(%routed : memref<?x64xbf16>) scale(2.5) exchange(<all_gather, <ep = 2>[ep]>)
   }
   return
 }
@@ -85,14 +84,14 @@ func.func @combine(%out: memref<?x64xbf16>, %pairs: memref<?x2xi32>, %weights: m
 // behind it.
 // CHECK-LABEL: func.func @merge(
 // CHECK:         moe.merge ins(%{{.*}}) shared({{.*}}) outs(%[[PARTIAL:[a-z0-9_]+]] : memref<?x64xf32>){{$}}
-// CHECK:         schedule.collective all_reduce over("tp", 2) label("merge") sends(%[[PARTIAL]] : memref<?x64xf32>) receives(%[[TOTAL:[a-z0-9_]+]] : memref<?x64xf32>)
+// CHECK:         schedule.collective all_reduce over(#ranks{{[0-9]*}}[tp]) label("merge") sends(%[[PARTIAL]] : memref<?x64xf32>) receives(%[[TOTAL:[a-z0-9_]+]] : memref<?x64xf32>)
 // CHECK-NEXT:    moe.merge ins(%[[TOTAL]] : memref<?x64xf32>) zero({{.*}}) from(8) scale(1.000000e+00) outs(%{{.*}} : memref<?x64xbf16>){{$}}
 func.func @merge(%routed: memref<?x64xf32>, %shared: memref<?x64xf32>, %x: memref<?x64xbf16>, %ids: memref<?x2xi32>,
                  %weights: memref<?x2xf32>, %y: memref<?x64xbf16>) {
   schedule.run on(compute) label("merge") {
     moe.merge ins(%routed : memref<?x64xf32>) shared(%shared : memref<?x64xf32>)
       zero(%x, %ids, %weights : memref<?x64xbf16>, memref<?x2xi32>, memref<?x2xf32>) from(8) scale(1.0)
-      outs(%y : memref<?x64xbf16>) sum_over("tp", 2)
+      outs(%y : memref<?x64xbf16>) sum_over(<tp = 2>[tp])
   }
   return
 }
@@ -106,7 +105,7 @@ func.func @merge(%routed: memref<?x64xf32>, %shared: memref<?x64xf32>, %x: memre
 // CHECK-NEXT:    }
 func.func @merge_of_sums(%routed: memref<?x64xf32>, %y: memref<?x64xf32>) {
   schedule.run on(compute) label("merge") {
-    moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over("tp", 2)
+    moe.merge ins(%routed : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over(<tp = 2>[tp])
   }
   return
 }
@@ -120,17 +119,17 @@ func.func @merge_of_sums(%routed: memref<?x64xf32>, %y: memref<?x64xf32>) {
 // CHECK-DAG:     %[[ROOM:.*]] = arith.muli %{{.*}}, %{{.*}} : index
 // CHECK:         schedule.run on(compute) label("dispatch")
 // CHECK:           moe.send_plan ins(%{{.*}}) placement(<experts = 8, ranks = 4>) outs(%[[SEND]], %[[ORDER:[a-z0-9_]+]], %[[POSITIONS]] :
-// CHECK-NEXT:      schedule.collective all_to_all over("ep", 4) label("dispatch.counts") sends(%[[SEND]] : memref<4xi32>) receives(%[[RECEIVE]] : memref<4xi32>)
+// CHECK-NEXT:      schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) label("dispatch.counts") sends(%[[SEND]] : memref<4xi32>) receives(%[[RECEIVE]] : memref<4xi32>)
 // CHECK-NEXT:      moe.gather_rows ins(%{{.*}}, %[[ORDER]] : memref<?x64xf32>, memref<?xi32>)
 // CHECK-NEXT:      moe.gather_rows ins(%{{.*}}, %[[ORDER]] : memref<?x2xf32>, memref<?xi32>)
 // CHECK-NEXT:      moe.gather_rows ins(%{{.*}}, %[[ORDER]] : memref<?x2xi32>, memref<?xi32>)
 // CHECK-NEXT:      moe.clear_ids outs(%[[IDS:[a-z0-9_]+]] :
-// CHECK-NEXT:      schedule.collective all_to_all over("ep", 4) label("dispatch.rows") counts(%[[SEND]], %[[RECEIVE]] :
+// CHECK-NEXT:      schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) label("dispatch.rows") counts(%[[SEND]], %[[RECEIVE]] :
 // CHECK-NEXT:      moe.expert_map
 // CHECK-NEXT:      moe.dispatch_plan ins(%[[IDS]] :
 // CHECK:         schedule.run on(compute) label("combine")
 // CHECK:           moe.combine {{.*}} outs(%[[PARTIAL:[a-z0-9_]+]] :
-// CHECK-NEXT:      schedule.collective all_to_all over("ep", 4) label("combine.rows") counts(%[[RECEIVE]], %[[SEND]] : {{.*}}) sends(%[[PARTIAL]] : {{.*}}) receives(%[[BACK:[a-z0-9_]+]] :
+// CHECK-NEXT:      schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) label("combine.rows") counts(%[[RECEIVE]], %[[SEND]] : {{.*}}) sends(%[[PARTIAL]] : {{.*}}) receives(%[[BACK:[a-z0-9_]+]] :
 // CHECK-NEXT:      moe.combine ins(%[[BACK]], %[[POSITIONS]] : {{.*}}) outs({{.*}}) scale(1.000000e+00){{$}}
 func.func @counted(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref<?x2xf32>, %offsets: memref<3xi32>,
                    %source: memref<?xi32>, %pairs: memref<?x2xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x2xf32>,
@@ -141,12 +140,12 @@ func.func @counted(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref
       outs(%offsets, %source, %pairs : memref<3xi32>, memref<?xi32>, memref<?x2xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
       way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<4xi32>, memref<4xi32>)
-      num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+      num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
   }
   schedule.run on(compute) label("combine") {
     moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x2xi32>) weights(%row_weights : memref<?x2xf32>)
       way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<4xi32>, memref<4xi32>)
-      outs(%routed : memref<?x64xf32>) scale(2.5) exchange(<send_receive, "ep", 4>)
+      outs(%routed : memref<?x64xf32>) scale(2.5) exchange(<send_receive, <ep = 4>[ep]>)
   }
   return
 }
@@ -158,38 +157,38 @@ func.func @counted(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref
 // CHECK-LABEL: func.func @batched(
 // CHECK:           moe.batched_send_plan ins({{.*}}) placement(<experts = 8, ranks = 3>) capacity(16)
 // CHECK-NEXT:      moe.gather_rows
-// CHECK-NEXT:      schedule.collective all_to_all over("ep", 3) label("dispatch.counts") blocks [3, 3, 2] sends(%{{.*}} : memref<8xi32>)
-// CHECK-NEXT:      schedule.collective all_to_all over("ep", 3) label("dispatch.rows") blocks [48, 48, 32] sends(%{{.*}}, %{{.*}} : memref<128x64xf32>, memref<128x1xf32>)
+// CHECK-NEXT:      schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) label("dispatch.counts") blocks [3, 3, 2] sends(%{{.*}} : memref<8xi32>)
+// CHECK-NEXT:      schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) label("dispatch.rows") blocks [48, 48, 32] sends(%{{.*}}, %{{.*}} : memref<128x64xf32>, memref<128x1xf32>)
 // CHECK-NEXT:      moe.batched_plan ins(%{{.*}}) ranks(3) capacity(16)
 // CHECK:           moe.combine
-// CHECK-NEXT:      schedule.collective all_to_all over("ep", 3) label("combine.rows") blocks [48, 48, 32] {{.*}} {blocks_by_source}
+// CHECK-NEXT:      schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) label("combine.rows") blocks [48, 48, 32] {{.*}} {blocks_by_source}
 // CHECK-NEXT:      moe.combine
 func.func @batched(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref<?x2xf32>, %offsets: memref<?xi32>,
                    %source: memref<?xi32>, %pairs: memref<?x1xi32>, %rows: memref<?x64xf32>, %row_weights: memref<?x1xf32>,
                    %positions: memref<?x2xi32>, %out: memref<?x64xf32>, %routed: memref<?x64xf32>)
-    attributes {moe.max_num_tokens = 16} {
+    attributes {schedule.max_num_tokens = 16} {
   schedule.run on(compute) label("dispatch") {
     moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
       outs(%offsets, %source, %pairs : memref<?xi32>, memref<?xi32>, memref<?x1xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x1xf32>) way_back(%positions : memref<?x2xi32>)
-      num_experts(8) exchange(<batched, "ep", 3>) parallel(<data = 3, expert_parallel = true>)
+      num_experts(8) exchange(<batched, <ep = 3>[ep]>) parallel(<data = 3, expert_parallel = true>)
   }
   schedule.run on(compute) label("combine") {
     moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x1xi32>) weights(%row_weights : memref<?x1xf32>)
       way_back(%positions : memref<?x2xi32>)
-      outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<batched, "ep", 3>) num_experts(8)
+      outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<batched, <ep = 3>[ep]>) num_experts(8)
   }
   return
 }
 
 // -----
 
-// A phase that is one collective keeps its half of the tokens.
+// A collective is what it is already.
 // CHECK-LABEL: func.func @gather(
-// CHECK:         schedule.collective all_gather over("pcp", 2) label("all-gather") half(1) sends(
+// CHECK:         schedule.collective all_gather over(#ranks{{[0-9]*}}[pcp]) part(<1 of 2>) sends(
 func.func @gather(%x: memref<?x64xf32>, %all: memref<?x64xf32>) {
   schedule.run on(compute) {
-    moe.all_gather ins(%x : memref<?x64xf32>) outs(%all : memref<?x64xf32>) over("pcp", 2) {moe.half = 1}
+    schedule.collective all_gather over(<pcp = 2>[pcp]) part(<1 of 2>) sends(%x : memref<?x64xf32>) receives(%all : memref<?x64xf32>)
   }
   return
 }

@@ -193,3 +193,45 @@ func.func @kernel() -> memref<4xf32> {
   %a = memref.alloc() : memref<4xf32>
   return %a : memref<4xf32>
 }
+
+// -----
+
+// A part of the tokens of all ranks is a share of them, and up to a token more of each
+// rank for every part that comes behind it.
+// CHECK-LABEL: func.func @parts(
+// CHECK:         slots [
+// CHECK-SAME:      #schedule.slot<"first", offset = (d0, d1) -> {{.*}}, size = (d0, d1) -> (d1 * 256 + 2048)>
+// CHECK-SAME:      #schedule.slot<"last", offset = (d0, d1) -> {{.*}}, size = (d0, d1) -> (d1 * 256)>
+func.func @parts(%x: memref<?x192xf32>, %y: memref<?x192xf32> {bufferize.result}) attributes {schedule.grid = #schedule.grid<dp = 2, tp = 2>} {
+  %first = schedule.total_tokens part(<0 of 3>) : index
+  %last = schedule.total_tokens part(<2 of 3>) : index
+  %a = memref.alloc(%first) : memref<?x192xf32>
+  %b = memref.alloc(%last) : memref<?x192xf32>
+  schedule.run on(compute) label("first") {
+    memref.copy %x, %a : memref<?x192xf32> to memref<?x192xf32>
+  }
+  schedule.run on(compute) label("last") {
+    memref.copy %a, %b : memref<?x192xf32> to memref<?x192xf32>
+  }
+  schedule.run on(compute) label("out") {
+    memref.copy %b, %y : memref<?x192xf32> to memref<?x192xf32>
+  }
+  return
+}
+
+// -----
+
+// Whoever does not say how many ranks there are gets room for all tokens.
+// CHECK-LABEL: func.func @parts_of_unknown(
+// CHECK:         #schedule.slot<"first", offset = (d0, d1) -> (0), size = (d0, d1) -> (d1 * 768)>
+func.func @parts_of_unknown(%x: memref<?x192xf32>, %y: memref<?x192xf32> {bufferize.result}) {
+  %first = schedule.total_tokens part(<0 of 3>) : index
+  %a = memref.alloc(%first) : memref<?x192xf32>
+  schedule.run on(compute) label("first") {
+    memref.copy %x, %a : memref<?x192xf32> to memref<?x192xf32>
+  }
+  schedule.run on(compute) label("out") {
+    memref.copy %a, %y : memref<?x192xf32> to memref<?x192xf32>
+  }
+  return
+}

@@ -229,13 +229,13 @@ func.func @orders(%c: i1, %x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.re
   scf.if %c {
     schedule.run on(compute) {
       // expected-note @below {{the first difference is here}}
-      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
-      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
-      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
-      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   }
   return
@@ -253,13 +253,13 @@ func.func @rank(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, %z:
   // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'schedule.rank'}}
   scf.if %first {
     schedule.run on(compute) {
-      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
-      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
-      schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
-      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } {schedule.uniform}
   return
@@ -275,11 +275,11 @@ func.func @tokens(%x: memref<?x4xf32> {schedule.tokens}, %y: memref<?x4xf32> {bu
   // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'memref.dim'}}
   scf.if %few {
     schedule.run on(compute) {
-      schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
-      schedule.collective reduce_scatter over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective reduce_scatter over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } {schedule.uniform}
   return
@@ -292,11 +292,11 @@ func.func @streams(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}, 
   %fork = schedule.mark on(compute)
   %done = schedule.run on(aux) after(%fork) label("first") {
     // expected-note @below {{}}
-    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   } -> !schedule.event
   schedule.run on(compute) label("second") {
     // expected-error @below {{run 'first' on aux}}
-    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
+    schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%z : memref<?x4xf32>)
   }
   schedule.run on(compute) after(%done) {}
   return

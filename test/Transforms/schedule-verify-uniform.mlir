@@ -19,7 +19,7 @@ func.func @result_of_a_branch(%x: memref<8x4xf32>, %o: memref<8x4xf32> {bufferiz
   // expected-error @below {{expected a condition that all ranks share, as 'schedule.uniform' says, but got one that is made of 'schedule.rank'}}
   scf.if %c {
     schedule.run on(compute) {
-      schedule.collective all_to_all over("ep", 2) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
+      schedule.collective all_to_all over(<ep = 2>[ep]) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
     }
   } else {
     schedule.run on(compute) {
@@ -41,7 +41,7 @@ func.func @cast(%x: memref<?x4xf32> {schedule.tokens}, %o: memref<?x4xf32> {buff
   // expected-error @below {{but got one that is made of 'memref.dim'}}
   scf.if %few {
     schedule.run on(compute) {
-      schedule.collective all_to_all over("ep", 2) sends(%x : memref<?x4xf32>) receives(%o : memref<?x4xf32>)
+      schedule.collective all_to_all over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%o : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
@@ -62,7 +62,7 @@ func.func @loop(%x: memref<8x4xf32>, %o: memref<8x4xf32> {schedule.inout}) {
   // expected-error @below {{expected a bound that all ranks share, as 'schedule.uniform' says, but got one that is made of 'schedule.rank'}}
   scf.for %i = %c0 to %r step %c1 {
     schedule.run on(compute) {
-      schedule.collective all_to_all over("ep", 2) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
+      schedule.collective all_to_all over(<ep = 2>[ep]) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
     }
   } {schedule.uniform}
   return
@@ -77,7 +77,7 @@ func.func @argument(%n: index, %x: memref<8x4xf32>, %o: memref<8x4xf32> {schedul
   // expected-error @below {{expected a bound that all ranks share, as 'schedule.uniform' says, but got one that is made of argument #0, which is not marked 'schedule.uniform'}}
   scf.for %i = %c0 to %n step %c1 {
     schedule.run on(compute) {
-      schedule.collective all_to_all over("ep", 2) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
+      schedule.collective all_to_all over(<ep = 2>[ep]) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
     }
   } {schedule.uniform}
   return
@@ -94,7 +94,7 @@ func.func @accepted(%n: index {schedule.uniform}, %x: memref<8x4xf32>, %o: memre
     %first = arith.cmpi eq, %i, %c0 : index
     scf.if %first {
       schedule.run on(compute) {
-        schedule.collective all_to_all over("ep", 2) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
+        schedule.collective all_to_all over(<ep = 2>[ep]) sends(%x : memref<8x4xf32>) receives(%o : memref<8x4xf32>)
       }
     } {schedule.uniform}
   } {schedule.uniform}

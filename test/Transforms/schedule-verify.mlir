@@ -34,7 +34,7 @@ func.func @through_a_third_stream(%x: memref<8xf32>,
   %on_aux = schedule.run on(aux) after(%fork) {
     memref.copy %x, %a : memref<8xf32> to memref<8xf32>
   } -> !schedule.event
-  %on_comm = schedule.run on(comm "ep") after(%on_aux) {
+  %on_comm = schedule.run on(comm <ep = 2>[ep]) after(%on_aux) {
     memref.copy %a, %b : memref<8xf32> to memref<8xf32>
   } -> !schedule.event
   schedule.run on(compute) after(%on_comm) {
@@ -50,7 +50,7 @@ func.func @uniform(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) 
   %c0 = arith.constant 0 : index
   %c8 = arith.constant 8 : index
   %n = schedule.total_tokens : index
-  %first = schedule.total_tokens half(0) : index
+  %first = schedule.total_tokens part(<0 of 2>) : index
   %second = arith.subi %n, %first : index
   %a = schedule.rows %x[%c0](%first) : memref<?x4xf32> to memref<?x4xf32>
   %b = schedule.rows %x[%first](%second) : memref<?x4xf32> to memref<?x4xf32>
@@ -60,12 +60,12 @@ func.func @uniform(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) 
   %many = arith.cmpi uge, %max, %c8 : index
   scf.if %many {
     schedule.run on(compute) {
-      schedule.collective reduce_scatter over("ep", 2) half(0) sends(%a : memref<?x4xf32>) receives(%ya : memref<?x4xf32>)
-      schedule.collective reduce_scatter over("ep", 2) half(1) sends(%b : memref<?x4xf32>) receives(%yb : memref<?x4xf32>)
+      schedule.collective reduce_scatter over(<ep = 2>[ep]) part(<0 of 2>) sends(%a : memref<?x4xf32>) receives(%ya : memref<?x4xf32>)
+      schedule.collective reduce_scatter over(<ep = 2>[ep]) part(<1 of 2>) sends(%b : memref<?x4xf32>) receives(%yb : memref<?x4xf32>)
     }
   } else {
     schedule.run on(compute) {
-      schedule.collective reduce_scatter over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+      schedule.collective reduce_scatter over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
     }
   } {schedule.uniform}
   return

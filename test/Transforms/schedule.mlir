@@ -149,9 +149,9 @@ func.func @layer(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: memref<8
 // CHECK-NOT:   schedule.mark
 // CHECK:       schedule.run on(compute) label("gate") {
 // CHECK:       %[[ROUTED:.*]] = schedule.run on(compute) label("route") {
-// CHECK:       %[[SENT:.*]] = schedule.run on(comm "ep") after(%[[ROUTED]]) label("dispatch") {
+// CHECK:       %[[SENT:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp]) after(%[[ROUTED]]) label("dispatch") {
 // CHECK:       %[[COMPUTED:.*]] = schedule.run on(compute) after(%[[SENT]]) label("experts") {
-// CHECK:       %[[COMBINED:.*]] = schedule.run on(comm "ep") after(%[[COMPUTED]]) label("combine") {
+// CHECK:       %[[COMBINED:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[dp]) after(%[[COMPUTED]]) label("combine") {
 // CHECK:       schedule.run on(compute) label("shared experts") {
 // CHECK:       schedule.run on(compute) after(%[[COMBINED]]) label("merge") {
 // CHECK-NOT:   {{schedule\.}}
@@ -193,12 +193,12 @@ func.func @asynchronous(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: m
     outs(%offsets, %source, %pairs : memref<5xi32>, memref<?xi32>, memref<?x2xi32>)
     received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
     way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<2xi32>, memref<2xi32>)
-    num_experts(8) exchange(<send_receive, "ep", 2>) parallel(<data = 2, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <dp = 2>[dp]>) parallel(<data = 2, expert_parallel = true>)
   moe.experts ins(%rows, %offsets, %source, %w13, %w2 : memref<?x64xf32>, memref<5xi32>, memref<?xi32>, memref<4x64x64xf32>, memref<4x64x32xf32>)
     outs(%out : memref<?x64xf32>) activation(<swiglu>)
   moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x2xi32>) weights(%row_weights : memref<?x2xf32>)
     way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<2xi32>, memref<2xi32>)
-    outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<send_receive, "ep", 2>)
+    outs(%routed : memref<?x64xf32>) scale(1.0) exchange(<send_receive, <dp = 2>[dp]>)
   moe.shared_experts ins(%x, %s13, %s2 : memref<?x64xf32>, memref<96x64xf32>, memref<64x48xf32>)
     outs(%shared : memref<?x64xf32>) activation(<swiglu>)
   moe.merge ins(%routed : memref<?x64xf32>) shared(%shared : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
@@ -274,7 +274,7 @@ func.func @eplb(%x: memref<?x64xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48
 // VLLM:        arith.cmpi ule, %[[T]],
 // VLLM-NEXT:   scf.if
 // VLLM-NEXT:     %[[READY:.*]] = schedule.run on(compute) label("all-gather") {
-// VLLM-NEXT:       moe.all_gather ins(%[[X]] : {{.*}}) outs(%[[GATHERED]] : {{.*}}) over("tp", 2)
+// VLLM-NEXT:       schedule.collective all_gather over(#ranks{{[0-9]*}}[tp]) label("all-gather") sends(%[[X]] : {{.*}}) receives(%[[GATHERED]] : {{.*}})
 // VLLM-NEXT:     }
 // VLLM-NEXT:     %[[DONE:.*]] = schedule.run on(aux) after(%[[READY]]) label("shared experts") {
 // VLLM-NEXT:       moe.shared_experts ins(%[[GATHERED]],
@@ -283,7 +283,7 @@ func.func @eplb(%x: memref<?x64xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48
 // VLLM-NEXT:       moe.gate
 // VLLM-NEXT:     }
 // VLLM-NEXT:     schedule.run on(compute) after(%[[DONE]]) label("reduce-scatter") {
-// VLLM-NEXT:       moe.reduce_scatter
+// VLLM-NEXT:       schedule.collective reduce_scatter
 // VLLM-NEXT:     }
 // VLLM-NEXT:     schedule.run on(compute) label("merge") {
 // VLLM:        } else {
@@ -291,13 +291,13 @@ func.func @eplb(%x: memref<?x64xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48
 // VLLM-NEXT:       moe.gate
 // VLLM-NEXT:     }
 // VLLM-NEXT:     schedule.run on(compute) label("all-gather") {
-// VLLM-NEXT:       moe.all_gather
+// VLLM-NEXT:       schedule.collective all_gather
 // VLLM-NEXT:     }
 // VLLM-NEXT:     schedule.run on(compute) label("shared experts") {
 // VLLM-NEXT:       moe.shared_experts
 // VLLM-NEXT:     }
 // VLLM-NEXT:     schedule.run on(compute) label("reduce-scatter") {
-// VLLM-NEXT:       moe.reduce_scatter
+// VLLM-NEXT:       schedule.collective reduce_scatter
 // VLLM-NEXT:     }
 // VLLM-NEXT:     schedule.run on(compute) label("merge") {
 // VLLM-NOT:    {{schedule\.}}
@@ -312,10 +312,10 @@ func.func @sharded(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %s13: memref
   %part = memref.alloc(%all) : memref<?x64xf32>
   %shared = memref.alloc(%t) : memref<?x64xf32>
   moe.gate ins(%x, %router : memref<?x64xf32>, memref<8x64xf32>) outs(%logits : memref<?x8xf32>)
-  moe.all_gather ins(%x : memref<?x64xf32>) outs(%rows : memref<?x64xf32>) over("tp", 2)
+  schedule.collective all_gather over(<tp = 2>[tp]) label("all-gather") sends(%x : memref<?x64xf32>) receives(%rows : memref<?x64xf32>)
   moe.shared_experts ins(%rows, %s13, %s2 : memref<?x64xf32>, memref<96x64xf32>, memref<64x48xf32>)
     outs(%part : memref<?x64xf32>) activation(<swiglu>)
-  moe.reduce_scatter ins(%part : memref<?x64xf32>) outs(%shared : memref<?x64xf32>) over("tp", 2)
+  schedule.collective reduce_scatter over(<tp = 2>[tp]) label("reduce-scatter") sends(%part : memref<?x64xf32>) receives(%shared : memref<?x64xf32>)
   moe.merge ins(%routed : memref<?x64xf32>) shared(%shared : memref<?x64xf32>) outs(%y : memref<?x64xf32>)
   return
 }

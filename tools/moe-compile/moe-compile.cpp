@@ -154,7 +154,7 @@ static bool lacksCapacity(mlir::func::FuncOp function,
   return mlir::succeeded(config) &&
          policy::derive(*config, getLayerTraits(layer)).properties.transport ==
              policy::Transport::FixedCapacityAllToAll &&
-         !compile.maxTokens && !function->hasAttr("moe.max_num_tokens");
+         !compile.maxTokens && !function->hasAttr("schedule.max_num_tokens");
 }
 
 /// The explanation of the schedule of the module's layer.

@@ -129,20 +129,6 @@ TEST(Traffic, MoreBandwidthIsNotSlower) {
   }
 }
 
-TEST(Traffic, Communicators) {
-  ParallelProperties p;
-  p.outerTp.size = 2;
-  p.pcp.size = 3;
-  p.dp.size = 2;
-  using Ranks = std::vector<int64_t>;
-  // Rank 9 is dp 1, pcp 1, tp 1.
-  EXPECT_EQ(getCommunicatorRanks("tp", 9, p), (Ranks{8, 9}));
-  EXPECT_EQ(getCommunicatorRanks("pcp", 9, p), (Ranks{7, 9, 11}));
-  EXPECT_EQ(getCommunicatorRanks("dp", 9, p), (Ranks{3, 9}));
-  EXPECT_EQ(getCommunicatorRanks("ep", 9, p).size(), 12u);
-  EXPECT_TRUE(getCommunicatorRanks("world", 9, p).empty());
-}
-
 namespace {
 /// Sends what the transports of Exchanges.cpp send, row by row, for every
 /// routing of one token on each rank that there is, and takes the mean.

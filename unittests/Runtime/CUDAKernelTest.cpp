@@ -104,7 +104,7 @@ TEST_F(CUDAKernelTest, RefusesModules) {
   };
   moert_gpu_module module = fakeModule;
   module.abi = 1;
-  expectRefusal(module, "a GPU module has ABI version 1, expected 6");
+  expectRefusal(module, "a GPU module has ABI version 1, expected 7");
   module = fakeModule;
   module.image = nullptr;
   expectRefusal(module,

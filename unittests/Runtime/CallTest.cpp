@@ -96,27 +96,40 @@ TEST_F(CallTest, SumsTokensOfRanks) {
   EXPECT_EQ(moert_call_begin(&call, &ranks.signature), MOERT_SUCCESS)
       << moert_last_error(ranks.context.get());
   EXPECT_EQ(moert_call_total_tokens(&call), 85);
-  EXPECT_EQ(moert_call_half_tokens(&call, 0), 0 + 3 + 8 + 32);
-  EXPECT_EQ(moert_call_half_tokens(&call, 1), 0 + 2 + 8 + 32);
+  EXPECT_EQ(moert_call_part_tokens(&call, 0, 2), 0 + 3 + 8 + 32);
+  EXPECT_EQ(moert_call_part_tokens(&call, 1, 2), 0 + 2 + 8 + 32);
+  EXPECT_EQ(moert_call_part_tokens(&call, 0, 3), 0 + 2 + 6 + 22);
+  EXPECT_EQ(moert_call_part_tokens(&call, 1, 3), 0 + 2 + 5 + 21);
+  EXPECT_EQ(moert_call_part_tokens(&call, 2, 3), 0 + 1 + 5 + 21);
   EXPECT_EQ(moert_call_max_tokens(&call), 64);
-  EXPECT_EQ(moert_call_decodes(&call), 0);
+  EXPECT_EQ(moert_call_get_value(&call, "decodes"), 0);
   EXPECT_EQ(moert_call_rank(&call), 2);
 }
 
-TEST_F(CallTest, FlagsSayWhatTokensAre) {
+TEST_F(CallTest, ValuesHaveNames) {
+  moert_call_value values[] = {{"tide", 7}, {"decodes", 1}};
   moert_call call = arguments.call();
-  call.flags = MOERT_CALL_DECODES;
+  call.num_values = 2;
+  call.values = values;
   EXPECT_EQ(moert_call_begin(&call, &arguments.signature), MOERT_SUCCESS);
-  EXPECT_EQ(moert_call_decodes(&call), 1);
+  EXPECT_EQ(moert_call_get_value(&call, "decodes"), 1);
+  EXPECT_EQ(moert_call_get_value(&call, "tide"), 7);
+  EXPECT_EQ(moert_call_get_value(&call, "moon"), 0);
   // One rank is all ranks.
   EXPECT_EQ(moert_call_max_tokens(&call), 16);
-  EXPECT_EQ(moert_call_half_tokens(&call, 0), 8);
-  call.flags = MOERT_CALL_DECODES | 6;
-  EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
-            MOERT_INVALID_ARGUMENT);
-  EXPECT_STREQ(moert_last_error(arguments.context.get()),
-               "deepseek_v2: flags has unknown bits 0x6, expected at most "
-               "MOERT_CALL_DECODES");
+  EXPECT_EQ(moert_call_part_tokens(&call, 0, 2), 8);
+  EXPECT_EQ(moert_call_part_tokens(&call, 1, 3), 5);
+  auto expectError = [&](const char *error) {
+    EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
+              MOERT_INVALID_ARGUMENT);
+    EXPECT_STREQ(moert_last_error(arguments.context.get()), error);
+  };
+  values[1].name = nullptr;
+  expectError("deepseek_v2: values[1] has no name");
+  call.values = nullptr;
+  expectError("deepseek_v2: values is null, expected 2 entries");
+  call.num_values = -1;
+  expectError("deepseek_v2: num_values is -1, expected 0 or more");
 }
 
 TEST_F(CallTest, FixedSizeIsTheBound) {
@@ -142,11 +155,11 @@ TEST_F(CallTest, RefusesCallsWithoutAContext) {
             MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr), "the call's context is null");
   call = arguments.call();
-  call.abi = 7;
+  call.abi = 8;
   EXPECT_EQ(moert_call_begin(&call, &arguments.signature),
             MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr),
-               "the call has ABI version 7, expected 6");
+               "the call has ABI version 8, expected 7");
 }
 
 TEST_F(CallTest, RefusesSignatures) {
@@ -154,7 +167,7 @@ TEST_F(CallTest, RefusesSignatures) {
   EXPECT_EQ(moert_call_begin(&call, nullptr), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(call.context), "the signature is null");
   arguments.signature.abi = 1;
-  expectRefusal("the signature has ABI version 1, expected 6");
+  expectRefusal("the signature has ABI version 1, expected 7");
 }
 
 TEST_F(CallTest, RefusesProgramsOfOtherDevices) {

@@ -44,16 +44,23 @@ TEST(ContextTest, RefusesBadOptions) {
   };
   const Case cases[] = {
       {{99, 0, 0, 1, 1, 0},
-       "the context's options have ABI version 99, expected 6"},
-      {{6, -1, 0, 1, 1, 0}, "num_threads is -1, expected 0 to 1024"},
-      {{6, 5000, 0, 1, 1, 0}, "num_threads is 5000, expected 0 to 1024"},
-      {{6, 1, 0, 0, 1, 0}, "num_ranks is 0, expected at least 1"},
-      {{6, 1, 4, 4, 1, 0}, "rank is 4, expected 0 to 3"},
-      {{6, 1, -1, 4, 1, 0}, "rank is -1, expected 0 to 3"},
-      {{6, 1, 0, 1, 0, 0}, "device_type is 0, expected 1 (cpu) or 2 (cuda)"},
-      {{6, 1, 0, 1, 10, 0}, "device_type is 10, expected 1 (cpu) or 2 (cuda)"},
-      {{6, 1, 0, 1, 1, 1}, "device_id is 1, expected 0 on the cpu"},
-      {{6, 1, 0, 1, 2, -1}, "device_id is -1, expected 0 or more"}};
+       "the context's options have ABI version 99, expected 7"},
+      {{MOERT_ABI_VERSION, -1, 0, 1, 1, 0},
+       "num_threads is -1, expected 0 to 1024"},
+      {{MOERT_ABI_VERSION, 5000, 0, 1, 1, 0},
+       "num_threads is 5000, expected 0 to 1024"},
+      {{MOERT_ABI_VERSION, 1, 0, 0, 1, 0},
+       "num_ranks is 0, expected at least 1"},
+      {{MOERT_ABI_VERSION, 1, 4, 4, 1, 0}, "rank is 4, expected 0 to 3"},
+      {{MOERT_ABI_VERSION, 1, -1, 4, 1, 0}, "rank is -1, expected 0 to 3"},
+      {{MOERT_ABI_VERSION, 1, 0, 1, 0, 0},
+       "device_type is 0, expected 1 (cpu) or 2 (cuda)"},
+      {{MOERT_ABI_VERSION, 1, 0, 1, 10, 0},
+       "device_type is 10, expected 1 (cpu) or 2 (cuda)"},
+      {{MOERT_ABI_VERSION, 1, 0, 1, 1, 1},
+       "device_id is 1, expected 0 on the cpu"},
+      {{MOERT_ABI_VERSION, 1, 0, 1, 2, -1},
+       "device_id is -1, expected 0 or more"}};
   for (const Case &test : cases) {
     int nothing = 0;
     auto *context = reinterpret_cast<moert_context *>(&nothing);

@@ -21,11 +21,26 @@ namespace moert::test {
 inline constexpr int32_t f32 = kDLFloat << 8 | 32, bf16 = kDLBfloat << 8 | 16,
                          i32 = kDLInt << 8 | 32;
 
+/// The ranks of a grid dp x pcp x tp that differ along one axis, or "ep": all.
+inline moert_communicator makeCommunicator(const char *name, int64_t tp,
+                                           int64_t pcp, int64_t dp) {
+  const std::string axis = name;
+  if (axis == "tp")
+    return {name, 1, tp};
+  if (axis == "pcp")
+    return {name, tp, pcp};
+  if (axis == "dp")
+    return {name, tp * pcp, dp};
+  return {name, 1, tp * pcp * dp};
+}
+
 /// A program of collectives with two columns of one dtype.
 struct Program {
   Program(std::vector<int32_t> kinds, int32_t dtype, int64_t tp, int64_t pcp,
           int64_t dp, const char *communicator = "ep", uint64_t hash = 1)
-      : dtype(dtype), name(communicator) {
+      : dtype(dtype), communicator(makeCommunicator(communicator, tp, pcp, dp)),
+        grid("dp = " + std::to_string(dp) + ", pcp = " + std::to_string(pcp) +
+             ", tp = " + std::to_string(tp)) {
     for (int32_t kind : kinds) {
       moert_collective collective = {};
       collective.kind = kind;
@@ -34,10 +49,12 @@ struct Program {
       collective.dtypes = &this->dtype;
       collective.columns = &columns;
       collective.rows_per_token = 1;
+      collective.num_parts = 1;
       collectives.push_back(collective);
     }
-    exchange = {
-        tp, pcp, dp, 1, &name, int64_t(kinds.size()), collectives.data(), hash};
+    exchange = {grid.c_str(),        1,
+                &this->communicator, int64_t(kinds.size()),
+                collectives.data(),  hash};
     signature.abi = MOERT_ABI_VERSION;
     signature.device_type = kDLCPU;
     signature.name = "layer";
@@ -49,7 +66,8 @@ struct Program {
 
   int32_t dtype;
   int64_t columns = 2;
-  const char *name;
+  moert_communicator communicator;
+  std::string grid;
   std::vector<moert_collective> collectives;
   moert_exchange exchange;
   moert_signature signature{};

@@ -148,6 +148,20 @@ TEST(GroupTest, FlattensRanks) {
   }
 }
 
+TEST(GroupTest, RefusesGroupsThatRanksDoNotFill) {
+  LocalRanks ranks(2);
+  Program program({MOERT_ALL_GATHER}, f32, 1, 1, 2);
+  program.communicator.size = 3;
+  std::vector<float> send(2), receive(4);
+  EXPECT_EQ(
+      ranks.run(program, [&](const moert_call &call,
+                             int32_t) { enqueue(call, 0, send, receive); }),
+      std::vector<moert_status>(2, MOERT_INVALID_ARGUMENT));
+  EXPECT_EQ(ranks.error(0),
+            "layer: communicator 'ep' has groups of 3 ranks 1 apart, expected "
+            "groups that share out 2 ranks");
+}
+
 TEST(GroupTest, NamesTheRankThatDoesNotCome) {
   LocalRanks ranks(2, 100);
   Program program({MOERT_ALL_GATHER, MOERT_ALL_REDUCE}, f32, 1, 1, 2);

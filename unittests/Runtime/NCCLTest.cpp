@@ -147,8 +147,10 @@ TEST(NCCLTest, GathersRows) {
 TEST(NCCLTest, GathersAndScattersHalves) {
   GPURanks ranks(2);
   Program program({MOERT_ALL_GATHER, MOERT_REDUCE_SCATTER}, f32, 1, 1, 2);
-  program.collectives[0].flags = MOERT_COLLECTIVE_FIRST_HALF;
-  program.collectives[1].flags = MOERT_COLLECTIVE_SECOND_HALF;
+  for (int32_t half : {0, 1}) {
+    program.collectives[size_t(half)].part = half;
+    program.collectives[size_t(half)].num_parts = 2;
+  }
   ranks.tokens = {3, 1};
   std::vector<std::vector<float>> send = {{0, 1, 2, 3}, {4, 5}};
   std::vector<std::vector<float>> gathered(2, std::vector<float>(6, -1));

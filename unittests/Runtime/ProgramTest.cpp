@@ -79,7 +79,7 @@ TEST_F(ProgramTest, RefusesCalls) {
   call.abi = 0;
   EXPECT_EQ(moert_program_run(program, &call), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr),
-               "the call has ABI version 0, expected 6");
+               "the call has ABI version 0, expected 7");
   EXPECT_EQ(moert_program_run(program, nullptr), MOERT_INVALID_ARGUMENT);
   EXPECT_STREQ(moert_last_error(nullptr), "the call is null");
   EXPECT_EQ(moert_program_run(nullptr, &call), MOERT_INVALID_ARGUMENT);
@@ -125,7 +125,7 @@ TEST(ProgramLoadTest, RefusesWhatIsNoArtefact) {
 
 TEST(ProgramLoadTest, RefusesAnotherABI) {
   EXPECT_EQ(refusal(OTHER_ABI_ARTEFACT, MOERT_UNSUPPORTED),
-            "'" OTHER_ABI_ARTEFACT "' has ABI version 47, expected 6");
+            "'" OTHER_ABI_ARTEFACT "' has ABI version 48, expected 7");
 }
 
 TEST(ProgramLoadTest, RefusesCodeForAnotherCPU) {

@@ -56,7 +56,7 @@ protected:
         "  %w13: tensor<" +
         l + "x64x64xf32>, %w2: tensor<" + l +
         "x64x32xf32>, %s13: tensor<96x64xf32>, %s2: tensor<64x48xf32>)\n"
-        "  -> tensor<?x64xf32> attributes {moe.max_num_tokens = 16,\n"
+        "  -> tensor<?x64xf32> attributes {schedule.max_num_tokens = 16,\n"
         "  moe.parallel = #moe.parallel" +
         parallel.str() +
         "} {\n"

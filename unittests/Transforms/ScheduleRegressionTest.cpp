@@ -38,7 +38,7 @@ std::string getLayer(StringRef exchange, StringRef backend, bool eplb) {
         %w13: tensor<4x64x64xf32>, %w2: tensor<4x64x32xf32>,
         %s13: tensor<96x64xf32>, %s2: tensor<64x48xf32>,
         %map: tensor<8x1xi32>, %count: tensor<8xi32>) -> tensor<?x64xf32>
-        attributes {moe.max_num_tokens = 512, moe.parallel = #moe.parallel<)mlir") +
+        attributes {schedule.max_num_tokens = 512, moe.parallel = #moe.parallel<)mlir") +
           exchange + ", expert_parallel = true, all2all_backend = \"" +
           backend + "\"" + (eplb ? ", eplb = true" : "") + R"mlir(>} {
       %y = moe.layer hidden(%x : tensor<?x64xf32>)
@@ -159,9 +159,9 @@ TEST_F(ScheduleRegressionTest, AsynchronousBackendInUse) {
   EXPECT_EQ(then.decision.low.rule, "vllm without rule 1 rule 2");
   EXPECT_EQ(then.steps, "compute gate\n"
                         "compute route\n"
-                        "comm ep dispatch\n"
+                        "comm dp dispatch\n"
                         "compute experts\n"
-                        "comm ep combine\n"
+                        "comm dp combine\n"
                         "compute shared experts\n"
                         "compute merge\n");
   EXPECT_TRUE(then.isFreeOfRaces);

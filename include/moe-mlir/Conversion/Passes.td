@@ -116,9 +116,10 @@ def ConvertScheduleToRuntime
       signature, takes buffers from its tensors and workspace, and issues the
       schedule through the functions of `moert/RuntimeFunctions.def`;
     - `@<name>_workspace_size(tokens, tokens of all ranks)`;
-    - the signature as constant data, and, where the module holds one scheduled
+    - the signature as constant data, with the ranks of `schedule.grid`, its
+      communicators and the bound of `schedule.max_num_tokens`, and, where the module holds one scheduled
       function, the symbol `moert_artefact` with the text of the module's
-      attribute `moe.descriptor`.
+      attribute `schedule.descriptor`.
 
     The kernels must have their entries already (`--moe-cpu-add-kernel-entries`).
     What is left is standard MLIR on its way to LLVM.

@@ -83,12 +83,6 @@ Traffic getTraffic(const Collective &collective, const ClusterModel &cluster);
 double getCollectiveTime(const Collective &collective,
                          const ClusterModel &cluster);
 
-/// The ranks of the communicator `name` ("tp", "pcp", "dp" or "ep", which is
-/// all of them) that `rank` belongs to, in their order; nothing for another
-/// name.
-std::vector<int64_t> getCommunicatorRanks(std::string_view name, int64_t rank,
-                                          const ParallelProperties &properties);
-
 /// Sizes of the rows that an exchange of the routed experts moves.
 struct RowSizes {
   double hidden = 0; ///< Bytes of a row of hidden states.

@@ -82,7 +82,7 @@ def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
     ```
 
     The function then carries `moe.parallel`, the configuration of its layers,
-    and `moe.layers`, one dictionary per layer for passes that ask about the
+    `schedule.grid` if it has several ranks, and `moe.layers`, one dictionary per layer for passes that ask about the
     layer as a whole: `name`, `hidden_size`, `num_experts` (logical, without zero
     experts), `top_k`, `n_group`, `intermediate_size`,
     `shared_intermediate_size` (both before sharding), `gated`.
@@ -90,7 +90,7 @@ def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
     A layer whose configuration has `dbo`, and whose tokens move between ranks,
     is expanded twice, into a branch that all ranks take alike: where the rank
     with most tokens has enough of them, each half of the tokens has phases of
-    its own, marked `moe.half`, and the shared experts run once for both.
+    its own, marked `moe.part`, and the shared experts run once for both.
     `--moe-schedule` interleaves the halves, or keeps the other arm alone.
   }];
   let dependentDialects = [
@@ -101,7 +101,7 @@ def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
   let options = [
     Option<"maxNumTokens", "max-num-tokens", "int64_t", "-1",
            "the most tokens of one rank, for exchanges of fixed capacity; -1: "
-           "the function's attribute 'moe.max_num_tokens' says, if there is one">
+           "the function's attribute 'schedule.max_num_tokens' says, if there is one">
   ];
 }
 
@@ -207,7 +207,7 @@ def MoELowerExchanges : Pass<"moe-lower-exchanges", "::mlir::func::FuncOp"> {
     schedule.run on(compute) label("combine") {
       moe.combine ins(%out, %pairs ...) weights(%weights ...) way_back(%positions ...)
         counts(%sent, %received ...) outs(%routed ...) scale(1.0)
-        exchange(<send_receive, "ep", 4>)
+        exchange(<send_receive, #ranks[dp]>)
     }
     ```
 
@@ -216,7 +216,7 @@ def MoELowerExchanges : Pass<"moe-lower-exchanges", "::mlir::func::FuncOp"> {
     ```mlir
     schedule.run on(compute) label("combine") {
       moe.combine ins(%out, %pairs ...) weights(%weights ...) outs(%partial ...) scale(1.0)
-      schedule.collective all_to_all over("ep", 4) label("combine.rows")
+      schedule.collective all_to_all over(#ranks[dp]) label("combine.rows")
         counts(%received, %sent ...) sends(%partial ...) receives(%returned ...)
       moe.combine ins(%returned, %positions ...) outs(%routed ...) scale(1.0)
     }
@@ -253,6 +253,8 @@ def PlanWorkspace : Pass<"schedule-plan-workspace", "::mlir::ModuleOp"> {
     of the argument with `schedule.tokens`, or else of the first buffer whose
     dimension 0 is dynamic) and of all ranks (`schedule.total_tokens`), through
     index arithmetic; dimensions of other arguments need `schedule.max_shape`.
+    How much the parts of the tokens of all ranks may exceed their share follows
+    from the function's `schedule.grid`.
 
     Slots are placed largest first at the lowest offset that fits. Two overlap
     only if the happens-before analysis orders their lives on every path.

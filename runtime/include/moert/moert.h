@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Artefacts and runtimes of different ABI versions refuse each other. */
-#define MOERT_ABI_VERSION 6u
+#define MOERT_ABI_VERSION 7u
 
 /* The most bytes of kernel arguments that one launch may carry. */
 #define MOERT_MAX_ARGUMENT_BYTES 1024
@@ -169,7 +169,7 @@ MOERT_API void moert_group_destroy(moert_group *group);
  * shrink it.
  *
  * GPUs: the ranks compare their programs, but not what they pass in
- * `tokens_per_rank` and `flags`, which must be equal on all of them: each
+ * `tokens_per_rank` and `values`, which must be equal on all of them: each
  * checks its own sizes against these. Programs of a GPU meet at their first
  * call, which is not to be captured: the ranks compare what they will exchange.
  */
@@ -255,10 +255,15 @@ MOERT_API size_t moert_program_workspace_size(const moert_program *program,
                                               int64_t tokens,
                                               int64_t tokens_all_ranks);
 
-/* What `flags` of a call say, equally on all ranks: every token of every rank
- * is a decode, the next token of a request. Programs that overlap two batches
- * then have a threshold of their own. */
-#define MOERT_CALL_DECODES 1
+/* A number that a call gives by name, equally on all ranks. What the name means
+ * is between the caller and whoever compiled the program: layers that overlap
+ * two batches ask for "decodes", 1 where every token of every rank is the next
+ * token of a request. A program reads 0 where a name is not given, and takes no
+ * notice of names that it does not ask for. */
+typedef struct moert_call_value {
+  const char *name;
+  int64_t value;
+} moert_call_value;
 
 /* One execution of a compiled layer. Tensors are row-major contiguous DLPack
  * tensors in the descriptor's order. The work is enqueued when the call
@@ -267,8 +272,8 @@ MOERT_API size_t moert_program_workspace_size(const moert_program *program,
  * DLTensors may go when the call returns. Outputs and workspace alias no other
  * argument. A call that fails has no work left in flight. */
 typedef struct moert_call {
-  uint32_t abi;   /* MOERT_ABI_VERSION */
-  uint32_t flags; /* MOERT_CALL_... */
+  uint32_t abi; /* MOERT_ABI_VERSION */
+  int32_t num_values;
   moert_context *context;
   void *stream; /* CUDA: the caller's cudaStream_t, or null for the legacy
                  * default stream; it may be one that is being captured. CPU:
@@ -280,6 +285,7 @@ typedef struct moert_call {
   const int64_t *tokens_per_rank; /* [num_ranks], or null with one rank */
   void *workspace;                /* aligned to 256 bytes; null if 0 bytes */
   size_t workspace_bytes;
+  const moert_call_value *values; /* [num_values] */
 } moert_call;
 
 /* Enqueues one call. Errors: MOERT_INVALID_ARGUMENT for everything that is not
@@ -427,10 +433,6 @@ typedef enum moert_collective_kind {
  * are what a rank sends. */
 #define MOERT_COLLECTIVE_COUNTS 1
 #define MOERT_COLLECTIVE_BLOCKS_BY_SOURCE 2
-/* What `flags` of a MOERT_ALL_GATHER or MOERT_REDUCE_SCATTER say: of a rank's t
- * tokens only the first ceil(t / 2) take part, or only the rest. */
-#define MOERT_COLLECTIVE_FIRST_HALF 4
-#define MOERT_COLLECTIVE_SECOND_HALF 8
 
 /* What does not change from call to call. All ranks get the same bits of a sum.
  * CPU: it is that of float32 in rank order, rounded to the dtype. CUDA: NCCL's,
@@ -444,20 +446,26 @@ typedef struct moert_collective {
   const int32_t *dtypes;  /* [num_buffers] DLDataTypeCode << 8 | bits */
   const int64_t *columns; /* [num_buffers] elements in a row */
   int64_t rows_per_token; /* a rank has so many rows for each of its tokens */
-  const int64_t *blocks;  /* MOERT_ALL_TO_ALL: [ranks] rows of the blocks that
-                           * a rank gets, or null: equal ones */
+  int32_t part;      /* of a rank's t tokens, ceil((t - part) / num_parts) */
+  int32_t num_parts; /* take part: 0 and 1 for all of them */
+  const int64_t *blocks; /* MOERT_ALL_TO_ALL: [ranks] rows of the blocks that
+                          * a rank gets, or null: equal ones */
 } moert_collective;
 
-/* What a program exchanges. Ranks are numbered (dp * pcp_size + pcp) * tp_size
- * + tp. A communicator "tp", "pcp" or "dp" has the ranks that differ in this
- * number alone, "ep" has all of them. Streams of communicators are numbered as
- * they are here. */
+/* Groups of ranks, each of `size` ranks that are `stride` apart: rank r is
+ * number r / stride % size of its group. */
+typedef struct moert_communicator {
+  const char *name; /* for messages */
+  int64_t stride;
+  int64_t size;
+} moert_communicator;
+
+/* What a program exchanges. Streams of communicators are numbered as they are
+ * here. */
 typedef struct moert_exchange {
-  int64_t tp_size;
-  int64_t pcp_size;
-  int64_t dp_size;
+  const char *grid; /* the ranks, as "dp = 2, tp = 4", for messages */
   int64_t num_communicators;
-  const char *const *communicators; /* [num_communicators] */
+  const moert_communicator *communicators; /* [num_communicators] */
   int64_t num_collectives;
   /* In the order of every call. Where all ranks choose alike between
    * sequences, one follows the other here, and a call issues one of them. */

@@ -94,19 +94,13 @@ module attributes {test.attribute = #moe.parallel<sequence_parallel = "maybe">} 
 
 // #moe.exchange C1: no exchange is no attribute.
 // expected-error @+1 {{expected a transport but got none; an op without an exchange has no such attribute}}
-module attributes {test.attribute = #moe.exchange<none, "ep", 2>} {}
+module attributes {test.attribute = #moe.exchange<none, <dp = 2>[dp]>} {}
 
 // -----
 
-// #moe.exchange C1: a communicator has a name.
-// expected-error @+1 {{expected the name of a communicator but got ""}}
-module attributes {test.attribute = #moe.exchange<all_gather, "", 2>} {}
-
-// -----
-
-// #moe.exchange C1: at least one rank.
-// expected-error @+1 {{expected at least 1 rank but got 0}}
-module attributes {test.attribute = #moe.exchange<all_gather, "ep", 0>} {}
+// #moe.exchange C2: a token has rows.
+// expected-error @+1 {{expected at least 1 row per token but got 0}}
+module attributes {test.attribute = #moe.exchange<all_gather, <dp = 2>[dp], rows_per_token = 0>} {}
 
 // -----
 
@@ -149,8 +143,8 @@ module attributes {test.attribute = #moe.parallel<dbo = true, dbo_prefill_thresh
 
 // -----
 
-// expected-error @+1 {{expected 'moe.half' to be 0 or 1 on a phase but got 0 : i64}}
-module attributes {moe.half = 0 : i64} {}
+// expected-error @+1 {{expected 'moe.part' to be a '#schedule.part' on a phase but got #schedule.part<0 of 2>}}
+module attributes {moe.part = #schedule.part<0 of 2>} {}
 
 // -----
 

@@ -122,7 +122,7 @@ func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf3
 // moe.dispatch C2: an exchange of nothing.
 func.func @dispatch(%i: memref<4x2xi32>, %o: memref<9xi32>, %s: memref<8xi32>, %p: memref<4x2xi32>) {
   // expected-error @+1 {{expected 'x' with an exchange but got none}}
-  moe.dispatch ins(%i : memref<4x2xi32>) outs(%o, %s, %p : memref<9xi32>, memref<8xi32>, memref<4x2xi32>) num_experts(8) exchange(<all_gather, "dp", 2>)
+  moe.dispatch ins(%i : memref<4x2xi32>) outs(%o, %s, %p : memref<9xi32>, memref<8xi32>, memref<4x2xi32>) num_experts(8) exchange(<all_gather, <dp = 2>[dp]>)
   return
 }
 
@@ -131,7 +131,7 @@ func.func @dispatch(%i: memref<4x2xi32>, %o: memref<9xi32>, %s: memref<8xi32>, %
 // moe.dispatch C3: what is received is what was sent.
 func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf32>, %o: memref<9xi32>, %s: memref<16xi32>, %p: memref<8x2xi32>, %r: memref<8x32xf32>, %q: memref<8x2xf32>) {
   // expected-error @+1 {{expected 'rows' of shape [8, 64] but got [8, 32]}}
-  moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x32xf32>, memref<8x2xf32>) num_experts(8) exchange(<all_gather, "dp", 2>)
+  moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x32xf32>, memref<8x2xf32>) num_experts(8) exchange(<all_gather, <dp = 2>[dp]>)
   return
 }
 
@@ -140,7 +140,7 @@ func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf3
 // moe.dispatch C3: in the same dtype.
 func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf32>, %o: memref<9xi32>, %s: memref<16xi32>, %p: memref<8x2xi32>, %r: memref<8x64xbf16>, %q: memref<8x2xf32>) {
   // expected-error @+1 {{expected 'rows' of element type 'f32' but got 'bf16'}}
-  moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x64xbf16>, memref<8x2xf32>) num_experts(8) exchange(<all_gather, "dp", 2>)
+  moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x64xbf16>, memref<8x2xf32>) num_experts(8) exchange(<all_gather, <dp = 2>[dp]>)
   return
 }
 
@@ -149,7 +149,7 @@ func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf3
 // moe.dispatch C1: batched rows are one choice each.
 func.func @dispatch(%i: memref<4x2xi32>, %x: memref<4x64xf32>, %w: memref<4x2xf32>, %o: memref<9xi32>, %s: memref<16xi32>, %p: memref<8x2xi32>, %r: memref<8x64xf32>, %q: memref<8x2xf32>) {
   // expected-error @+1 {{expected 'pair_rows' of shape [?, 1] but got [8, 2]}}
-  moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x64xf32>, memref<8x2xf32>) num_experts(8) exchange(<batched, "ep", 2>)
+  moe.dispatch ins(%i : memref<4x2xi32>) rows(%x, %w : memref<4x64xf32>, memref<4x2xf32>) outs(%o, %s, %p : memref<9xi32>, memref<16xi32>, memref<8x2xi32>) received(%r, %q : memref<8x64xf32>, memref<8x2xf32>) num_experts(8) exchange(<batched, <ep = 2>[ep]>)
   return
 }
 
@@ -328,78 +328,6 @@ func.func @merge(%r: memref<4x64xf32>, %x: memref<4x64xf32>, %i: memref<4x2xi32>
 
 // -----
 
-// moe.merge C3: ranks to sum over.
-func.func @merge(%r: memref<4x64xf32>, %y: memref<4x64xf32>) {
-  // expected-error @+1 {{expected at least 1 rank but got 0}}
-  moe.merge ins(%r : memref<4x64xf32>) outs(%y : memref<4x64xf32>) sum_over("tp", 0)
-  return
-}
-
-// -----
-
-// moe.all_reduce C1: one shape.
-func.func @all_reduce(%x: memref<4x64xf32>, %y: memref<8x64xf32>) {
-  // expected-error @+1 {{expected 'reduced' of shape [4, 64] but got [8, 64]}}
-  moe.all_reduce ins(%x : memref<4x64xf32>) outs(%y : memref<8x64xf32>) over("tp", 2)
-  return
-}
-
-// -----
-
-// moe.all_reduce C1: one dtype.
-func.func @all_reduce(%x: memref<4x64xf32>, %y: memref<4x64xbf16>) {
-  // expected-error @+1 {{expected 'reduced' of element type 'f32' but got 'bf16'}}
-  moe.all_reduce ins(%x : memref<4x64xf32>) outs(%y : memref<4x64xbf16>) over("tp", 2)
-  return
-}
-
-// -----
-
-// moe.all_reduce C2: a communicator has a name.
-func.func @all_reduce(%x: memref<4x64xf32>, %y: memref<4x64xf32>) {
-  // expected-error @+1 {{expected the name of a communicator but got ""}}
-  moe.all_reduce ins(%x : memref<4x64xf32>) outs(%y : memref<4x64xf32>) over("", 2)
-  return
-}
-
-// -----
-
-// moe.all_gather C1: rows of one width.
-func.func @all_gather(%x: memref<4x64xf32>, %y: memref<8x32xf32>) {
-  // expected-error @+1 {{expected 'gathered' of shape [?, 64] but got [8, 32]}}
-  moe.all_gather ins(%x : memref<4x64xf32>) outs(%y : memref<8x32xf32>) over("pcp", 2)
-  return
-}
-
-// -----
-
-// moe.all_gather C2: at least one rank.
-func.func @all_gather(%x: memref<4x64xf32>, %y: memref<8x64xf32>) {
-  // expected-error @+1 {{expected at least 1 rank but got -1}}
-  moe.all_gather ins(%x : memref<4x64xf32>) outs(%y : memref<8x64xf32>) over("pcp", -1)
-  return
-}
-
-// -----
-
-// moe.reduce_scatter C1: one dtype.
-func.func @reduce_scatter(%x: memref<8x64xf32>, %y: memref<4x64xf16>) {
-  // expected-error @+1 {{expected 'scattered' of element type 'f32' but got 'f16'}}
-  moe.reduce_scatter ins(%x : memref<8x64xf32>) outs(%y : memref<4x64xf16>) over("pcp", 2)
-  return
-}
-
-// -----
-
-// moe.reduce_scatter C2: a communicator has a name.
-func.func @reduce_scatter(%x: memref<8x64xf32>, %y: memref<4x64xf32>) {
-  // expected-error @+1 {{expected the name of a communicator but got ""}}
-  moe.reduce_scatter ins(%x : memref<8x64xf32>) outs(%y : memref<4x64xf32>) over("", 2)
-  return
-}
-
-// -----
-
 // moe.combine C2: a plan that nobody made.
 func.func @combine(%x: tensor<4x64xf32>, %i: tensor<4x2xi32>, %w: tensor<4x2xf32>, %o: tensor<9xi32>,
                    %s: tensor<8xi32>, %p: tensor<4x2xi32>, %w13: tensor<8x64x64xf32>,
@@ -433,9 +361,9 @@ func.func @combine(%x: tensor<4x64xf32>, %i: tensor<4x2xi32>, %w: tensor<4x2xf32
   // expected-note @+1 {{the plan is made here}}
   %plan:5 = moe.dispatch ins(%i : tensor<4x2xi32>) rows(%x, %w : tensor<4x64xf32>, tensor<4x2xf32>)
     outs(%o, %s, %p : tensor<9xi32>, tensor<8xi32>, tensor<4x2xi32>) received(%x, %w : tensor<4x64xf32>, tensor<4x2xf32>)
-    num_experts(8) exchange(<all_gather, "dp", 2>)
+    num_experts(8) exchange(<all_gather, <dp = 2>[dp]>)
     -> tensor<9xi32>, tensor<8xi32>, tensor<4x2xi32>, tensor<4x64xf32>, tensor<4x2xf32>
-  // expected-error @+1 {{expected the exchange of its plan, #moe.exchange<all_gather, "dp", 2>, but got none}}
+  // expected-error @+1 {{expected the exchange of its plan, #moe.exchange<all_gather, <dp = 2>[dp]>, but got none}}
   %y = moe.combine ins(%e, %plan#2 : tensor<8x64xf32>, tensor<4x2xi32>) weights(%plan#4 : tensor<4x2xf32>)
     outs(%r : tensor<4x64xf32>) scale(1.0) -> tensor<4x64xf32>
   return %y : tensor<4x64xf32>
@@ -450,11 +378,11 @@ func.func @combine(%x: tensor<4x64xf32>, %i: tensor<4x2xi32>, %w: tensor<4x2xf32
   // expected-note @+1 {{the plan is made here}}
   %plan:5 = moe.dispatch ins(%i : tensor<4x2xi32>) rows(%x, %w : tensor<4x64xf32>, tensor<4x2xf32>)
     outs(%o, %s, %p : tensor<9xi32>, tensor<8xi32>, tensor<4x2xi32>) received(%x, %w : tensor<4x64xf32>, tensor<4x2xf32>)
-    num_experts(8) exchange(<all_gather, "dp", 2>)
+    num_experts(8) exchange(<all_gather, <dp = 2>[dp]>)
     -> tensor<9xi32>, tensor<8xi32>, tensor<4x2xi32>, tensor<4x64xf32>, tensor<4x2xf32>
   // expected-error @+1 {{expected 'weights' to be the 'row_weights' that its plan received}}
   %y = moe.combine ins(%e, %plan#2 : tensor<8x64xf32>, tensor<4x2xi32>) weights(%w : tensor<4x2xf32>)
-    outs(%r : tensor<4x64xf32>) scale(1.0) exchange(<all_gather, "dp", 2>) -> tensor<4x64xf32>
+    outs(%r : tensor<4x64xf32>) scale(1.0) exchange(<all_gather, <dp = 2>[dp]>) -> tensor<4x64xf32>
   return %y : tensor<4x64xf32>
 }
 
@@ -549,7 +477,7 @@ func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf3
   // expected-error @+1 {{expected 'positions' with the exchange but got none: 'send_receive'}}
   moe.dispatch ins(%i : memref<?x2xi32>) rows(%x, %w : memref<?x64xf32>, memref<?x2xf32>)
     outs(%o, %s, %p : memref<3xi32>, memref<?xi32>, memref<?x2xi32>) received(%r, %rw : memref<?x64xf32>, memref<?x2xf32>)
-    num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
   return
 }
 
@@ -571,7 +499,7 @@ func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf3
   moe.dispatch ins(%i : memref<?x2xi32>) rows(%x, %w : memref<?x64xf32>, memref<?x2xf32>)
     outs(%o, %s, %p : memref<3xi32>, memref<?xi32>, memref<?x2xi32>) received(%r, %rw : memref<?x64xf32>, memref<?x2xf32>)
     way_back(%b : memref<?x2xi32>) counts(%c, %c : memref<3xi32>, memref<3xi32>)
-    num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
   return
 }
 
@@ -581,7 +509,7 @@ func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf3
 func.func @combine(%e: memref<?x64xf32>, %p: memref<?x1xi32>, %b: memref<?x2xi32>, %r: memref<?x64xf32>) {
   // expected-error @+1 {{expected 'num_experts' with exchange 'batched' but got none}}
   moe.combine ins(%e, %p : memref<?x64xf32>, memref<?x1xi32>) way_back(%b : memref<?x2xi32>)
-    outs(%r : memref<?x64xf32>) scale(1.0) exchange(<batched, "ep", 4>)
+    outs(%r : memref<?x64xf32>) scale(1.0) exchange(<batched, <ep = 4>[ep]>)
   return
 }
 
@@ -594,10 +522,10 @@ func.func @combine(%i: tensor<?x2xi32>, %x: tensor<?x64xf32>, %w: tensor<?x2xf32
   %plan:6 = moe.dispatch ins(%i : tensor<?x2xi32>) rows(%x, %w : tensor<?x64xf32>, tensor<?x2xf32>)
     outs(%o, %s, %p : tensor<3xi32>, tensor<?xi32>, tensor<?x1xi32>) received(%r, %rw : tensor<?x64xf32>, tensor<?x1xf32>)
     way_back(%b : tensor<?x2xi32>)
-    num_experts(8) exchange(<batched, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<batched, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
     -> tensor<3xi32>, tensor<?xi32>, tensor<?x1xi32>, tensor<?x64xf32>, tensor<?x1xf32>, tensor<?x2xi32>
   // expected-error @+1 {{expected the way back that its plan tells}}
   %y = moe.combine ins(%e, %plan#2 : tensor<?x64xf32>, tensor<?x1xi32>) weights(%plan#4 : tensor<?x1xf32>) way_back(%b : tensor<?x2xi32>)
-    outs(%x : tensor<?x64xf32>) scale(1.0) exchange(<batched, "ep", 4>) num_experts(8) -> tensor<?x64xf32>
+    outs(%x : tensor<?x64xf32>) scale(1.0) exchange(<batched, <ep = 4>[ep]>) num_experts(8) -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

@@ -199,7 +199,7 @@ func.func @fused(%rows: memref<?x64xf32>, %pairs: memref<?x2xi32>, %y: memref<?x
   ^bb0(%sums: memref<?x64xf32>):
     moe.combine ins(%rows, %pairs : memref<?x64xf32>, memref<?x2xi32>) outs(%sums : memref<?x64xf32>) scale(1.0)
     // expected-error @+1 {{'moe.merge' op expected a phase of this rank alone in 'moe.fused' but it exchanges over 'tp'}}
-    moe.merge ins(%sums : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over("tp", 2)
+    moe.merge ins(%sums : memref<?x64xf32>) outs(%y : memref<?x64xf32>) sum_over(<tp = 2>[tp])
   }
   return
 }

@@ -121,10 +121,10 @@ func.func @phases_on_tensors(
     gate(%gate : tensor<1x64xbf16>) outs(%shared0 : tensor<?x64xf32>) activation(<swiglu>) -> tensor<?x64xf32>
   // CHECK: %[[Y:output]] = moe.merge ins(%[[ROUTED]] : tensor<?x64xf32>) shared(%[[SHARED]] : tensor<?x64xf32>)
   // CHECK-SAME: zero({{.*}}, %[[IDS]], %[[WEIGHTS]] : tensor<?x64xbf16>, tensor<?x2xi32>, tensor<?x2xf32>) from(6) scale(2.500000e+00)
-  // CHECK-SAME: outs({{[^:]*}} : tensor<?x64xbf16>) sum_over("tp", 2) -> tensor<?x64xbf16>
+  // CHECK-SAME: outs({{[^:]*}} : tensor<?x64xbf16>) sum_over(#ranks[tp]) -> tensor<?x64xbf16>
   %y = moe.merge ins(%routed : tensor<?x64xf32>) shared(%shared : tensor<?x64xf32>)
     zero(%x, %ids, %weights : tensor<?x64xbf16>, tensor<?x2xi32>, tensor<?x2xf32>) from(6) scale(2.5)
-    outs(%y0 : tensor<?x64xbf16>) sum_over("tp", 2) -> tensor<?x64xbf16>
+    outs(%y0 : tensor<?x64xbf16>) sum_over(<tp = 2>[tp]) -> tensor<?x64xbf16>
   return %y : tensor<?x64xbf16>
 }
 
@@ -138,19 +138,19 @@ func.func @exchange(%ids: tensor<?x2xi32>, %x: tensor<?x64xbf16>, %weights: tens
                     %positions0: tensor<?x2xi32>, %sent0: tensor<4xi32>, %got0: tensor<4xi32>,
                     %out: tensor<?x64xbf16>, %routed0: tensor<?x64xbf16>) -> tensor<?x64xbf16> {
   // CHECK: %offsets, %source_rows, %pair_rows, %rows, %row_weights, %positions, %send_counts, %receive_counts = moe.dispatch ins({{[^:]*}} : tensor<?x2xi32>) rows({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>)
-  // CHECK-SAME: received({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>) way_back({{[^:]*}} : tensor<?x2xi32>) counts({{[^:]*}} : tensor<4xi32>, tensor<4xi32>) num_experts(8) exchange(<send_receive, "ep", 4>)
+  // CHECK-SAME: received({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>) way_back({{[^:]*}} : tensor<?x2xi32>) counts({{[^:]*}} : tensor<4xi32>, tensor<4xi32>) num_experts(8) exchange(<send_receive, #ranks{{[0-9]*}}[ep]>)
   // CHECK-SAME: parallel(<data = 4, expert_parallel = true>)
   %offsets, %source, %pair, %rows, %row_weights, %positions, %sent, %got = moe.dispatch ins(%ids : tensor<?x2xi32>)
     rows(%x, %weights : tensor<?x64xbf16>, tensor<?x2xf32>)
     outs(%offsets0, %source0, %pair0 : tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>)
     received(%rows0, %row_weights0 : tensor<?x64xbf16>, tensor<?x2xf32>)
     way_back(%positions0 : tensor<?x2xi32>) counts(%sent0, %got0 : tensor<4xi32>, tensor<4xi32>)
-    num_experts(8) exchange(<send_receive, "ep", 4>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
     -> tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x64xbf16>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<4xi32>, tensor<4xi32>
-  // CHECK: moe.combine ins({{.*}}, %pair_rows : {{.*}}) weights(%row_weights : tensor<?x2xf32>) way_back(%positions : tensor<?x2xi32>) counts(%send_counts, %receive_counts : tensor<4xi32>, tensor<4xi32>) outs({{.*}}) scale(1.000000e+00) exchange(<send_receive, "ep", 4>)
+  // CHECK: moe.combine ins({{.*}}, %pair_rows : {{.*}}) weights(%row_weights : tensor<?x2xf32>) way_back(%positions : tensor<?x2xi32>) counts(%send_counts, %receive_counts : tensor<4xi32>, tensor<4xi32>) outs({{.*}}) scale(1.000000e+00) exchange(<send_receive, #ranks{{[0-9]*}}[ep]>)
   %routed = moe.combine ins(%out, %pair : tensor<?x64xbf16>, tensor<?x2xi32>) weights(%row_weights : tensor<?x2xf32>)
     way_back(%positions : tensor<?x2xi32>) counts(%sent, %got : tensor<4xi32>, tensor<4xi32>)
-    outs(%routed0 : tensor<?x64xbf16>) scale(1.0) exchange(<send_receive, "ep", 4>) -> tensor<?x64xbf16>
+    outs(%routed0 : tensor<?x64xbf16>) scale(1.0) exchange(<send_receive, <ep = 4>[ep]>) -> tensor<?x64xbf16>
   return %routed : tensor<?x64xbf16>
 }
 
@@ -165,12 +165,12 @@ func.func @phases_on_buffers(%x: memref<?x64xbf16>, %latent_in: memref<16x64xbf1
                              %s13: memref<8xf32>, %s2: memref<8xf32>, %weights: memref<?x1xf32>) {
   // CHECK: moe.project ins({{[^:]*}} : memref<?x64xbf16>, memref<16x64xbf16>) outs({{[^:]*}} : memref<?x16xbf16>)
   moe.project ins(%x, %latent_in : memref<?x64xbf16>, memref<16x64xbf16>) outs(%z : memref<?x16xbf16>)
-  // CHECK: moe.all_gather ins({{[^:]*}} : memref<?x16xbf16>) outs({{[^:]*}} : memref<?x16xbf16>) over("pcp", 2)
-  moe.all_gather ins(%z : memref<?x16xbf16>) outs(%gathered : memref<?x16xbf16>) over("pcp", 2)
-  // CHECK: moe.reduce_scatter ins({{[^:]*}} : memref<?x16xbf16>) outs({{[^:]*}} : memref<?x16xbf16>) over("pcp", 2)
-  moe.reduce_scatter ins(%gathered : memref<?x16xbf16>) outs(%z : memref<?x16xbf16>) over("pcp", 2)
-  // CHECK: moe.all_reduce ins({{[^:]*}} : memref<?x64xbf16>) outs({{[^:]*}} : memref<?x64xbf16>) over("tp", 4)
-  moe.all_reduce ins(%x : memref<?x64xbf16>) outs(%sum : memref<?x64xbf16>) over("tp", 4)
+  // CHECK: schedule.collective all_gather over(#ranks[pcp]) sends({{[^:]*}} : memref<?x16xbf16>) receives({{[^:]*}} : memref<?x16xbf16>)
+  schedule.collective all_gather over(<pcp = 2, tp = 4>[pcp]) sends(%z : memref<?x16xbf16>) receives(%gathered : memref<?x16xbf16>)
+  // CHECK: schedule.collective reduce_scatter over(#ranks[pcp]) sends({{[^:]*}} : memref<?x16xbf16>) receives({{[^:]*}} : memref<?x16xbf16>)
+  schedule.collective reduce_scatter over(<pcp = 2, tp = 4>[pcp]) sends(%gathered : memref<?x16xbf16>) receives(%z : memref<?x16xbf16>)
+  // CHECK: schedule.collective all_reduce over(#ranks[tp]) sends({{[^:]*}} : memref<?x64xbf16>) receives({{[^:]*}} : memref<?x64xbf16>)
+  schedule.collective all_reduce over(<pcp = 2, tp = 4>[tp]) sends(%x : memref<?x64xbf16>) receives(%sum : memref<?x64xbf16>)
   // CHECK: moe.experts ins({{.*}}) scales({{[^:]*}} : memref<8xf32>, memref<8xf32>) input_weights({{[^:]*}} : memref<?x1xf32>) outs({{.*}}) activation(<swiglu>) quant(<fp8_tensor>)
   moe.experts ins(%x, %offsets, %source, %w13, %w2 : memref<?x64xbf16>, memref<9xi32>, memref<?xi32>, memref<8x64x64xi8>, memref<8x64x32xi8>)
     scales(%s13, %s2 : memref<8xf32>, memref<8xf32>) input_weights(%weights : memref<?x1xf32>)

@@ -205,10 +205,10 @@ func.func @workspace_size_not_linear() attributes {schedule.workspace_size = aff
 
 // -----
 
-// schedule.collective C1: outside of a run it has no stream.
-func.func @stray(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
-  // expected-error @below {{'schedule.collective' op expected to lie in a 'schedule.run'}}
-  schedule.collective all_reduce over("tp", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+// schedule.collective C1: tensors or buffers.
+func.func @mixed(%x: tensor<?x4xf32>, %y: memref<?x4xf32>) {
+  // expected-error @below {{'schedule.collective' op expected tensors or buffers but got both}}
+  schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : tensor<?x4xf32>) receives(%y : memref<?x4xf32>)
   return
 }
 
@@ -218,7 +218,7 @@ func.func @stray(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
 func.func @pairs(%x: memref<?x4xf32>, %y: memref<?x8xf32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected pairs of buffers that differ in their rows alone but got 'memref<?x4xf32>' and 'memref<?x8xf32>'}}
-    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x8xf32>)
+    schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x8xf32>)
   }
   return
 }
@@ -228,7 +228,17 @@ func.func @pairs(%x: memref<?x4xf32>, %y: memref<?x8xf32>) {
 func.func @numbers(%x: memref<?x4xf32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected 1 to 4 pairs of buffers but got 2 to send and 1 to receive}}
-    schedule.collective all_gather over("ep", 2) sends(%x, %x : memref<?x4xf32>, memref<?x4xf32>) receives(%x : memref<?x4xf32>)
+    schedule.collective all_gather over(<ep = 2>[ep]) sends(%x, %x : memref<?x4xf32>, memref<?x4xf32>) receives(%x : memref<?x4xf32>)
+  }
+  return
+}
+
+// -----
+
+func.func @sum_of_fewer(%x: memref<8x4xf32>, %y: memref<4x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected as many rows of a sum as are sent, 8, but got 4}}
+    schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<8x4xf32>) receives(%y : memref<4x4xf32>)
   }
   return
 }
@@ -239,18 +249,18 @@ func.func @numbers(%x: memref<?x4xf32>) {
 func.func @sums(%x: memref<?x4xi32>, %y: memref<?x4xi32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected sums of f32, bf16 or f16 but got 'memref<?x4xi32>'}}
-    schedule.collective reduce_scatter over("ep", 2) sends(%x : memref<?x4xi32>) receives(%y : memref<?x4xi32>)
+    schedule.collective reduce_scatter over(<ep = 2>[ep]) sends(%x : memref<?x4xi32>) receives(%y : memref<?x4xi32>)
   }
   return
 }
 
 // -----
 
-// schedule.collective C4: a communicator has a name and ranks.
-func.func @nobody(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
+// schedule.collective C4: one program runs on one grid.
+func.func @elsewhere(%x: memref<?x4xf32>, %y: memref<?x4xf32>) attributes {schedule.grid = #schedule.grid<tp = 4>} {
   schedule.run on(compute) {
-    // expected-error @below {{'schedule.collective' op expected at least 1 rank but got 0}}
-    schedule.collective all_reduce over("tp", 0) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    // expected-error @below {{'schedule.collective' op expected a communicator of the function's grid #schedule.grid<tp = 4> but got one of #schedule.grid<tp = 2>}}
+    schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   }
   return
 }
@@ -261,7 +271,7 @@ func.func @nobody(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
 func.func @blocks(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected 2 blocks but got 3}}
-    schedule.collective all_to_all over("ep", 2) blocks [1, 2, 3] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
+    schedule.collective all_to_all over(<ep = 2>[ep]) blocks [1, 2, 3] sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   }
   return
 }
@@ -271,7 +281,7 @@ func.func @blocks(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
 func.func @counts(%x: memref<?x4xf32>, %y: memref<?x4xf32>, %n: memref<2xi32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected blocks and counts with 'all_to_all' only}}
-    schedule.collective all_gather over("ep", 2) counts(%n, %n : memref<2xi32>, memref<2xi32>)
+    schedule.collective all_gather over(<ep = 2>[ep]) counts(%n, %n : memref<2xi32>, memref<2xi32>)
       sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   }
   return
@@ -283,7 +293,7 @@ func.func @counts(%x: memref<?x4xf32>, %y: memref<?x4xf32>, %n: memref<2xi32>) {
 func.func @no_rows(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
   schedule.run on(compute) {
     // expected-error @below {{'schedule.collective' op expected at least 1 row per token but got 0}}
-    schedule.collective all_gather over("ep", 2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>) {rows_per_token = 0 : i64}
+    schedule.collective all_gather over(<ep = 2>[ep]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>) {rows_per_token = 0 : i64}
   }
   return
 }
@@ -327,22 +337,77 @@ func.func @no_dimension(%x: memref<4xf32>) {
 
 // -----
 
-func.func @third_half(%x: memref<?x4xf32>, %y: memref<?x4xf32>) {
-  schedule.run on(compute) {
-    // expected-error @below {{'schedule.collective' op expected half 0 or 1 but got 2}}
-    schedule.collective all_gather over("ep", 2) half(2) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
-  }
+// #schedule.part C1: the parts of 3 are 0, 1 and 2.
+func.func @fourth_third() {
+  // expected-error @below {{expected a part from 0 to below 3 but got 3}}
+  %n = schedule.total_tokens part(<3 of 3>) : index
   return
 }
 
 // -----
 
-// schedule.total_tokens C1: there are two halves.
-func.func @third_half() {
-  // expected-error @below {{'schedule.total_tokens' op expected half 0 or 1 but got 2}}
-  %n = schedule.total_tokens half(2) : index
+// schedule.call_value C1: a value has a name.
+func.func @nameless() {
+  // expected-error @below {{'schedule.call_value' op expected a name but got ""}}
+  %n = schedule.call_value "" : i1
   return
 }
+
+// -----
+
+// #schedule.grid C1: axes have names of their own.
+// expected-error @below {{expected axes with names of their own but got "tp" twice}}
+module attributes {test.attribute = #schedule.grid<tp = 2, tp = 4>} {}
+
+// -----
+
+// #schedule.grid C2: nobody is no rank.
+// expected-error @below {{expected at least 1 rank along axis "tp" but got 0}}
+module attributes {test.attribute = #schedule.grid<tp = 0>} {}
+
+// -----
+
+// #schedule.grid C2: ranks have numbers of 32 bits.
+// expected-error @below {{expected at most 2147483647 ranks but got more}}
+module attributes {test.attribute = #schedule.grid<dp = 65536, tp = 65536>} {}
+
+// -----
+
+// #schedule.communicator C1: axes are the grid's.
+// expected-error @below {{expected axes of #schedule.grid<dp = 2, tp = 2>, in its order, but got 'pcp'}}
+module attributes {test.attribute = #schedule.communicator<<dp = 2, tp = 2>[dp, pcp]>} {}
+
+// -----
+
+// expected-error @below {{expected axes of #schedule.grid<dp = 2, tp = 2>, in its order, but got 'dp'}}
+module attributes {test.attribute = #schedule.communicator<<dp = 2, tp = 2>[tp, dp]>} {}
+
+// -----
+
+// expected-error @below {{expected at least 1 axis of the grid but got none}}
+module attributes {test.attribute = #schedule.communicator<<dp = 2, tp = 2>[]>} {}
+
+// -----
+
+// #schedule.communicator C2: the ranks of a group are equally far apart.
+// expected-error @below {{expected axes that lie side by side but 'tp' is behind one of #schedule.grid<dp = 2, pcp = 2, tp = 2> that is left out}}
+module attributes {test.attribute = #schedule.communicator<<dp = 2, pcp = 2, tp = 2>[dp, tp]>} {}
+
+// -----
+
+// What functions say of their ranks and tokens is of its kind.
+// expected-error @below {{expected 'schedule.grid' to be a '#schedule.grid' on a function but got 4 : i64}}
+func.func private @grid() attributes {schedule.grid = 4}
+
+// -----
+
+// expected-error @below {{expected 'schedule.max_num_tokens' of at least 1 on a function but got 0 : i64}}
+func.func private @tokens() attributes {schedule.max_num_tokens = 0}
+
+// -----
+
+// expected-error @below {{expected 'schedule.descriptor' to be a string but got 4 : i64}}
+module attributes {schedule.descriptor = 4} {}
 
 // -----
 

@@ -41,8 +41,8 @@ func.func @ops(%x: memref<?x64xf32> {schedule.tokens},
       reads(%x : memref<?x64xf32>) writes(%logits : memref<?x8xf32>)
       scalars(%seed : i32)
   } -> !schedule.event
-  // CHECK: %[[COMM:.*]] = schedule.run on(comm "ep") after(%[[FORK]], %[[AUX]]) {
-  %comm = schedule.run on(comm "ep") after(%fork, %aux) {
+  // CHECK: %[[COMM:.*]] = schedule.run on(comm #ranks{{[0-9]*}}[ep]) after(%[[FORK]], %[[AUX]]) {
+  %comm = schedule.run on(comm <ep = 2>[ep]) after(%fork, %aux) {
   } -> !schedule.event
   // CHECK: schedule.run on(compute) after(%[[COMM]]) {
   schedule.run on(compute) after(%comm) {
@@ -98,28 +98,41 @@ func.func @collectives(%x: memref<?x64xbf16>, %ids: memref<?x2xi32>, %y: memref<
   %rank = schedule.rank : index
   // CHECK: %{{.*}} = schedule.max_tokens : index
   %max = schedule.max_tokens : index
-  // CHECK: %{{.*}} = schedule.decodes : i1
-  %decodes = schedule.decodes : i1
-  // CHECK: %[[HALF:.*]] = schedule.total_tokens half(1) : index
-  %half = schedule.total_tokens half(1) : index
+  // CHECK: %{{.*}} = schedule.call_value "decodes" : i1
+  %decodes = schedule.call_value "decodes" : i1
+  // CHECK: %[[HALF:.*]] = schedule.total_tokens part(<1 of 2>) : index
+  %half = schedule.total_tokens part(<1 of 2>) : index
   // CHECK: %{{.*}} = schedule.rows %{{.*}}[%{{.*}}](%[[HALF]]) : memref<?x64xbf16> to memref<?x64xbf16>
   %some = schedule.rows %x[%rank](%half) : memref<?x64xbf16> to memref<?x64xbf16>
   // CHECK: %{{.*}} = schedule.rows %{{.*}}[%{{.*}}]() : memref<?x64xbf16> to memref<8x64xbf16>
   %eight = schedule.rows %x[%rank]() : memref<?x64xbf16> to memref<8x64xbf16>
-  schedule.run on(comm "ep") {
-    // CHECK: schedule.collective all_gather over("ep", 2) label("dispatch") sends(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) receives(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
-    schedule.collective all_gather over("ep", 2) label("dispatch") sends(%x, %ids : memref<?x64xbf16>, memref<?x2xi32>)
+  schedule.run on(comm <ep = 2>[ep]) {
+    // CHECK: schedule.collective all_gather over(#ranks{{[0-9]*}}[ep]) label("dispatch") sends(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) receives(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
+    schedule.collective all_gather over(<ep = 2>[ep]) label("dispatch") sends(%x, %ids : memref<?x64xbf16>, memref<?x2xi32>)
       receives(%y, %all : memref<?x64xbf16>, memref<?x2xi32>) {rows_per_token = 2 : i64}
-    // CHECK: schedule.collective reduce_scatter over("ep", 2) half(0) sends
-    schedule.collective reduce_scatter over("ep", 2) half(0) sends(%y : memref<?x64xbf16>) receives(%x : memref<?x64xbf16>)
-    // CHECK: schedule.collective all_to_all over("ep", 2) blocks [3, 5] sends
-    schedule.collective all_to_all over("ep", 2) blocks [3, 5] sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
-    // CHECK: schedule.collective all_to_all over("ep", 2) counts(%{{.*}}, %{{.*}} : memref<2xi32>, memref<2xi32>) sends
+    // CHECK: schedule.collective reduce_scatter over(#ranks{{[0-9]*}}[ep]) part(<0 of 2>) sends
+    schedule.collective reduce_scatter over(<ep = 2>[ep]) part(<0 of 2>) sends(%y : memref<?x64xbf16>) receives(%x : memref<?x64xbf16>)
+    // CHECK: schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) blocks [3, 5] sends
+    schedule.collective all_to_all over(<ep = 2>[ep]) blocks [3, 5] sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
+    // CHECK: schedule.collective all_to_all over(#ranks{{[0-9]*}}[ep]) counts(%{{.*}}, %{{.*}} : memref<2xi32>, memref<2xi32>) sends
     // CSE-COUNT-5: schedule.collective
-    schedule.collective all_to_all over("ep", 2) counts(%n, %m : memref<2xi32>, memref<2xi32>)
+    schedule.collective all_to_all over(<ep = 2>[ep]) counts(%n, %m : memref<2xi32>, memref<2xi32>)
       sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
-    schedule.collective all_to_all over("ep", 2) counts(%n, %m : memref<2xi32>, memref<2xi32>)
+    schedule.collective all_to_all over(<ep = 2>[ep]) counts(%n, %m : memref<2xi32>, memref<2xi32>)
       sends(%ids : memref<?x2xi32>) receives(%all : memref<?x2xi32>)
   }
   return
+}
+
+// A grid is written once. Axes of one rank may stand between others.
+// CHECK-LABEL: func.func @grid(
+// CHECK-SAME:    attributes {schedule.grid = #[[RANKS:ranks[0-9]*]]}
+func.func @grid(%x: tensor<?x4xf32>, %init: tensor<?x4xf32>) -> tensor<?x4xf32>
+    attributes {schedule.grid = #schedule.grid<dp = 4, pcp = 1, tp = 2>} {
+  // CHECK: %gathered = schedule.collective all_gather over(#[[RANKS]][dp, tp]) part(<2 of 3>) sends(%{{.*}} : tensor<?x4xf32>) receives(%{{.*}} : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %0 = schedule.collective all_gather over(<dp = 4, pcp = 1, tp = 2>[dp, tp]) part(<2 of 3>)
+    sends(%x : tensor<?x4xf32>) receives(%init : tensor<?x4xf32>) -> tensor<?x4xf32>
+  // CHECK: %{{.*}} = schedule.call_value "rows" : index
+  %rows = schedule.call_value "rows" : index
+  return %0 : tensor<?x4xf32>
 }

@@ -178,7 +178,7 @@ static MergeOp createMerge(OpBuilder &b, Value routed, Value shared,
                          hasZero ? zero[2] : none, y,
                          hasZero ? b.getI64IntegerAttr(512) : IntegerAttr(),
                          hasZero ? b.getF64FloatAttr(6.0) : FloatAttr(),
-                         StringAttr(), IntegerAttr());
+                         schedule::CommunicatorAttr());
 }
 
 static LogicalResult emitOp(const Emission &emission, Operation *op) {

@@ -61,7 +61,7 @@ TEST_F(ControlFlowTest, CollectivesOfOneCommunicatorOnTwoStreams) {
       %a = memref.alloc() : memref<8xf32>
       %b = memref.alloc() : memref<8xf32>
       %fork = schedule.mark on(compute)
-      %done = schedule.run on(comm "ep") after(%fork) label("dispatch") {
+      %done = schedule.run on(comm <ep = 2>[ep]) after(%fork) label("dispatch") {
         memref.copy %x, %a {test.communicator = "ep"}
           : memref<8xf32> to memref<8xf32>
       } -> !schedule.event

@@ -176,7 +176,7 @@ TEST_F(HappensBeforeTest, OrderOverThreeStreamsIsTransitive) {
       %e0 = schedule.run on(aux) after(%fork) {
         memref.copy %x, %a : memref<8xf32> to memref<8xf32>
       } -> !schedule.event
-      %e1 = schedule.run on(comm "ep") after(%e0) {
+      %e1 = schedule.run on(comm <ep = 2>[ep]) after(%e0) {
         memref.copy %a, %b : memref<8xf32> to memref<8xf32>
       } -> !schedule.event
       schedule.run on(compute) after(%e1) {

@@ -57,8 +57,9 @@ struct RandomSchedule {
   /// As text; runs [begin, middle) and [middle, end) are the arms of a branch.
   std::string print(size_t begin = ~0u, size_t middle = ~0u,
                     size_t end = ~0u) const {
-    static const char *streams[] = {"compute", "aux", "comm \"ep\"",
-                                    "comm \"tp\""};
+    static const char *streams[] = {"compute", "aux",
+                                    "comm <dp = 2, tp = 2>[dp]",
+                                    "comm <dp = 2, tp = 2>[tp]"};
     std::string text = "func.func @f(%c: i1) {\n";
     for (unsigned i = 0; i < numBuffers; ++i)
       text += "%b" + std::to_string(i) + " = memref.alloc() : memref<8xf32>\n";

@@ -25,9 +25,9 @@ namespace moe::schedule {
 struct CopyCollective
     : CollectiveOpInterface::ExternalModel<CopyCollective,
                                            mlir::memref::CopyOp> {
-  llvm::StringRef getCommunicatorName(mlir::Operation *op) const {
+  std::string getCommunicatorName(mlir::Operation *op) const {
     auto name = op->getAttrOfType<mlir::StringAttr>("test.communicator");
-    return name ? name.getValue() : "";
+    return name ? name.str() : "";
   }
   std::string getCollectiveName(mlir::Operation *op) const {
     auto name = op->getAttrOfType<mlir::StringAttr>("test.collective");

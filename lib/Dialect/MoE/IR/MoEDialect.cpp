@@ -142,16 +142,17 @@ LogicalResult ParallelAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 }
 
 LogicalResult ExchangeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                   Transport transport, StringAttr communicator,
-                                   int64_t ranks) {
+                                   Transport transport,
+                                   schedule::CommunicatorAttr,
+                                   int64_t rowsPerToken) {
   // #moe.exchange C1
   if (transport == Transport::none)
     return emitError() << "expected a transport but got none; an op without "
                           "an exchange has no such attribute";
-  if (communicator.empty())
-    return emitError() << "expected the name of a communicator but got \"\"";
-  if (ranks < 1)
-    return emitError() << "expected at least 1 rank but got " << ranks;
+  // #moe.exchange C2
+  if (rowsPerToken < 1)
+    return emitError() << "expected at least 1 row per token but got "
+                       << rowsPerToken;
   return success();
 }
 
@@ -194,13 +195,12 @@ LogicalResult GemmTileAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 
 LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
                                                    NamedAttribute attribute) {
-  if (attribute.getName() == kHalfAttrName) {
-    auto half = dyn_cast<IntegerAttr>(attribute.getValue());
-    if (isa<PhaseOpInterface>(op) && half &&
-        llvm::is_contained({0, 1}, half.getInt()))
+  if (attribute.getName() == kPartAttrName) {
+    if (isa<PhaseOpInterface>(op) &&
+        isa<schedule::PartAttr>(attribute.getValue()))
       return success();
-    return op->emitError() << "expected '" << kHalfAttrName
-                           << "' to be 0 or 1 on a phase but got "
+    return op->emitError() << "expected '" << kPartAttrName
+                           << "' to be a '#schedule.part' on a phase but got "
                            << attribute.getValue();
   }
   if (attribute.getName() != kGemmTilesAttrName)
@@ -225,10 +225,12 @@ LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
   return success();
 }
 
-IntegerAttr moe::getHalf(Operation *phase) {
-  return phase->getAttrOfType<IntegerAttr>(kHalfAttrName);
+schedule::PartAttr moe::getPart(Operation *op) {
+  if (auto collective = dyn_cast<schedule::CollectiveOp>(op))
+    return collective.getPartAttr();
+  return op->getAttrOfType<schedule::PartAttr>(kPartAttrName);
 }
 
-int64_t moe::getMaxTokens(IntegerAttr half, int64_t maxTokens) {
-  return half ? llvm::divideCeil(maxTokens, 2) : maxTokens;
+int64_t moe::getMaxTokens(schedule::PartAttr part, int64_t maxTokens) {
+  return part ? llvm::divideCeil(maxTokens, part.getCount()) : maxTokens;
 }

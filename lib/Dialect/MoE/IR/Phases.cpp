@@ -28,15 +28,6 @@ static int64_t getFirstWeightFactor(ActivationAttr activation) {
   return activation.isGated() ? 2 : 1;
 }
 
-static LogicalResult checkCommunicator(Operation *op, StringRef name,
-                                       int64_t ranks) {
-  if (name.empty())
-    return op->emitOpError("expected the name of a communicator but got \"\"");
-  if (ranks < 1)
-    return op->emitOpError("expected at least 1 rank but got ") << ranks;
-  return success();
-}
-
 LogicalResult GateOp::verify() {
   Size t, e, h = fixed();
   // moe.gate C1, C3
@@ -106,7 +97,7 @@ static LogicalResult checkWayBack(Operation *op, ExchangeAttr exchange,
     return failure();
   if (!isCounted)
     return success();
-  int64_t ranks = exchange.getRanks();
+  int64_t ranks = exchange.getNumRanks();
   return failure(
       failed(checkShape(op, "send_counts", sendCounts, {ranks})) ||
       failed(checkShape(op, "receive_counts", receiveCounts, {ranks})));
@@ -309,75 +300,26 @@ LogicalResult MergeOp::verify() {
   if (!getX() != !getFirstZeroExpert() || !getX() != !getZeroScale())
     return emitOpError("expected 'first_zero_expert' and 'zero_scale' exactly "
                        "with the operands of 'zero'");
-  // moe.merge C3
-  if (!getCommunicator() != !getRanks())
-    return emitOpError("expected 'communicator' and 'ranks' together");
-  if (!getCommunicator())
-    return success();
-  return checkCommunicator(*this, *getCommunicator(), *getRanks());
-}
-
-LogicalResult AllReduceOp::verify() {
-  Size t, a;
-  // moe.all_reduce C1
-  if (failed(checkShape(*this, "x", getX(), {t, a})) ||
-      failed(checkShape(*this, "reduced", getInit(), {t, a})) ||
-      failed(checkElementType(*this, "reduced", getInit(),
-                              getElementType(getX()))))
-    return failure();
-  // moe.all_reduce C2
-  return checkCommunicator(*this, getCommunicator(), getRanks());
-}
-
-LogicalResult AllGatherOp::verify() {
-  Size t, n, a;
-  // moe.all_gather C1
-  if (failed(checkShape(*this, "x", getX(), {t, a})) ||
-      failed(checkShape(*this, "gathered", getInit(), {n, a})) ||
-      failed(checkElementType(*this, "gathered", getInit(),
-                              getElementType(getX()))))
-    return failure();
-  // moe.all_gather C2
-  return checkCommunicator(*this, getCommunicator(), getRanks());
-}
-
-LogicalResult ReduceScatterOp::verify() {
-  Size t, n, a;
-  // moe.reduce_scatter C1
-  if (failed(checkShape(*this, "x", getX(), {n, a})) ||
-      failed(checkShape(*this, "scattered", getInit(), {t, a})) ||
-      failed(checkElementType(*this, "scattered", getInit(),
-                              getElementType(getX()))))
-    return failure();
-  // moe.reduce_scatter C2
-  return checkCommunicator(*this, getCommunicator(), getRanks());
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
 // Collectives
 //===----------------------------------------------------------------------===//
 
-llvm::StringRef DispatchOp::getCommunicatorName() {
-  return getExchange() ? getExchange()->getCommunicator().getValue() : "";
+static std::string getName(std::optional<ExchangeAttr> exchange) {
+  return exchange ? exchange->getCommunicator().getName() : "";
 }
+
+std::string DispatchOp::getCommunicatorName() { return getName(getExchange()); }
 std::string DispatchOp::getCollectiveName() {
   return "dispatch " + stringifyTransport(getExchange()->getTransport()).str();
 }
-llvm::StringRef CombineOp::getCommunicatorName() {
-  return getExchange() ? getExchange()->getCommunicator().getValue() : "";
-}
+std::string CombineOp::getCommunicatorName() { return getName(getExchange()); }
 std::string CombineOp::getCollectiveName() {
   return "combine " + stringifyTransport(getExchange()->getTransport()).str();
 }
-llvm::StringRef MergeOp::getCommunicatorName() {
-  return getCommunicator().value_or("");
+std::string MergeOp::getCommunicatorName() {
+  return getCommunicator() ? getCommunicator()->getName() : "";
 }
 std::string MergeOp::getCollectiveName() { return "all_reduce"; }
-llvm::StringRef AllReduceOp::getCommunicatorName() { return getCommunicator(); }
-std::string AllReduceOp::getCollectiveName() { return "all_reduce"; }
-llvm::StringRef AllGatherOp::getCommunicatorName() { return getCommunicator(); }
-std::string AllGatherOp::getCollectiveName() { return "all_gather"; }
-llvm::StringRef ReduceScatterOp::getCommunicatorName() {
-  return getCommunicator();
-}
-std::string ReduceScatterOp::getCollectiveName() { return "reduce_scatter"; }

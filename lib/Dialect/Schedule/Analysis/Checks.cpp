@@ -198,7 +198,7 @@ static std::string describe(const Collective &collective) {
 
 void Interpreter::checkCollective(WorkId id, Operation *op) {
   auto interface = cast<CollectiveOpInterface>(op);
-  std::string communicator = interface.getCommunicatorName().str();
+  std::string communicator = interface.getCommunicatorName();
   for (auto &[name, earlier] : collectiveWork)
     if (name == communicator && !result.isBefore(earlier, id) &&
         !result.areExclusive(earlier, id))

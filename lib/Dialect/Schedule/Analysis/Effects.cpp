@@ -18,6 +18,9 @@ static bool coversOperand(Operation *op,
                           const MemoryEffects::EffectInstance &effect) {
   if (effect.getEffectOnFullRegion())
     return true;
+  // By counts, a collective writes only the rows that come.
+  if (isa<CollectiveOp>(op))
+    return false;
   // A destination is written as a whole, as its tensor would be.
   auto destinations = dyn_cast<DestinationStyleOpInterface>(op);
   auto *operand = effect.getEffectValue<OpOperand *>();

@@ -113,12 +113,10 @@ void Interpreter::reportUnordered(const Unordered &pair) {
   if (pair.kind == FindingKind::CollectivesUnordered) {
     finding.buffer = finding.otherBuffer = Value();
     auto collective = cast<CollectiveOpInterface>(after.op);
-    finding.message = ("collectives of '" + collective.getCommunicatorName() +
-                       "' are not ordered: " + describe(pair.after) +
-                       " may run before or "
-                       "after " +
-                       describe(pair.before) + ", and ranks may disagree")
-                          .str();
+    finding.message = "collectives of '" + collective.getCommunicatorName() +
+                      "' are not ordered: " + describe(pair.after) +
+                      " may run before or after " + describe(pair.before) +
+                      ", and ranks may disagree";
     finding.note = "wait for an event of '" + stream + "' after this one";
     return report(pair.after, std::move(finding));
   }

@@ -40,7 +40,7 @@ Value moe::schedule::findRankDependence(Value value) {
     return ::findRankDependence(argument);
   Operation *op = value.getDefiningOp();
   if (op->hasTrait<OpTrait::ConstantLike>() ||
-      isa<MaxTokensOp, DecodesOp, TotalTokensOp>(op))
+      isa<MaxTokensOp, CallValueOp, TotalTokensOp>(op))
     return {};
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
     unsigned result = cast<OpResult>(value).getResultNumber();

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "moe-mlir/Dialect/Schedule/IR/DestinationStyle.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 
 #include "mlir/IR/DialectImplementation.h"
@@ -16,7 +17,7 @@
 using namespace mlir;
 using namespace moe::schedule;
 
-/// `compute`, `aux`, or `comm "name"`.
+/// `compute`, `aux`, or `comm #ranks[dp, tp]`.
 static ParseResult parseStream(OpAsmParser &parser, StreamAttr &stream) {
   StringRef keyword;
   SMLoc loc = parser.getCurrentLocation();
@@ -27,8 +28,8 @@ static ParseResult parseStream(OpAsmParser &parser, StreamAttr &stream) {
     return parser.emitError(loc)
            << "expected stream 'compute', 'aux' or 'comm' but got '" << keyword
            << "'";
-  StringAttr communicator;
-  if (*kind == StreamKind::comm && parser.parseAttribute(communicator))
+  CommunicatorAttr communicator;
+  if (*kind == StreamKind::comm && parseCommunicator(parser, communicator))
     return failure();
   stream = StreamAttr::get(parser.getContext(), *kind, communicator);
   return success();
@@ -36,8 +37,10 @@ static ParseResult parseStream(OpAsmParser &parser, StreamAttr &stream) {
 
 static void printStream(OpAsmPrinter &printer, Operation *, StreamAttr stream) {
   printer << stringifyStreamKind(stream.getKind());
-  if (StringAttr communicator = stream.getCommunicator())
-    printer << ' ' << communicator;
+  if (CommunicatorAttr communicator = stream.getCommunicator()) {
+    printer << ' ';
+    printCommunicator(printer, communicator);
+  }
 }
 
 #define GET_OP_CLASSES
@@ -198,9 +201,11 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
 void CollectiveOp::getEffects(
     SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
         &effects) {
-  effects.emplace_back(MemoryEffects::Write::get(), StreamResource::get());
   effects.emplace_back(MemoryEffects::Write::get(),
                        CommunicatorResource::get());
+  if (!hasPureBufferSemantics())
+    return;
+  effects.emplace_back(MemoryEffects::Write::get(), StreamResource::get());
   for (OpOperand &operand : getSendsMutable())
     effects.emplace_back(MemoryEffects::Read::get(), &operand);
   for (OpOperand &operand : getCountsMutable())
@@ -211,18 +216,51 @@ void CollectiveOp::getEffects(
                          /*effectOnFullRegion=*/getCounts().empty());
 }
 
-StringRef CollectiveOp::getCommunicatorName() { return getCommunicator(); }
+bool CollectiveOp::bufferizesToMemoryRead(
+    OpOperand &operand, const bufferization::AnalysisState &) {
+  return !isDpsInit(&operand);
+}
+
+bool CollectiveOp::bufferizesToMemoryWrite(
+    OpOperand &operand, const bufferization::AnalysisState &) {
+  return isDpsInit(&operand);
+}
+
+bufferization::AliasingValueList
+CollectiveOp::getAliasingValues(OpOperand &operand,
+                                const bufferization::AnalysisState &) {
+  return getAliasesOfInit(*this, operand);
+}
+
+LogicalResult
+CollectiveOp::bufferize(RewriterBase &rewriter,
+                        const bufferization::BufferizationOptions &options,
+                        bufferization::BufferizationState &state) {
+  return bufferizeDestinationStyle(*this, rewriter, options, state);
+}
+
+/// Results print with the name of what they are.
+void CollectiveOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
+  static constexpr StringRef names[] = {"gathered", "scattered", "reduced",
+                                        "received"};
+  for (Value result : getResults())
+    setName(result, names[static_cast<size_t>(getKind())]);
+}
+
+std::string CollectiveOp::getCommunicatorName() {
+  return getCommunicator().getName();
+}
 
 std::string CollectiveOp::getCollectiveName() {
   std::string name = stringifyCollectiveKind(getKind()).str();
   llvm::raw_string_ostream os(name);
   os << " of";
   for (Type type : getSends().getTypes()) {
-    auto memref = cast<MemRefType>(type);
+    auto shaped = cast<ShapedType>(type);
     os << ' ';
-    for (int64_t size : memref.getShape().drop_front())
+    for (int64_t size : shaped.getShape().drop_front())
       os << size << 'x';
-    os << memref.getElementType();
+    os << shaped.getElementType();
   }
   if (getRowsPerToken() != 1)
     os << ", " << getRowsPerToken() << " rows per token";
@@ -231,48 +269,51 @@ std::string CollectiveOp::getCollectiveName() {
        << (getBlocksBySource() ? " by source" : "");
   if (!getCounts().empty())
     os << " by counts";
-  if (std::optional<int64_t> half = getHalf())
-    os << " of half " << *half;
+  if (std::optional<PartAttr> part = getPart())
+    os << " of part " << part->getIndex() << " of " << part->getCount();
   return name;
 }
 
 static LogicalResult verifyPair(CollectiveOp op, Type send, Type receive) {
-  auto from = dyn_cast<MemRefType>(send), to = dyn_cast<MemRefType>(receive);
   // schedule.collective C3
-  for (MemRefType type : {from, to})
-    if (!type || !type.getLayout().isIdentity() || type.getRank() == 0)
+  for (Type type : {send, receive}) {
+    auto shaped = dyn_cast<ShapedType>(type);
+    auto memref = dyn_cast<MemRefType>(type);
+    bool hasRows = shaped && shaped.hasRank() && shaped.getRank() > 0;
+    if (!hasRows || (memref && !memref.getLayout().isIdentity()))
       return op.emitOpError("expected contiguous buffers of rows but got ")
-             << (type == from ? send : receive);
+             << type;
+  }
+  auto from = cast<ShapedType>(send), to = cast<ShapedType>(receive);
   Type element = from.getElementType();
   bool sums = op.getKind() == CollectiveKind::reduce_scatter ||
               op.getKind() == CollectiveKind::all_reduce;
   if (sums && !isa<Float32Type, BFloat16Type, Float16Type>(element))
-    return op.emitOpError("expected sums of f32, bf16 or f16 but got ") << from;
+    return op.emitOpError("expected sums of f32, bf16 or f16 but got ") << send;
   // schedule.collective C2
   if (element != to.getElementType() ||
       from.getShape().drop_front() != to.getShape().drop_front())
     return op.emitOpError("expected pairs of buffers that differ in their rows "
                           "alone but got ")
-           << from << " and " << to;
+           << send << " and " << receive;
+  int64_t rows = from.getDimSize(0), received = to.getDimSize(0);
+  if (op.getKind() == CollectiveKind::all_reduce && rows != received &&
+      !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(received))
+    return op.emitOpError("expected as many rows of a sum as are sent, ")
+           << rows << ", but got " << received;
   return success();
-}
-
-static LogicalResult verifyHalf(Operation *op, std::optional<int64_t> half) {
-  if (!half || *half == 0 || *half == 1)
-    return success();
-  return op->emitOpError("expected half 0 or 1 but got ") << *half;
 }
 
 LogicalResult CollectiveOp::verify() {
   // schedule.collective C1
-  if (!(*this)->getParentOfType<RunOp>())
-    return emitOpError("expected to lie in a 'schedule.run'");
+  if (!hasPureTensorSemantics() && !hasPureBufferSemantics())
+    return emitOpError("expected tensors or buffers but got both");
   // schedule.collective C4
-  if (getCommunicator().empty())
-    return emitOpError("expected the name of a communicator but got \"\"");
-  int64_t ranks = getRanks();
-  if (ranks < 1)
-    return emitOpError("expected at least 1 rank but got ") << ranks;
+  GridAttr grid = getGrid(*this);
+  if (grid && getCommunicator().getGrid() != grid)
+    return emitOpError("expected a communicator of the function's grid ")
+           << grid << " but got one of " << getCommunicator().getGrid();
+  int64_t ranks = getNumRanks();
   // schedule.collective C2
   constexpr size_t maxBuffers = 4;
   if (getSends().empty() || getSends().size() > maxBuffers ||
@@ -299,23 +340,25 @@ LogicalResult CollectiveOp::verify() {
     return emitOpError("expected counts to send and to receive but got ")
            << getCounts().size() << " buffers";
   for (Type type : getCounts().getTypes())
-    if (cast<MemRefType>(type).getDimSize(0) != ranks)
+    if (cast<ShapedType>(type).getDimSize(0) != ranks)
       return emitOpError("expected counts of ")
              << ranks << " ranks but got " << type;
   // schedule.collective C6
   if (getRowsPerToken() < 1)
     return emitOpError("expected at least 1 row per token but got ")
            << getRowsPerToken();
-  return verifyHalf(*this, getHalf());
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
-// schedule.total_tokens and schedule.rows
+// schedule.call_value and schedule.rows
 //===----------------------------------------------------------------------===//
 
-LogicalResult TotalTokensOp::verify() {
-  // schedule.total_tokens C1
-  return verifyHalf(*this, getHalf());
+LogicalResult CallValueOp::verify() {
+  // schedule.call_value C1
+  if (getName().empty())
+    return emitOpError("expected a name but got \"\"");
+  return success();
 }
 
 Value RowsOp::getViewSource() { return getSource(); }

@@ -89,7 +89,18 @@ class Case:
         if ORDERS["MULTI"] in orders:
             streams.append("aux")
         if ORDERS["MK"] in orders:
-            streams.append("comm ep")
+            # Over all axes that have more than one rank.
+            axes = (
+                ("dp", "--data-parallel-size"),
+                ("pcp", "--prefill-context-parallel-size"),
+                ("tp", "--tensor-parallel-size"),
+            )
+            several = [
+                axis
+                for axis, flag in axes
+                if flag in self.flags and self.flags[self.flags.index(flag) + 1] != "1"
+            ]
+            streams.append("comm " + " x ".join(several))
         return streams
 
     def check(self, compiler, config):

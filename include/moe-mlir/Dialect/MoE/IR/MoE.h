@@ -32,8 +32,8 @@ inline constexpr llvm::StringLiteral kGemmTilesAttrName = "moe.gemm_tiles";
 inline constexpr llvm::StringLiteral kGemmProducts[] = {
     "experts.up", "experts.down", "shared.up", "shared.down"};
 
-/// The attribute of phases that work on one half of each rank's tokens: 0 or 1.
-inline constexpr llvm::StringLiteral kHalfAttrName = "moe.half";
+/// The attribute of phases that work on a part of each rank's tokens.
+inline constexpr llvm::StringLiteral kPartAttrName = "moe.part";
 
 /// Attributes print enumerations of layers by their names.
 template <typename Enum, typename = decltype(LayerEnum<Enum>::cases)>
@@ -53,12 +53,13 @@ llvm::raw_ostream &operator<<(llvm::raw_ostream &os, Enum value) {
 #include "moe-mlir/Dialect/MoE/IR/MoEOps.h.inc"
 
 namespace moe {
-/// The half of each rank's tokens that the phase works on, or null: on all.
-mlir::IntegerAttr getHalf(mlir::Operation *phase);
+/// The part of each rank's tokens that a phase or collective works on, or null:
+/// on all.
+schedule::PartAttr getPart(mlir::Operation *op);
 
 /// The most tokens of one rank that a phase works on, where a rank has at most
 /// `maxTokens`.
-int64_t getMaxTokens(mlir::IntegerAttr half, int64_t maxTokens);
+int64_t getMaxTokens(schedule::PartAttr part, int64_t maxTokens);
 } // namespace moe
 
 #endif // MOE_MLIR_DIALECT_MOE_IR_MOE_H

@@ -227,16 +227,30 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
     | `send_receive` | counts, then each token once to each rank that needs it |
     | `batched` | fixed capacity per (source rank, local expert) |
 
+    With `all_gather`, a rank brings `rows_per_token` rows for each of its
+    tokens: those of other ranks, too, where it has gathered them before.
+
+    ```mlir
+    #moe.exchange<all_gather, #ranks[dp], rows_per_token = 2>
+    ```
+
     Constraints:
-    - C1: the transport is not `none` (no exchange is no attribute), the
-      communicator has a name and at least 1 rank.
+    - C1: the transport is not `none` (no exchange is no attribute).
+    - C2: `rows_per_token` is at least 1.
   }];
   let parameters = (ins
     EnumParameter<MoE_Transport>:$transport,
-    "::mlir::StringAttr":$communicator,
-    "int64_t":$ranks
+    "::moe::schedule::CommunicatorAttr":$communicator,
+    DefaultValuedParameter<"int64_t", "1">:$rows_per_token
   );
-  let assemblyFormat = "`<` $transport `,` $communicator `,` $ranks `>`";
+  let assemblyFormat = [{
+    `<` $transport `,` custom<Communicator>($communicator)
+        (`,` `rows_per_token` `=` $rows_per_token^)? `>`
+  }];
+  let extraClassDeclaration = [{
+    /// The ranks that exchange rows with each other.
+    int64_t getNumRanks() const { return getCommunicator().getNumRanks(); }
+  }];
   let genVerifyDecl = 1;
 }
 

@@ -56,9 +56,13 @@ def MoE_Dialect : Dialect {
     target would choose: a dictionary of `#moe.gemm_tile` by product,
     `experts.up`, `experts.down`, `shared.up` and `shared.down`.
 
-    **Halves.** Phases that overlap in two batches carry `moe.half`, 0 or 1: they
-    work on the first ceil(T / 2) of every rank's tokens, or on the rest. A rank
-    with fewer than two tokens has empty halves, and takes part in all exchanges.
+    **Parts.** Phases that overlap in two batches carry `moe.part`, a
+    `#schedule.part`: they work on that part of every rank's tokens. A rank with
+    fewer tokens than parts has empty ones, and takes part in all exchanges.
+
+    **Ranks.** The ranks of a layer are a `#schedule.grid` with the axes `dp`,
+    `pcp` and `tp`, in this order. What is summed, gathered or reduce-scattered
+    over ranks beside the exchanges is a `schedule.collective`.
   }];
   let hasOperationAttrVerify = 1;
   let useDefaultAttributePrinterParser = 1;

@@ -15,6 +15,7 @@ include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "moe-mlir/Dialect/MoE/IR/MoEAttributes.td"
 include "moe-mlir/Dialect/MoE/IR/MoEInterfaces.td"
+include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.td"
 include "moe-mlir/Dialect/Schedule/IR/ScheduleInterfaces.td"
 
 class MoE_ShapedOf<list<Type> elements, list<int> ranks>
@@ -27,7 +28,6 @@ def MoE_F32Vector : MoE_ShapedOf<[F32], [1]>;
 def MoE_F32Matrix : MoE_ShapedOf<[F32], [2]>;
 def MoE_I32Vector : MoE_ShapedOf<[I32], [1]>;
 def MoE_I32Matrix : MoE_ShapedOf<[I32], [2]>;
-def MoE_AnyMatrix : MoE_ShapedOf<[F32, BF16, F16, I32], [2]>;
 def MoE_Scales : AnyTypeOf<[AnyRankedTensor, AnyMemRef]>;
 // The same on tensors only, for the layer.
 class MoE_TensorOf<list<Type> elements, int rank> : TensorRankOf<elements, [rank]>;

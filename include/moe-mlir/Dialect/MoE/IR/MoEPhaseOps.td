@@ -452,7 +452,6 @@ def MoE_MergeOp : MoE_PhaseOp<"merge", "merge", ["output"], [
     Constraints:
     - C1: routed, shared, x and y are [T, H]; ids and weights [T, k].
     - C2: `zero`, `first_zero_expert` and `zero_scale` come together.
-    - C3: `sum_over` names a communicator and its ranks, at least 1.
     - C4: on buffers, T alone is dynamic.
   }];
   let arguments = (ins
@@ -460,88 +459,19 @@ def MoE_MergeOp : MoE_PhaseOp<"merge", "merge", ["output"], [
     Optional<MoE_Matrix>:$x, Optional<MoE_I32Matrix>:$ids,
     Optional<MoE_F32Matrix>:$weights, MoE_Matrix:$init,
     OptionalAttr<I64Attr>:$first_zero_expert, OptionalAttr<F64Attr>:$zero_scale,
-    OptionalAttr<StrAttr>:$communicator, OptionalAttr<I64Attr>:$ranks
+    OptionalAttr<Schedule_CommunicatorAttr>:$communicator
   );
   let assemblyFormat = [{
     `ins` `(` $routed `:` type($routed) `)` (`shared` `(` $shared^ `:` type($shared) `)`)?
     (`zero` `(` $x^ `,` $ids `,` $weights `:` type($x) `,` type($ids) `,` type($weights) `)`
       `from` `(` $first_zero_expert `)` `scale` `(` $zero_scale `)`)?
     `outs` `(` $init `:` type($init) `)`
-    (`sum_over` `(` $communicator^ `,` $ranks `)`)? attr-dict (`->` type($output)^)?
+    (`sum_over` `(` custom<Communicator>($communicator)^ `)`)? attr-dict (`->` type($output)^)?
   }];
 }
 
 //===----------------------------------------------------------------------===//
 // Collectives
 //===----------------------------------------------------------------------===//
-
-def MoE_AllReduceOp : MoE_PhaseOp<"all_reduce", "all-reduce", ["reduced"], [
-    DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
-  let summary = "the sum of a matrix over all ranks of a communicator";
-  let description = [{
-    Every rank brings a matrix and gets the sum, in float32, in rank order and
-    rounded once: all ranks get the same bits.
-
-    ```mlir
-    %sum = moe.all_reduce ins(%x : tensor<?x64xf32>) outs(%init : tensor<?x64xf32>)
-                          over("tp", 4) -> tensor<?x64xf32>
-    ```
-
-    Constraints:
-    - C1: x and the result have one shape and dtype.
-    - C2: the communicator has a name and at least 1 rank.
-  }];
-  let arguments = (ins MoE_Matrix:$x, MoE_Matrix:$init, StrAttr:$communicator, I64Attr:$ranks);
-  let assemblyFormat = [{
-    `ins` `(` $x `:` type($x) `)` `outs` `(` $init `:` type($init) `)`
-    `over` `(` $communicator `,` $ranks `)` attr-dict (`->` type($reduced)^)?
-  }];
-}
-
-def MoE_AllGatherOp : MoE_PhaseOp<"all_gather", "all-gather", ["gathered"], [
-    DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
-  let summary = "the rows of all ranks of a communicator, in rank order";
-  let description = [{
-    Every rank brings its rows, of which each may have another number, and gets
-    those of all.
-
-    ```mlir
-    %all = moe.all_gather ins(%x : tensor<?x64xf32>) outs(%init : tensor<?x64xf32>)
-                          over("pcp", 2) -> tensor<?x64xf32>
-    ```
-
-    Constraints:
-    - C1: x is [T, A], the result [N, A] of the same dtype.
-    - C2: the communicator has a name and at least 1 rank.
-  }];
-  let arguments = (ins MoE_AnyMatrix:$x, MoE_AnyMatrix:$init, StrAttr:$communicator, I64Attr:$ranks);
-  let assemblyFormat = [{
-    `ins` `(` $x `:` type($x) `)` `outs` `(` $init `:` type($init) `)`
-    `over` `(` $communicator `,` $ranks `)` attr-dict (`->` type($gathered)^)?
-  }];
-}
-
-def MoE_ReduceScatterOp : MoE_PhaseOp<"reduce_scatter", "reduce-scatter", ["scattered"], [
-    DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
-  let summary = "this rank's rows of the sum over all ranks of a communicator";
-  let description = [{
-    Every rank brings a row for each row of every rank, in rank order, and gets
-    the sums of its own, as `moe.all_reduce` takes them.
-
-    ```mlir
-    %own = moe.reduce_scatter ins(%x : tensor<?x64xf32>) outs(%init : tensor<?x64xf32>)
-                              over("pcp", 2) -> tensor<?x64xf32>
-    ```
-
-    Constraints:
-    - C1: x is [N, A], the result [T, A] of the same dtype.
-    - C2: the communicator has a name and at least 1 rank.
-  }];
-  let arguments = (ins MoE_Matrix:$x, MoE_Matrix:$init, StrAttr:$communicator, I64Attr:$ranks);
-  let assemblyFormat = [{
-    `ins` `(` $x `:` type($x) `)` `outs` `(` $init `:` type($init) `)`
-    `over` `(` $communicator `,` $ranks `)` attr-dict (`->` type($scattered)^)?
-  }];
-}
 
 #endif // MOE_MLIR_DIALECT_MOE_IR_MOEPHASEOPS_TD

@@ -17,10 +17,10 @@ namespace moe::schedule {
 /// from rank to rank, or of which nothing is known; null if there is none.
 ///
 /// Uniform are constants, what `schedule.total_tokens`, `schedule.max_tokens`
-/// and `schedule.decodes` give, scalar arguments marked `schedule.uniform`, the
-/// numbers of a loop whose bounds are uniform, the results of an `scf.if` whose
-/// condition and yields are, and what ops without effects or regions make of
-/// such values.
+/// and `schedule.call_value` give, scalar arguments marked `schedule.uniform`,
+/// the numbers of a loop whose bounds are uniform, the results of an `scf.if`
+/// whose condition and yields are, and what ops without effects or regions make
+/// of such values.
 mlir::Value findRankDependence(mlir::Value value);
 
 /// True if all ranks have the same value.

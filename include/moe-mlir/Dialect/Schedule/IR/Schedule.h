@@ -10,6 +10,7 @@
 #define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULE_H
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -17,6 +18,7 @@
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include <array>
@@ -39,6 +41,13 @@ struct CommunicatorResource
 /// Bytes from one element of a contiguous buffer to the next: integers, floats,
 /// index, complex and vectors of them; nothing for other types.
 std::optional<int64_t> getElementBytes(mlir::Type type);
+
+/// Attributes of functions and modules: see the dialect's table.
+inline constexpr llvm::StringLiteral kGridAttrName = "schedule.grid";
+inline constexpr llvm::StringLiteral kMaxNumTokensAttrName =
+    "schedule.max_num_tokens";
+inline constexpr llvm::StringLiteral kDescriptorAttrName =
+    "schedule.descriptor";
 } // namespace moe::schedule
 
 #include "moe-mlir/Dialect/Schedule/IR/ScheduleDialect.h.inc"
@@ -47,6 +56,22 @@ std::optional<int64_t> getElementBytes(mlir::Type type);
 
 #define GET_ATTRDEF_CLASSES
 #include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.h.inc"
+
+namespace moe::schedule {
+/// The syntax of communicators in ops and attributes: `#ranks[dp, tp]`.
+mlir::ParseResult parseCommunicator(mlir::AsmParser &parser,
+                                    CommunicatorAttr &communicator);
+mlir::ParseResult
+parseCommunicator(mlir::AsmParser &parser,
+                  mlir::FailureOr<CommunicatorAttr> &communicator);
+void printCommunicator(mlir::AsmPrinter &printer,
+                       CommunicatorAttr communicator);
+void printCommunicator(mlir::OpAsmPrinter &printer, mlir::Operation *op,
+                       CommunicatorAttr communicator);
+
+/// The grid of the function that `op` is or lies in; null without one.
+GridAttr getGrid(mlir::Operation *op);
+} // namespace moe::schedule
 
 #define GET_TYPEDEF_CLASSES
 #include "moe-mlir/Dialect/Schedule/IR/ScheduleTypes.h.inc"

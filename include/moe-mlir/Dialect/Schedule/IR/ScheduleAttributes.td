@@ -18,6 +18,118 @@ class Schedule_Attr<string name, string attrMnemonic, list<Trait> traits = []>
   let mnemonic = attrMnemonic;
 }
 
+//===----------------------------------------------------------------------===//
+// Ranks
+//===----------------------------------------------------------------------===//
+
+def Schedule_GridAttr : Schedule_Attr<"Grid", "grid"> {
+  let summary = "the ranks of a program, along named axes";
+  let description = [{
+    One program runs on all ranks. Their numbers are row-major over the axes:
+    the last axis counts fastest. What an axis is for is the business of whoever
+    names it.
+
+    ```mlir
+    #ranks = #schedule.grid<dp = 4, pcp = 1, tp = 2>
+    func.func @layer(...) attributes {schedule.grid = #ranks} { ... }
+    ```
+
+    Rank 5 of these 8 is at dp = 2, pcp = 0, tp = 1. All communicators of a
+    function are of the grid that its attribute `schedule.grid` gives.
+
+    Constraints:
+    - C1: there is an axis; names of axes are unique and not empty.
+    - C2: sizes are at least 1, and there are at most 2^31 - 1 ranks.
+  }];
+  let parameters = (ins
+    ArrayRefParameter<"::mlir::StringAttr">:$axes,
+    ArrayRefParameter<"int64_t">:$sizes
+  );
+  let extraClassDeclaration = [{
+    int64_t getNumRanks() const;
+    /// "dp = 4, pcp = 1, tp = 2".
+    std::string getText() const;
+  }];
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def Schedule_CommunicatorAttr : Schedule_Attr<"Communicator", "communicator"> {
+  let summary = "the ranks that differ along some axes of a grid";
+  let description = [{
+    Each rank is in one group: those of the ranks that agree with it along all
+    other axes, in the order of their numbers. Ops write it as the grid and the
+    axes:
+
+    ```mlir
+    schedule.collective all_gather over(#ranks[dp, tp]) ...
+    schedule.run on(comm #ranks[dp, tp]) { ... }
+    ```
+
+    Of `<dp = 4, pcp = 2, tp = 2>`, `[tp]` makes groups such as {4, 5}, `[dp]`
+    {1, 5, 9, 13}, and `[dp, pcp, tp]` one group of all.
+
+    Constraints:
+    - C1: the axes are some of the grid's, at least one, in its order.
+    - C2: the ranks of a group are equally far apart: between two axes that have
+      more than one rank, the grid has no other such axis that is left out.
+  }];
+  let parameters = (ins
+    "GridAttr":$grid,
+    ArrayRefParameter<"::mlir::StringAttr">:$axes
+  );
+  let extraClassDeclaration = [{
+    /// Of the named axes those that have more than one rank; the last of them
+    /// if none has.
+    static CommunicatorAttr getOver(GridAttr grid,
+                                    ::llvm::ArrayRef<::llvm::StringRef> axes);
+    /// The ranks of a group.
+    int64_t getNumRanks() const;
+    /// How far apart they are.
+    int64_t getStride() const;
+    /// The ranks of the group that `rank` is in.
+    ::llvm::SmallVector<int64_t> getGroup(int64_t rank) const;
+    bool hasAxis(::llvm::StringRef name) const;
+    /// True if there is one group, of all ranks.
+    bool coversGrid() const { return getNumRanks() == getGrid().getNumRanks(); }
+    /// "dp x tp".
+    std::string getName() const;
+  }];
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def Schedule_PartAttr : Schedule_Attr<"Part", "part"> {
+  let summary = "one of the parts into which each rank's tokens are split";
+  let description = [{
+    Part i of n of t tokens are ceil((t - i) / n) consecutive ones, behind those
+    of the parts before: parts differ by at most one token, and the first are
+    the larger ones.
+
+    ```mlir
+    #schedule.part<0 of 2>
+    ```
+
+    Of 7 tokens the parts of 2 are 4 and 3, those of 3 are 3, 2 and 2.
+
+    Constraints:
+    - C1: the part is one of those that there are.
+  }];
+  let parameters = (ins "int64_t":$index, "int64_t":$count);
+  let extraClassDeclaration = [{
+    /// The tokens of the part, where a rank has `tokens`.
+    int64_t getTokens(int64_t tokens) const {
+      return (tokens + getCount() - 1 - getIndex()) / getCount();
+    }
+  }];
+  let assemblyFormat = "`<` $index `of` $count `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Streams and slots
+//===----------------------------------------------------------------------===//
+
 def Schedule_StreamKind : I32Enum<"StreamKind", "the kinds of streams", [
   I32EnumCase<"compute", 0>, I32EnumCase<"aux", 1>, I32EnumCase<"comm", 2>
 ]> {
@@ -29,28 +141,26 @@ def Schedule_StreamAttr : Schedule_Attr<"Stream", "stream"> {
   let description = [{
     `compute` is the caller's stream. `aux` is the one auxiliary stream of the
     whole program: streams per layer were measured several times slower. There
-    is one `comm` stream per communicator, named by it.
+    is one `comm` stream per communicator.
 
-    Syntax in ops: `on(compute)`, `on(aux)`, `on(comm "ep")`.
+    Syntax in ops: `on(compute)`, `on(aux)`, `on(comm #ranks[dp, tp])`.
   }];
   let parameters = (ins
     EnumParameter<Schedule_StreamKind>:$kind,
-    OptionalParameter<"::mlir::StringAttr">:$communicator
+    OptionalParameter<"CommunicatorAttr">:$communicator
   );
   let builders = [
-    AttrBuilder<(ins CArg<"StreamKind", "StreamKind::compute">:$kind,
-                     CArg<"::llvm::StringRef", "{}">:$communicator), [{
-      return $_get($_ctxt, kind,
-                   communicator.empty()
-                       ? ::mlir::StringAttr()
-                       : ::mlir::StringAttr::get($_ctxt, communicator));
+    AttrBuilder<(ins CArg<"StreamKind", "StreamKind::compute">:$kind), [{
+      return $_get($_ctxt, kind, CommunicatorAttr());
     }]>
   ];
   let extraClassDeclaration = [{
-    /// "compute", "aux" or "comm ep".
+    /// "compute", "aux" or "comm dp x tp".
     std::string getDisplayName() const;
   }];
-  let assemblyFormat = "`<` $kind (`,` $communicator^)? `>`";
+  let assemblyFormat = [{
+    `<` $kind (`,` custom<Communicator>($communicator)^)? `>`
+  }];
   let genVerifyDecl = 1;
 }
 

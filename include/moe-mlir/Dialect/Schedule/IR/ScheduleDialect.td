@@ -54,6 +54,9 @@ def Schedule_Dialect : Dialect {
     | `schedule.axes = ["L", ""]` | argument | what each dimension counts whose size a call says: dimensions of one name are equal; "" is the tokens of this rank |
     | `schedule.max_shape = array<i64: ...>` | argument | upper bounds of the dimensions, -1 where there is none |
     | `schedule.workspace_size = affine_map<(t, n) -> (...)>` | function | bytes of the workspace for t tokens of this rank and n of all ranks |
+    | `schedule.grid = #schedule.grid<...>` | function | the ranks that run it together; without it, one |
+    | `schedule.max_num_tokens = n` | function | a rank has at most so many tokens in a call |
+    | `schedule.descriptor = "..."` | module | what `--convert-schedule-to-runtime` puts into the artefact as its descriptor |
     | `schedule.uniform` | branch, loop | all ranks take the same arm, or run as often; proven of the condition and the bounds |
     | `schedule.uniform` | scalar argument | the caller gives all ranks the same value |
 

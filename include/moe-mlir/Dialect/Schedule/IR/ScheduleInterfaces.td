@@ -20,7 +20,7 @@ def Schedule_CollectiveOpInterface : OpInterface<"CollectiveOpInterface"> {
   }];
   let methods = [
     InterfaceMethod<"The communicator's name; empty where the op exchanges nothing.",
-      "::llvm::StringRef", "getCommunicatorName">,
+      "::std::string", "getCommunicatorName">,
     InterfaceMethod<[{
       What is exchanged, such as "all_reduce" or "dispatch": two ranks match if
       their sequences of names match.

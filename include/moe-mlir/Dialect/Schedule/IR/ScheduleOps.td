@@ -9,8 +9,10 @@
 #ifndef MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD
 #define MOE_MLIR_DIALECT_SCHEDULE_IR_SCHEDULEOPS_TD
 
+include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.td"
 include "mlir/IR/OpAsmInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/ViewLikeInterface.td"
 include "moe-mlir/Dialect/Schedule/IR/ScheduleAttributes.td"
@@ -123,14 +125,26 @@ def Schedule_LaunchOp : Schedule_Op<"launch", [
   let hasVerifier = 1;
 }
 
+def Schedule_Shaped : AnyTypeOf<[AnyRankedTensor, AnyMemRef]>;
+
 def Schedule_CollectiveOp : Schedule_Op<"collective", [
-    AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    AttrSizedOperandSegments, DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>,
+    DeclareOpInterfaceMethods<BufferizableOpInterface, [
+      "bufferizesToMemoryRead", "bufferizesToMemoryWrite", "getAliasingValues",
+      "bufferize"]>,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
     DeclareOpInterfaceMethods<Schedule_CollectiveOpInterface>]> {
   let summary = "an exchange of rows with the other ranks of a communicator";
   let description = [{
     Every rank of the communicator issues the same collective. Each send buffer
     belongs to the receive buffer at its place; the pairs of one op move
-    together. Rows are the first dimension, and n is the number of ranks.
+    together. Rows are the first dimension, and n is the number of ranks of a
+    group of the communicator.
+
+    The op is in destination style: `sends` are read, `receives` are written and
+    never read. On tensors each result is its `receives`; bufferization makes it
+    an op on buffers, which a `schedule.run` hands to a stream.
 
     | kind | sent | received |
     |---|---|---|
@@ -145,8 +159,8 @@ def Schedule_CollectiveOp : Schedule_Op<"collective", [
     How many rows come from whom the host knows before it issues the op, with
     one exception:
     - `all_gather` and `reduce_scatter`: a rank has `rows_per_token` rows for
-      each of its tokens, or with `half` for those of one half (see
-      `schedule.total_tokens`), and every rank knows the tokens of all;
+      each of its tokens, or for those of a `part` of them, and every rank knows
+      the tokens of all;
     - `all_to_all` with `blocks`: what rank r gets are blocks of `blocks[r]`
       rows, or with `blocks_by_source`, which is the way back, what it sends;
       without `blocks` all blocks are one n-th of the send buffer;
@@ -156,40 +170,54 @@ def Schedule_CollectiveOp : Schedule_Op<"collective", [
       these numbers on the host waits for them.
 
     ```mlir
-    schedule.collective all_gather over("ep", 2)
+    schedule.collective all_gather over(#ranks[dp])
         sends(%x, %ids : memref<?x64xbf16>, memref<?x2xi32>)
         receives(%rows, %all_ids : memref<?x64xbf16>, memref<?x2xi32>)
+    %sum = schedule.collective all_reduce over(#ranks[tp])
+        sends(%y : tensor<?x64xf32>) receives(%init : tensor<?x64xf32>)
+        -> tensor<?x64xf32>
     ```
 
     Constraints:
-    - C1: the op lies in a `schedule.run`.
+    - C1: operands are all tensors or all buffers; on buffers there are no
+      results.
     - C2: there are 1 to 4 send buffers and as many receive buffers; the two of
-      a pair have one element type and equal dimensions but the first.
+      a pair have one element type and equal dimensions but the first, which
+      `all_reduce` leaves as it is.
     - C3: buffers are contiguous; those that are summed hold f32, bf16 or f16.
-    - C4: the communicator has a name and at least 1 rank.
+    - C4: the communicator is of the function's `schedule.grid`, if it has one.
     - C5: `blocks` has an entry for each rank, `counts` are [n] i32; both are
       only with `all_to_all`, and not together; `blocks_by_source` is only with
       `blocks`.
-    - C6: `rows_per_token` is at least 1, `half` is 0 or 1.
+    - C6: `rows_per_token` is at least 1.
   }];
   let arguments = (ins
     EnumProp<Schedule_CollectiveKind>:$kind,
-    StrAttr:$communicator, I64Attr:$ranks,
-    Variadic<AnyMemRef>:$sends,
-    Variadic<AnyMemRef>:$receives,
-    Variadic<MemRefRankOf<[I32], [1]>>:$counts,
+    Schedule_CommunicatorAttr:$communicator,
+    Variadic<Schedule_Shaped>:$sends,
+    Variadic<Schedule_Shaped>:$receives,
+    Variadic<AnyTypeOf<[TensorRankOf<[I32], [1]>, MemRefRankOf<[I32], [1]>]>>:$counts,
     DefaultValuedAttr<I64Attr, "1">:$rows_per_token,
-    OptionalAttr<I64Attr>:$half,
+    OptionalAttr<Schedule_PartAttr>:$part,
     OptionalAttr<DenseI64ArrayAttr>:$blocks,
     UnitAttr:$blocks_by_source,
     OptionalAttr<StrAttr>:$label
   );
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() {
+      return getReceivesMutable();
+    }
+    /// The ranks of a group of the communicator.
+    int64_t getNumRanks() { return getCommunicator().getNumRanks(); }
+  }];
   let assemblyFormat = [{
-    $kind `over` `(` $communicator `,` $ranks `)` (`label` `(` $label^ `)`)?
-    (`half` `(` $half^ `)`)? (`blocks` $blocks^)?
+    $kind `over` `(` custom<Communicator>($communicator) `)`
+    (`label` `(` $label^ `)`)? (`part` `(` $part^ `)`)? (`blocks` $blocks^)?
     (`counts` `(` $counts^ `:` type($counts) `)`)?
     `sends` `(` $sends `:` type($sends) `)`
     `receives` `(` $receives `:` type($receives) `)` attr-dict
+    (`->` type($results)^)?
   }];
   let hasVerifier = 1;
 }
@@ -213,21 +241,17 @@ def Schedule_TotalTokensOp : Schedule_Op<"total_tokens", [Pure]> {
   let description = [{
     The sum of the tokens that all ranks bring to this call. Whoever lowers the
     function knows where it comes from; here it is what buffers may grow with
-    beside the tokens of this rank. With `half` every rank counts a half of its
-    tokens alone: 0 is the first ceil(t / 2) of a rank's t tokens, 1 the rest.
+    beside the tokens of this rank. With `part` every rank counts that part of
+    its tokens alone: see `#schedule.part`.
 
     ```mlir
     %n = schedule.total_tokens : index
-    %first = schedule.total_tokens half(0) : index
+    %first = schedule.total_tokens part(<0 of 2>) : index
     ```
-
-    Constraints:
-    - C1: `half` is 0 or 1.
   }];
-  let arguments = (ins OptionalAttr<I64Attr>:$half);
+  let arguments = (ins OptionalAttr<Schedule_PartAttr>:$part);
   let results = (outs Index:$tokens);
-  let assemblyFormat = "(`half` `(` $half^ `)`)? attr-dict `:` type($tokens)";
-  let hasVerifier = 1;
+  let assemblyFormat = "(`part` `(` $part^ `)`)? attr-dict `:` type($tokens)";
 }
 
 def Schedule_MaxTokensOp : Schedule_Op<"max_tokens", [Pure]> {
@@ -244,18 +268,24 @@ def Schedule_MaxTokensOp : Schedule_Op<"max_tokens", [Pure]> {
   let assemblyFormat = "attr-dict `:` type($tokens)";
 }
 
-def Schedule_DecodesOp : Schedule_Op<"decodes", [Pure]> {
-  let summary = "true if all tokens of all ranks are decodes";
+def Schedule_CallValueOp : Schedule_Op<"call_value", [Pure]> {
+  let summary = "a number that the caller gives by name";
   let description = [{
-    As the caller of all ranks says: no request of this call brings more than
-    its next token. Every rank gets the same value.
+    The caller of all ranks gives the same value on each of them, so a branch on
+    it is one that all ranks take alike. A value that is not given is 0. What a
+    name means is between the caller and whoever wrote the function.
 
     ```mlir
-    %decodes = schedule.decodes : i1
+    %decodes = schedule.call_value "decodes" : i1
     ```
+
+    Constraints:
+    - C1: the name is not empty.
   }];
-  let results = (outs I1:$decodes);
-  let assemblyFormat = "attr-dict `:` type($decodes)";
+  let arguments = (ins StrAttr:$name);
+  let results = (outs AnyTypeOf<[I1, I64, Index]>:$value);
+  let assemblyFormat = "$name attr-dict `:` type($value)";
+  let hasVerifier = 1;
 }
 
 def Schedule_RowsOp : Schedule_Op<"rows", [
