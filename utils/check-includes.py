@@ -74,7 +74,7 @@ ROOMS = {
     "unittests/Import": "Import Reference",
     "unittests/Dialect": "Dialect/Schedule Transforms mlir",
     "unittests/Transforms": "Dialect/Schedule Transforms Pipelines mlir",
-    "unittests/Simulate": "Transforms Simulate Pipelines mlir",
+    "unittests/Simulate": "Dialect/MoE Transforms Simulate Pipelines mlir",
     "unittests/Codegen/CPU": "Testing mlir",
     "unittests/Codegen/CUDA": "Testing Dialect/Schedule Codegen/CUDA mlir",
     "unittests/Artefact": "Import Artefact",

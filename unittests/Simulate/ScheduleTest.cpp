@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Transforms/Schedule.h"
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Pipelines/Pipelines.h"
 #include "moe-mlir/Pipelines/Register.h"
 #include "moe-mlir/Simulate/Scale.h"

@@ -203,8 +203,8 @@ TEST(CPUDense, MergeRoundsToNearestEven) {
                           return emit<MergeOp>(
                               emission, all[0], hasShared ? all[1] : none, none,
                               none, none, all[2], mlir::IntegerAttr(),
-                              mlir::FloatAttr(), mlir::StringAttr(),
-                              mlir::IntegerAttr());
+                              mlir::FloatAttr(),
+                              moe::schedule::CommunicatorAttr());
                         });
         ASSERT_TRUE(program.valid());
         std::mt19937 random(5);
@@ -236,11 +236,11 @@ TEST(CPUDense, MergeAddsZeroExperts) {
                    {Element::F32, {-1, kHidden}}},
                   [](const Emission &emission, mlir::ValueRange all) {
                     mlir::Builder &b = emission.builder;
-                    return emit<MergeOp>(
-                        emission, all[0], mlir::Value(), all[1], all[2], all[3],
-                        all[4], b.getI64IntegerAttr(kExperts),
-                        b.getF64FloatAttr(6.0), mlir::StringAttr(),
-                        mlir::IntegerAttr());
+                    return emit<MergeOp>(emission, all[0], mlir::Value(),
+                                         all[1], all[2], all[3], all[4],
+                                         b.getI64IntegerAttr(kExperts),
+                                         b.getF64FloatAttr(6.0),
+                                         moe::schedule::CommunicatorAttr());
                   });
   ASSERT_TRUE(program.valid());
   std::mt19937 random(6);
