@@ -86,6 +86,13 @@ LogicalResult CollectiveTable::collect(Region &region, size_t &step) {
 
 LogicalResult CollectiveTable::collect(CollectiveOp op, size_t step) {
   steps[op] = step;
+  // The runtime gets the address of a buffer, and no offset.
+  for (Type type : op->getOperandTypes())
+    if (auto buffer = dyn_cast<MemRefType>(type);
+        buffer && !buffer.getLayout().isIdentity())
+      return op.emitOpError("expected row-major buffers without an offset, "
+                            "such as those of 'schedule.rows', but got ")
+             << buffer;
   if (step == collectives.size()) {
     collectives.push_back(op);
     return success();

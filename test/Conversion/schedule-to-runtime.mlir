@@ -342,3 +342,15 @@ func.func @stray(%x: memref<?x4xf32>, %y: memref<?x4xf32> {bufferize.result}) at
   schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<?x4xf32>) receives(%y : memref<?x4xf32>)
   return
 }
+
+// -----
+
+// Rows of another buffer are contiguous, but do not begin where it does.
+func.func @offset(%x: memref<8x4xf32>, %y: memref<4x4xf32> {bufferize.result}) attributes {schedule.grid = #schedule.grid<tp = 2>} {
+  %rows = memref.subview %x[4, 0] [4, 4] [1, 1] : memref<8x4xf32> to memref<4x4xf32, strided<[4, 1], offset: 16>>
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected row-major buffers without an offset, such as those of 'schedule.rows', but got 'memref<4x4xf32, strided<[4, 1], offset: 16>>'}}
+    schedule.collective all_reduce over(<tp = 2>[tp]) sends(%rows : memref<4x4xf32, strided<[4, 1], offset: 16>>) receives(%y : memref<4x4xf32>)
+  }
+  return
+}

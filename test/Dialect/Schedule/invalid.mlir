@@ -434,3 +434,14 @@ func.func @rows(%x: memref<?x4xf32>, %i: index) {
   %y = schedule.rows %x[%i](%i) : memref<?x4xf32> to memref<8x4xf32>
   return
 }
+
+// -----
+
+// schedule.collective C3: columns of another buffer have gaps between their rows.
+func.func @gaps(%x: memref<8x4xf32, strided<[8, 1]>>, %y: memref<8x4xf32>) {
+  schedule.run on(compute) {
+    // expected-error @below {{'schedule.collective' op expected contiguous buffers of rows but got 'memref<8x4xf32, strided<[8, 1]>>'}}
+    schedule.collective all_reduce over(<tp = 2>[tp]) sends(%x : memref<8x4xf32, strided<[8, 1]>>) receives(%y : memref<8x4xf32>)
+  }
+  return
+}

@@ -274,13 +274,32 @@ std::string CollectiveOp::getCollectiveName() {
   return name;
 }
 
+/// True if the rows of a buffer lie one behind the other, wherever it begins:
+/// some rows of another buffer do.
+static bool hasContiguousRows(MemRefType type) {
+  if (type.getLayout().isIdentity())
+    return true;
+  SmallVector<int64_t> strides;
+  int64_t offset, expected = 1;
+  if (failed(type.getStridesAndOffset(strides, offset)))
+    return false;
+  for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
+    if (strides[dim] != expected)
+      return false;
+    if (dim > 0 && type.isDynamicDim(dim))
+      return false;
+    expected *= type.getDimSize(dim);
+  }
+  return true;
+}
+
 static LogicalResult verifyPair(CollectiveOp op, Type send, Type receive) {
   // schedule.collective C3
   for (Type type : {send, receive}) {
     auto shaped = dyn_cast<ShapedType>(type);
     auto memref = dyn_cast<MemRefType>(type);
     bool hasRows = shaped && shaped.hasRank() && shaped.getRank() > 0;
-    if (!hasRows || (memref && !memref.getLayout().isIdentity()))
+    if (!hasRows || (memref && !hasContiguousRows(memref)))
       return op.emitOpError("expected contiguous buffers of rows but got ")
              << type;
   }
