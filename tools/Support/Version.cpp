@@ -9,7 +9,6 @@
 #include "Support/Version.h"
 
 #include "moe-mlir/Support/Format.h"
-
 #include "moert/moert.h"
 
 // MOE_GIT_DESCRIPTION: the commit, or "".

@@ -77,12 +77,6 @@ void moe::tools::printHeader(const Artefact &artefact, const RankSet &set,
   std::fflush(stdout);
 }
 
-static const char *longName(DType dtype) {
-  return dtype == DType::F32    ? "float32"
-         : dtype == DType::BF16 ? "bfloat16"
-                                : "float16";
-}
-
 void moe::tools::printCheck(const CheckReport &report) {
   const bool passed = report.complaint().empty();
   std::string text = formatField("check", passed ? "passed" : "FAILED");
