@@ -47,6 +47,8 @@ class Server:
     def __init__(self, pack, calls):
         import torch
 
+        # Each runtime is called by the module that was packed with it.
+        sys.path.insert(0, str(pack))
         import gpu_timing
         import moert
         self.torch, self.gpu_timing, self.moert = torch, gpu_timing, moert

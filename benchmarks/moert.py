@@ -6,10 +6,22 @@ while that stream is captured into a CUDA graph.
 import ctypes
 import json
 import pathlib
+import re
 
 import torch
 
-ABI_VERSION = 5
+
+def read_abi_version():
+    """Of the runtime that this file was packed with, or that it lies beside."""
+    here = pathlib.Path(__file__).resolve().parent
+    packed = here / "abi"
+    if packed.exists():
+        return int(packed.read_text())
+    header = here.parent / "runtime" / "include" / "moert" / "moert.h"
+    return int(re.search(r"MOERT_ABI_VERSION (\d+)u", header.read_text()).group(1))
+
+
+ABI_VERSION = read_abi_version()
 DL_CUDA = 2
 # DLPack's (code, bits) of a dtype.
 DTYPES = {
