@@ -68,8 +68,9 @@ TEST(Tensors, NamesAreUnique) {
     EXPECT_EQ(findTensor(tensor.gatedName), &tensor);
     EXPECT_EQ(findTensor(tensor.plainName), &tensor);
     EXPECT_TRUE(names.insert(tensor.gatedName).second) << tensor.gatedName;
-    if (tensor.plainName != std::string(tensor.gatedName))
+    if (tensor.plainName != std::string(tensor.gatedName)) {
       EXPECT_TRUE(names.insert(tensor.plainName).second) << tensor.plainName;
+    }
     EXPECT_GE(tensor.rank, 1u) << tensor.gatedName;
   }
   EXPECT_EQ(names.size(), 22u);
