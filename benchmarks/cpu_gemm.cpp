@@ -204,8 +204,8 @@ static LogicalResult emitLayer(const Emission &emission, ValueRange all) {
           emission, all[0], all[12], all[13], none, all[14],
           ActivationAttr::get(context, ActivationKind::swiglu))) ||
       failed(emit<MergeOp>(emission, all[11], all[14], none, none, none,
-                           all[15], IntegerAttr(), FloatAttr(), StringAttr(),
-                           IntegerAttr())));
+                           all[15], IntegerAttr(), FloatAttr(),
+                           schedule::CommunicatorAttr())));
 }
 
 static void compileLayer(benchmark::State &state, Target target,
