@@ -35,8 +35,9 @@ TEST(GemmRecipeTest, RowsAreValidOnTheirChips) {
     EXPECT_TRUE(target->hasTMA);
     EXPECT_EQ(recipe.tile.findProblem(*target), "");
     // Other tiles of experts would reach into the next one's rows.
-    if (recipe.kind != GemmKind::Dense)
+    if (recipe.kind != GemmKind::Dense) {
       EXPECT_TRUE(recipe.tile.swapAB);
+    }
     EXPECT_FALSE(recipe.measured.empty());
   }
 }
@@ -55,10 +56,12 @@ TEST(GemmRecipeTest, EveryShapeFindsTiles) {
         EXPECT_EQ(choice.tile.findProblem(target), "");
         EXPECT_LT(previous, choice.mostRows);
         previous = choice.mostRows;
-        if (shape.kind != GemmKind::Dense)
+        if (shape.kind != GemmKind::Dense) {
           EXPECT_LE(choice.tile.tileM, shape.mostTileRows);
-        if (!shape.isStaged)
+        }
+        if (!shape.isStaged) {
           EXPECT_EQ(choice.tile.stepM, choice.tile.tileM);
+        }
       }
     }
 }
