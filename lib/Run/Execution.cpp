@@ -85,7 +85,7 @@ Execution::Execution(Context &context, const Artefact &artefact,
 
 const HostTensor *Execution::expertLoad() const {
   for (const HostTensor &result : results)
-    if (result.name() == "expert_load")
+    if (result.name() == getName(TensorId::ExpertLoad))
       return &result;
   return nullptr;
 }

@@ -91,7 +91,6 @@ Status RowFile::open(const std::string &file, const LayerSpec &spec,
     return badInput(opened.error());
   this->file.emplace(std::move(*opened));
 
-  const bool given = layer->routing.source == RoutingSource::given;
   const std::vector<TensorSpec> inputs = rowInputs(*layer);
   for (const TensorSpec &input : inputs) {
     const moert::TensorView *tensor = this->file->find(input.name);
@@ -105,7 +104,8 @@ Status RowFile::open(const std::string &file, const LayerSpec &spec,
           return input.name == tensor.name;
         }))
       continue;
-    if (!given && (tensor.name == "topk_ids" || tensor.name == "topk_weights"))
+    if (const TensorInfo *known = findTensor(tensor.name);
+        known && known->role == TensorRole::Input && known->isPerToken())
       return badInput("'" + path + "': '" + tensor.name +
                       "' cannot be used: '" + layer->name +
                       "' has a router, which chooses the experts itself");

@@ -42,8 +42,8 @@ static double bytesOf(const TensorSpec &tensor, int64_t T) {
 }
 
 bool moe::run::isRowInput(const std::string &name) {
-  return name == "hidden_states" || name == "topk_ids" ||
-         name == "topk_weights";
+  const TensorInfo *info = findTensor(name);
+  return info && info->isPerToken();
 }
 
 static double weightBytes(const LayerSpec &layer) {
@@ -77,8 +77,8 @@ Status moe::run::checkSignature(const Descriptor &descriptor) {
     auto same = std::find_if(known.begin(), known.end(), [&](const auto &spec) {
       return spec.name == input.name;
     });
-    if (isShared &&
-        (input.name == "logical_to_physical" || input.name == "replica_count"))
+    const TensorInfo *info = findTensor(input.name);
+    if (isShared && info && info->content == TensorContent::Placement)
       continue;
     if (same == known.end())
       return failed("'" + descriptor.name + "' needs an input '" + input.name +
@@ -98,9 +98,10 @@ Status moe::run::checkSignature(const Descriptor &descriptor) {
                       " but got " + shapeText(input.shape));
   }
   const TensorSpec output = layerOutput(descriptor.layer);
-  const bool hasLoad = descriptor.outputs.size() == 2 &&
-                       descriptor.outputs[1].name == "expert_load" &&
-                       descriptor.outputs[1].dtype == DType::I32;
+  const bool hasLoad =
+      descriptor.outputs.size() == 2 &&
+      descriptor.outputs[1].name == getName(TensorId::ExpertLoad) &&
+      descriptor.outputs[1].dtype == DType::I32;
   if ((descriptor.outputs.size() != 1 && !hasLoad) ||
       descriptor.outputs[0].dtype != output.dtype ||
       descriptor.outputs[0].shape.size() != 2 ||
@@ -116,21 +117,19 @@ Status moe::run::checkSignature(const Descriptor &descriptor) {
 HostTensor moe::run::makeRandomRows(const InputOptions &options,
                                     const LayerSpec &layer, int64_t T,
                                     uint64_t seed) {
-  for (const TensorSpec &input : layerInputs(layer))
-    if (input.name == "hidden_states") {
-      HostTensor rows = randomInput(layer, input, T, seed);
-      if (options.routingSkew)
-        skewHiddenStates(rows);
-      return rows;
-    }
-  return {};
+  const TensorSpec input = getTensorSpec(TensorId::HiddenStates, layer);
+  HostTensor rows = randomInput(layer, input, T, seed);
+  if (options.routingSkew)
+    skewHiddenStates(rows);
+  return rows;
 }
 
 /// Both inputs that the skew changes have to be random.
 static Status skewRouting(const InputOptions &options,
                           const std::vector<TensorSpec> &random,
                           std::vector<HostTensor> &tensors) {
-  for (const char *name : {"hidden_states", "router_weight"}) {
+  for (TensorId id : {TensorId::HiddenStates, TensorId::RouterWeight}) {
+    const char *name = getName(id);
     auto isNamed = [&](const auto &tensor) { return tensor.name == name; };
     if (std::none_of(random.begin(), random.end(), isNamed))
       return badInput(std::string("--routing-skew: expected a layer "
@@ -138,9 +137,9 @@ static Status skewRouting(const InputOptions &options,
                       name + "' rather than given ones");
   }
   for (HostTensor &tensor : tensors) {
-    if (tensor.name() == "hidden_states")
+    if (tensor.name() == getName(TensorId::HiddenStates))
       skewHiddenStates(tensor);
-    if (tensor.name() == "router_weight")
+    if (tensor.name() == getName(TensorId::RouterWeight))
       skewRouter(tensor, *options.routingSkew, options.seed);
   }
   return {};

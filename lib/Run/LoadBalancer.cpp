@@ -69,9 +69,9 @@ private:
 static std::vector<const HostTensor *> findExpertWeights(const Inputs &inputs) {
   std::vector<const HostTensor *> weights;
   for (const HostTensor &tensor : inputs.tensors)
-    for (const char *name : {"w13", "w1", "b13", "b1", "w2", "b2"})
-      if (tensor.name() == name)
-        weights.push_back(&tensor);
+    if (const TensorInfo *info = findTensor(tensor.name());
+        info && info->isPerExpert())
+      weights.push_back(&tensor);
   return weights;
 }
 
@@ -244,8 +244,8 @@ Status RankBalancer::transferWeights(
 Status RankBalancer::replaceMaps() {
   const policy::EplbMaps maps = policy::makeEplbMaps(placement, numExperts);
   const std::pair<const char *, const std::vector<int64_t> *> changed[] = {
-      {"logical_to_physical", &maps.logicalToPhysical},
-      {"replica_count", &maps.logicalReplicaCount}};
+      {getName(TensorId::LogicalToPhysical), &maps.logicalToPhysical},
+      {getName(TensorId::ReplicaCount), &maps.logicalReplicaCount}};
   for (auto [name, values] : changed)
     MOE_TRY(replaceMap(rank, name, *values));
   return {};
@@ -299,7 +299,7 @@ Status moe::run::checkBalanceable(const Descriptor &descriptor,
     return badInput("expected an artefact of --enable-eplb but '" +
                     descriptor.name + "' has fixed experts");
   for (const TensorSpec &output : descriptor.outputs)
-    if (output.name == "expert_load")
+    if (output.name == getName(TensorId::ExpertLoad))
       return {};
   return badInput("expected an artefact of --record-expert-load but '" +
                   descriptor.name + "' has no output 'expert_load'");

@@ -181,8 +181,8 @@ Status RankSet::collectTraffic(std::vector<int64_t> &bytes) {
 Status RankRun::prepare() {
   const LayerSpec &layer = artefact.descriptor().layer;
   if (set.layout().numRanks() > 1)
-    result =
-        HostTensor("output", layer.dtype, {set.whole().T, layer.hiddenSize});
+    result = HostTensor(getName(TensorId::Output), layer.dtype,
+                        {set.whole().T, layer.hiddenSize});
   for (int64_t index = 0; index < set.numHere(); ++index) {
     executions.push_back(std::make_unique<Execution>(
         set[index].context, artefact, set[index].deviceInputs));

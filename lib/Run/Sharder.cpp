@@ -8,6 +8,8 @@
 
 #include "moe-mlir/Run/Sharder.h"
 
+#include "moe-mlir/Reference/Shard.h"
+
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -15,120 +17,30 @@
 using namespace moe;
 using namespace moe::run;
 
-namespace {
-/// A tensor seen as [A, B, C], and what a rank takes of it: some of A and B,
-/// and a range of C.
-struct Selection {
-  std::vector<int64_t> a, b;
-  int64_t numB, numC, firstC, countC;
-};
-
-class Sharder {
-public:
-  Sharder(const LayerSpec &layer, const RankLayout &layout, int64_t rank);
-
-  HostTensor take(const HostTensor &tensor) const;
-
-private:
-  static std::vector<int64_t> range(int64_t first, int64_t count) {
-    std::vector<int64_t> values(count);
-    std::iota(values.begin(), values.end(), first);
-    return values;
-  }
-  /// Of a first weight with `width` rows for each of gate and up (or for up
-  /// alone): those of this share.
-  std::vector<int64_t> firstRows(int64_t width, int64_t shares,
-                                 int64_t share) const;
-
-  const LayerSpec &layer;
-  std::vector<int64_t> experts;  // Logical ids of those on this rank.
-  int64_t shares = 1, share = 0; // Of each routed expert.
-  int64_t sharedShares = 1, sharedShare = 0;
-};
-} // namespace
-
-Sharder::Sharder(const LayerSpec &layer, const RankLayout &layout, int64_t rank)
-    : layer(layer) {
-  const int64_t ranks = layout.numRanks();
-  const int64_t physical = layer.numExperts + layout.redundantExperts;
-  if (layout.usesExpertParallel) {
-    for (int64_t expert :
-         policy::getLocalExperts(layout.placement, physical, ranks, rank))
-      experts.push_back(expert % layer.numExperts);
-  } else {
-    experts = range(0, layer.numExperts);
-    shares = ranks;
-    share = rank;
-  }
-  if (!layout.isSequenceParallel || layout.shardsSharedExperts) {
-    sharedShares = layout.tp;
-    sharedShare = rank % layout.tp;
-  }
+/// What the rank has of the widths of experts.
+static RankShares getRankShares(const RankLayout &layout, int64_t rank) {
+  RankShares shares;
+  if (!layout.usesExpertParallel)
+    shares.width = {layout.numRanks(), rank};
+  if (!layout.isSequenceParallel || layout.shardsSharedExperts)
+    shares.sharedWidth = {layout.tp, rank % layout.tp};
+  return shares;
 }
 
-std::vector<int64_t> Sharder::firstRows(int64_t width, int64_t shares,
-                                        int64_t share) const {
-  const int64_t part = width / shares;
-  std::vector<int64_t> rows = range(share * part, part);
-  if (layer.activation.isGated())
-    for (int64_t row : range(width + share * part, part))
-      rows.push_back(row);
-  return rows;
-}
-
-HostTensor Sharder::take(const HostTensor &tensor) const {
-  const std::string &name = tensor.name();
-  const std::vector<int64_t> &dims = tensor.shape();
-  const int64_t I = layer.intermediateSize, S = layer.shared.intermediateSize;
-  const bool gated = layer.activation.isGated();
-  Selection selection;
-  std::vector<int64_t> shape = dims;
-  auto select = [&](std::vector<int64_t> a, std::vector<int64_t> b,
-                    int64_t numB, int64_t numC, int64_t firstC,
-                    int64_t countC) {
-    selection = {std::move(a), std::move(b), numB, numC, firstC, countC};
-  };
-  if (name == (gated ? "w13" : "w1")) {
-    select(experts, firstRows(I, shares, share), dims[1], dims[2], 0, dims[2]);
-  } else if (name == (gated ? "b13" : "b1")) {
-    select(experts, firstRows(I, shares, share), dims[1], 1, 0, 1);
-  } else if (name == "w2") {
-    select(experts, range(0, dims[1]), dims[1], I, share * (I / shares),
-           I / shares);
-  } else if (name == "b2") {
-    select(experts, range(0, dims[1]), dims[1], 1, 0, 1);
-  } else if (name == (gated ? "shared_w13" : "shared_w1")) {
-    select({0}, firstRows(S, sharedShares, sharedShare), dims[0], dims[1], 0,
-           dims[1]);
-  } else if (name == "shared_w2") {
-    select({0}, range(0, dims[0]), dims[0], S, sharedShare * (S / sharedShares),
-           S / sharedShares);
-  } else {
-    select({0}, {0}, 1, tensor.numElements(), 0, tensor.numElements());
+/// The experts in the slots of the rank, by their ids in the model.
+static std::vector<int64_t> getExperts(const LayerSpec &layer,
+                                       const RankLayout &layout, int64_t rank) {
+  std::vector<int64_t> experts;
+  if (!layout.usesExpertParallel) {
+    experts.resize(size_t(layer.numExperts));
+    std::iota(experts.begin(), experts.end(), 0);
+    return experts;
   }
-  const int64_t a = int64_t(selection.a.size()),
-                b = int64_t(selection.b.size());
-  if (name == "shared_w13" || name == "shared_w1" || name == "shared_w2")
-    shape = {b, selection.countC};
-  else if (dims.size() == 3)
-    shape = {a, b, selection.countC};
-  else if (name == "b13" || name == "b1" || name == "b2")
-    shape = {a, b};
-  HostTensor part(name, tensor.dtype(), shape);
-  const int64_t size = dtypeBytes(tensor.dtype());
-  char *to = part.as<char>();
-  for (int64_t i : selection.a)
-    for (int64_t j : selection.b) {
-      const char *from =
-          tensor.as<char>() +
-          ((i * selection.numB + j) * selection.numC + selection.firstC) * size;
-      std::memcpy(to, from, size_t(selection.countC * size));
-      to += selection.countC * size;
-    }
-  // The shares of an expert are summed, and its bias counts once.
-  if (name == "b2" && share != 0)
-    std::memset(part.data(), 0, size_t(part.numBytes()));
-  return part;
+  const int64_t slots = layer.numExperts + layout.redundantExperts;
+  for (int64_t slot : policy::getLocalExperts(layout.placement, slots,
+                                              layout.numRanks(), rank))
+    experts.push_back(slot % layer.numExperts);
+  return experts;
 }
 
 static HostTensor toInt32(const std::string &name,
@@ -148,10 +60,11 @@ Inputs moe::run::takeRankInputs(const Inputs &whole, const LayerSpec &layer,
   inputs.tokensPerRank = tokens;
   inputs.decodes = whole.decodes;
   const int64_t firstRow = findFirstRow(layout, tokens, rank);
-  Sharder sharder(layer, layout, rank);
+  const RankShares shares = getRankShares(layout, rank);
+  const std::vector<int64_t> experts = getExperts(layer, layout, rank);
   for (const HostTensor &tensor : whole.tensors) {
     if (!isRowInput(tensor.name())) {
-      inputs.tensors.push_back(sharder.take(tensor));
+      inputs.tensors.push_back(takeShare(tensor, layer, shares, experts));
       continue;
     }
     const int64_t width = tensor.shape()[1];
@@ -164,11 +77,12 @@ Inputs moe::run::takeRankInputs(const Inputs &whole, const LayerSpec &layer,
   if (layout.hasEplb) {
     policy::EplbMaps maps =
         policy::getInitialEplbMaps(layer.numExperts, layout.redundantExperts);
-    inputs.tensors.push_back(toInt32("logical_to_physical",
+    inputs.tensors.push_back(toInt32(getName(TensorId::LogicalToPhysical),
                                      maps.logicalToPhysical,
                                      {layer.numExperts, maps.maxReplicas}));
-    inputs.tensors.push_back(
-        toInt32("replica_count", maps.logicalReplicaCount, {layer.numExperts}));
+    inputs.tensors.push_back(toInt32(getName(TensorId::ReplicaCount),
+                                     maps.logicalReplicaCount,
+                                     {layer.numExperts}));
   }
   return inputs;
 }

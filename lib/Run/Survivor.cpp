@@ -49,11 +49,11 @@ static void removeRows(Inputs &whole, const RankLayout &layout,
   }
 }
 
-/// An expert whose second weight and bias are zero adds nothing, as one that is
-/// lost.
+/// An expert whose weights are zero adds nothing, as one that is lost.
 static void clearExperts(Inputs &whole, const std::vector<int64_t> &experts) {
   for (HostTensor &tensor : whole.tensors) {
-    if (tensor.name() != "w2" && tensor.name() != "b2")
+    const TensorInfo *info = findTensor(tensor.name());
+    if (!info || !info->isPerExpert())
       continue;
     const int64_t bytes = tensor.numBytes() / tensor.shape()[0];
     for (int64_t expert : experts)
@@ -87,8 +87,8 @@ Status RankSet::shrink(std::vector<int64_t> &lostRanks,
         layer.numExperts, count, survivors);
     lostExperts = left.lostExperts;
     const std::pair<const char *, const std::vector<int64_t> *> changed[] = {
-        {"logical_to_physical", &left.maps.logicalToPhysical},
-        {"replica_count", &left.maps.logicalReplicaCount}};
+        {getName(TensorId::LogicalToPhysical), &left.maps.logicalToPhysical},
+        {getName(TensorId::ReplicaCount), &left.maps.logicalReplicaCount}};
     for (auto [name, values] : changed)
       MOE_TRY(replaceMap(own, name, *values));
   } else {

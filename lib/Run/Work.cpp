@@ -25,9 +25,7 @@ static Status chooseExperts(const LayerSpec &layer, const Inputs &inputs,
   std::vector<HostTensor> experts;
   std::vector<TensorView> views;
   for (const TensorSpec &input : layerInputs(narrow)) {
-    const bool isExpert =
-        input.name == "w13" || input.name == "w1" || input.name == "w2";
-    if (!isExpert) {
+    if (!findTensor(input.name)->isPerExpert()) {
       views.push_back(inputs.find(input.name)->view());
       continue;
     }
@@ -61,20 +59,20 @@ Status moe::run::countWork(const LayerSpec &layer, const Inputs &inputs,
 
   const double T = static_cast<double>(inputs.T);
   for (const HostTensor &tensor : inputs.tensors) {
-    const std::string &name = tensor.name();
+    const TensorInfo *info = findTensor(tensor.name());
+    if (!info || !info->isWeight())
+      continue;
+    const bool isFactor = info->content == TensorContent::Matrix;
     const double bytes = static_cast<double>(tensor.numBytes());
     const double products = static_cast<double>(tensor.numElements());
-    const bool isExpert = name == "w13" || name == "w1" || name == "w2" ||
-                          name == "b13" || name == "b1" || name == "b2";
-    if (isExpert) {
+    if (info->isPerExpert()) {
       const double experts = static_cast<double>(layer.numExperts);
       work.weightBytes += bytes / experts * double(work.expertsHit);
-      if (tensor.shape().size() == 3)
+      if (isFactor)
         work.expertFlops += 2 * double(pairs) * products / experts;
-    } else if (name != "hidden_states" && name != "topk_ids" &&
-               name != "topk_weights") {
+    } else {
       work.weightBytes += bytes;
-      if (tensor.shape().size() == 2)
+      if (isFactor)
         work.flops += 2 * T * products;
     }
   }
