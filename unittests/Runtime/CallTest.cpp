@@ -8,6 +8,8 @@
 
 #include "CallFixture.h"
 
+#include "gmock/gmock.h"
+
 using namespace moert::test;
 
 namespace {
@@ -41,6 +43,15 @@ TEST_F(CallTest, AcceptsWhatIsRight) {
   EXPECT_EQ(moert_call_total_tokens(&call), 16);
   EXPECT_EQ(moert_call_rank(&call), 0);
   EXPECT_EQ(moert_call_end(&call), MOERT_SUCCESS);
+}
+
+// Sizes of axes are kept where nothing is allocated, so there is a limit.
+TEST_F(CallTest, RefusesMoreAxesThanThereIsRoomFor) {
+  arguments.signature.num_axes = MOERT_MAX_AXES + 1;
+  EXPECT_EQ(begin(arguments), MOERT_INVALID_ARGUMENT);
+  EXPECT_THAT(
+      moert_last_error(arguments.context.get()),
+      testing::HasSubstr("expected a signature of at most 8 axes but got 9"));
 }
 
 TEST_F(CallTest, AcceptsCompactStrides) {
