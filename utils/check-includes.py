@@ -64,6 +64,7 @@ ROOMS = {
 
     # What tests and benchmarks share.
     "Testing": "Codegen Codegen/CPU mlir",
+    "Testing/CUDA": "Dialect/Schedule mlir",
     "benchmarks": "Testing Dialect/Schedule Codegen/CUDA mlir",
 
     # Tests: what they test, and what makes its input.
@@ -76,7 +77,8 @@ ROOMS = {
     "unittests/Transforms": "Dialect/Schedule Transforms Pipelines mlir",
     "unittests/Simulate": "Dialect/MoE Transforms Simulate Pipelines mlir",
     "unittests/Codegen/CPU": "Testing mlir",
-    "unittests/Codegen/CUDA": "Testing Dialect/Schedule Codegen/CUDA mlir",
+    "unittests/Codegen/CUDA": "Testing Testing/CUDA Dialect/Schedule Dialect/MoE "
+                              "Codegen/CUDA Transforms Conversion mlir",
     "unittests/Artefact": "Import Artefact",
     "unittests/Tools": "Run tools/moe-run runtime/include Policy Reference Import",
 }
