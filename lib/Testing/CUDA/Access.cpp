@@ -43,12 +43,13 @@ static constexpr char kTooEarly[] =
 
 template <bool isShared>
 static std::string loadBytes(Warp &warp, uint64_t address, unsigned bytes,
-                             char *to) {
+                             char *to, bool mayBePoison = false) {
   if constexpr (isShared)
     return warp.shared().load(address, bytes, to);
   if (isTooEarly(warp))
     return kTooEarly;
-  return warp.global().load(address, bytes, to);
+  return mayBePoison ? warp.global().loadAny(address, bytes, to)
+                     : warp.global().load(address, bytes, to);
 }
 
 template <bool isShared>
@@ -64,6 +65,7 @@ static std::string storeBytes(Warp &warp, uint64_t address, unsigned bytes,
 /// Bytes of the widest access of a lane.
 static constexpr unsigned kMaxBytes = 64;
 
+/// `detail` tells whether floats are loaded.
 template <bool isShared> static Step load(Warp &warp, const Instruction &i) {
   unsigned size = i.outBits / 8, count = i.out[0].count;
   std::string fault;
@@ -71,8 +73,8 @@ template <bool isShared> static Step load(Warp &warp, const Instruction &i) {
     if (!(warp.mask >> lane & 1))
       continue;
     char bytes[kMaxBytes];
-    fault =
-        loadBytes<isShared>(warp, warp.row(i.in[0])[lane], size * count, bytes);
+    fault = loadBytes<isShared>(warp, warp.row(i.in[0])[lane], size * count,
+                                bytes, i.detail);
     if (!fault.empty())
       return warp.fail(i, lane, fault);
     for (unsigned e = 0; e < count; ++e) {
@@ -413,7 +415,8 @@ Handler moe::codegen::cuda::test::findMemoryAccess(Operation *op,
                                                    Instruction &i) {
   auto isCluster = [](Value pointer) { return spaceOf(pointer) == 7; };
   return llvm::TypeSwitch<Operation *, Handler>(op)
-      .Case([](LLVM::LoadOp load_) {
+      .Case([&](LLVM::LoadOp load_) {
+        i.detail = isa<FloatType>(getElementTypeOrSelf(load_.getType()));
         return inSpace<load<false>, load<true>>(load_.getAddr(),
                                                 bytesOf(load_.getType()));
       })

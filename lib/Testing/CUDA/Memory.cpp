@@ -66,15 +66,22 @@ std::string GlobalMemory::check(uint64_t address, unsigned bytes,
   return checkAligned(at, bytes, what, buffer.name);
 }
 
-std::string GlobalMemory::load(uint64_t address, unsigned bytes,
-                               char *to) const {
+std::string GlobalMemory::loadAny(uint64_t address, unsigned bytes,
+                                  char *to) const {
   if (std::string fault = check(address, bytes, "reads"); !fault.empty())
     return fault;
-  const Buffer &buffer = buffers[(address >> kOffsetBits) - 1];
-  const uint8_t *flags = buffer.written.data() + offset(address);
-  if (std::memchr(flags, 0, bytes))
+  std::memcpy(to, get(address).bytes.data() + offset(address), bytes);
+  return {};
+}
+
+std::string GlobalMemory::load(uint64_t address, unsigned bytes,
+                               char *to) const {
+  std::string fault = loadAny(address, bytes, to);
+  if (!fault.empty())
+    return fault;
+  const Buffer &buffer = get(address);
+  if (std::memchr(buffer.written.data() + offset(address), 0, bytes))
     return describeUnwritten(offset(address), bytes, buffer.name);
-  std::memcpy(to, buffer.bytes.data() + offset(address), bytes);
   return {};
 }
 

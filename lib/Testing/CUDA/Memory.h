@@ -7,8 +7,9 @@
 //===----------------------------------------------------------------------===//
 //
 // Every access is checked: it lies in one object, is aligned to its size, and
-// what is read was written before. What is wrong comes back as a text, which is
-// empty where nothing is.
+// what is read was written before, or is of floats and poison: kernels load
+// ahead of a condition, and NaN shows where they take what they should not.
+// What is wrong comes back as a text, which is empty where nothing is.
 //
 //===----------------------------------------------------------------------===//
 
@@ -32,6 +33,8 @@ public:
   uint64_t allocate(int64_t bytes, llvm::StringRef name, char poison);
 
   std::string load(uint64_t address, unsigned bytes, char *to) const;
+  /// The same of what nobody may have written yet.
+  std::string loadAny(uint64_t address, unsigned bytes, char *to) const;
   std::string store(uint64_t address, unsigned bytes, const char *from);
 
   /// The bytes of a buffer, from `address` to its end, for the host; `written`
@@ -64,6 +67,9 @@ private:
     return address & ((uint64_t(1) << kOffsetBits) - 1);
   }
   Buffer &get(uint64_t address) {
+    return buffers[(address >> kOffsetBits) - 1];
+  }
+  const Buffer &get(uint64_t address) const {
     return buffers[(address >> kOffsetBits) - 1];
   }
   std::string check(uint64_t address, unsigned bytes,

@@ -90,6 +90,14 @@ std::string Phase::text() {
   return text;
 }
 
+std::string moe::codegen::cuda::test::matrix(int64_t columns, Element element) {
+  return "memref<?x" + std::to_string(columns) + "x" + nameOf(element) + ">";
+}
+
+std::string moe::codegen::cuda::test::vector(int64_t size) {
+  return "memref<" + std::to_string(size) + "xi32>";
+}
+
 Tensor moe::codegen::cuda::test::exactTensor(std::mt19937 &random,
                                              Element element,
                                              std::vector<int64_t> shape) {
@@ -125,4 +133,12 @@ void moe::codegen::cuda::test::expectValues(
           << "row " << row << ", column " << column << ": expected " << expected
           << " but got " << tensor.get(i);
   }
+}
+
+void moe::codegen::cuda::test::expectNumbers(
+    const Tensor &tensor, const std::vector<int64_t> &numbers) {
+  ASSERT_EQ(tensor.size(), static_cast<int64_t>(numbers.size()));
+  expectValues(tensor, 0, [&](int64_t row, int64_t column) {
+    return static_cast<double>(numbers[row * tensor.columns() + column]);
+  });
 }

@@ -46,6 +46,10 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
 };
 
+/// Types in IR: of a row per token, and of i32 numbers.
+std::string matrix(int64_t columns, Element element);
+std::string vector(int64_t size);
+
 /// Random values that are multiples of 1/8 in [-1, 1], whose products and short
 /// sums are exact in every element type.
 Tensor exactTensor(std::mt19937 &random, Element element,
@@ -58,6 +62,9 @@ Tensor normalTensor(std::mt19937 &random, Element element,
 /// element type holds it, but for `tolerance` of it, and as much of 1.
 void expectValues(const Tensor &tensor, double tolerance,
                   const std::function<double(int64_t, int64_t)> &value);
+
+/// Expects the numbers, all of them set.
+void expectNumbers(const Tensor &tensor, const std::vector<int64_t> &numbers);
 
 } // namespace moe::codegen::cuda::test
 

@@ -122,7 +122,12 @@ TEST(EmulatorTest, FindsWhatNobodyWrote) {
   expectError("'llvm.load', lane 0 of warp 0 of block 0: reads 4 bytes",
               run("%v = llvm.load %s : !llvm.ptr<3> -> i32"));
   expectError("which nobody wrote",
-              run("%v = llvm.load %y : !llvm.ptr<1> -> f32"));
+              run("%v = llvm.load %y : !llvm.ptr<1> -> i32"));
+  // Floats are NaN, which shows where they are used.
+  Result result = run("%v = llvm.load %y : !llvm.ptr<1> -> f32\n"
+                      "llvm.store %v, %y : f32, !llvm.ptr<1>");
+  EXPECT_EQ(result.error, "");
+  EXPECT_TRUE(std::isnan(result.y.get(0)));
 }
 
 TEST(EmulatorTest, FindsWritesOfWhatIsRead) {

@@ -19,10 +19,6 @@
 
 using namespace moe::codegen::cuda::test;
 
-static std::string matrix(int64_t columns, Element element) {
-  return "memref<?x" + std::to_string(columns) + "x" + nameOf(element) + ">";
-}
-
 /// What rounding to the element type may change, relative to the value.
 static double precision(Element element) {
   return element == Element::F32   ? 2e-6

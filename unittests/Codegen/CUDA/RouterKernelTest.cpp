@@ -22,10 +22,6 @@ using namespace moe::codegen::cuda::test;
 
 static const int64_t kTokens[] = {0, 1, 5, 33};
 
-static std::string matrix(int64_t columns, Element element) {
-  return "memref<?x" + std::to_string(columns) + "x" + nameOf(element) + ">";
-}
-
 //===----------------------------------------------------------------------===//
 // Gate
 //===----------------------------------------------------------------------===//
