@@ -291,7 +291,7 @@ int moe::benchmarks::compileCases(int argc, char **argv, StringRef tool,
   PassManager pm(&context);
   pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
   Target target;
-  buildKernelLoweringPipeline(pm, target);
+  buildKernelLoweringPipeline(pm);
   if (failed(pm.run(*module)))
     return 1;
 

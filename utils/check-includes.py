@@ -34,7 +34,7 @@ ROOMS = {
     # The compiler. Phases implement Schedule's interface of collectives.
     "Dialect/Schedule": "mlir",
     "Dialect/MoE": "Layer Dialect/Schedule mlir",
-    "Transforms": "Policy Dialect/Schedule Dialect/MoE mlir",
+    "Transforms": "Support Policy Dialect/Schedule Dialect/MoE mlir",
     # The families and their weights; ImportLayer.cpp alone knows MLIR.
     "Import": "Support Layer Policy Reference Dialect/MoE Transforms mlir",
     # A schedule on paper: the phases, and what they cost.
@@ -43,11 +43,11 @@ ROOMS = {
     "Codegen": "Dialect/Schedule Dialect/MoE mlir",
     "Codegen/CPU": "runtime/include Codegen Dialect/Schedule Dialect/MoE mlir",
     "Codegen/CUDA": "Codegen Dialect/Schedule Dialect/MoE mlir",
-    "Conversion": "runtime/include Dialect/Schedule Dialect/MoE "
+    "Conversion": "Support runtime/include Dialect/Schedule Dialect/MoE "
                   "Codegen Codegen/CPU Codegen/CUDA mlir",
-    "Pipelines": "Dialect/Schedule Dialect/MoE Transforms Codegen/CPU Codegen/CUDA "
+    "Pipelines": "Support Dialect/Schedule Dialect/MoE Transforms Codegen/CPU Codegen/CUDA "
                  "Conversion mlir",
-    "Artefact": "runtime/include Policy Dialect/Schedule Dialect/MoE Import Transforms "
+    "Artefact": "Support runtime/include Policy Dialect/Schedule Dialect/MoE Import Transforms "
                 "Codegen/CPU Codegen/CUDA Conversion Pipelines mlir",
 
     # Runs artefacts where there is no MLIR.
@@ -79,8 +79,8 @@ ROOMS = {
     "unittests/Codegen/CPU": "Testing mlir",
     "unittests/Codegen/CUDA": "Testing Testing/CUDA Dialect/Schedule Dialect/MoE "
                               "Codegen/CUDA Transforms Conversion mlir",
-    "unittests/Artefact": "Import Artefact",
-    "unittests/Tools": "Run tools/moe-run runtime/include Policy Reference Import",
+    "unittests/Artefact": "Support Import Pipelines Artefact mlir",
+    "unittests/Tools": "tools/Support Run tools/moe-run runtime/include Policy Reference Import",
 }
 
 # Where the compilers look for headers, besides the file's own folder.

@@ -22,7 +22,7 @@ int main(int argc, char **argv) {
   if (!module)
     return 2;
 
-  moe::SchedulePipelineOptions options;
+  moe::CompileOptions options;
   options.ruleSet = "overlap";
   mlir::PassManager pm(&context);
   moe::buildSchedulePipeline(pm, options);

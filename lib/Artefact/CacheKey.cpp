@@ -36,6 +36,11 @@ public:
   void add(StringRef name, std::optional<int64_t> value) {
     add(name, value ? std::to_string(*value) : "none");
   }
+  void add(StringRef name, const std::vector<std::string> &values) {
+    add(name, int64_t(values.size()));
+    for (const std::string &value : values)
+      add(name, value);
+  }
 
   std::string finish() { return toHex(hash.final<16>(), /*LowerCase=*/true); }
 
@@ -119,13 +124,18 @@ static std::string describeBuild() {
 //===----------------------------------------------------------------------===//
 
 Expected<std::string> moe::makeCacheKey(mlir::ModuleOp module, Form form,
-                                        const CompileOptions &options,
+                                        const ArtefactOptions &options,
                                         StringRef runtime) {
-  // A field that is added is added here. What watches passes changes no code.
-  const auto &[target, chip, cpu, ruleSet, threshold,
-               disableSharedExpertsStream, monolithicKernel, staticTokens,
-               machine, maxTokens, gemmTiles, runpath, instrument, weights] =
-      options;
+  // Of what names a machine, the machine counts. What watches passes changes no
+  // code.
+  ArtefactOptions resolved = options;
+  auto cpu = codegen::cpu::Target::parse(options.cpu);
+  if (!cpu)
+    return cpu.takeError();
+  resolved.cpu = cpu->triple + ";" + cpu->getSpec();
+  auto measured = MemoryBuffer::getFile(options.machine);
+  resolved.machine = measured ? (*measured)->getBuffer().str() : "none";
+
   KeyHash hash;
   hash.add("build", describeBuild());
   hash.add("form", int64_t(form));
@@ -133,28 +143,17 @@ Expected<std::string> moe::makeCacheKey(mlir::ModuleOp module, Form form,
   raw_string_ostream stream(layer);
   module.print(stream);
   hash.add("layer", layer);
-  hash.add("target", target);
-  hash.add("chip", chip);
-  auto cpuTarget = codegen::cpu::Target::parse(cpu);
-  if (!cpuTarget)
-    return cpuTarget.takeError();
-  hash.add("triple", cpuTarget->triple);
-  hash.add("cpu", cpuTarget->cpu);
-  hash.add("features", cpuTarget->features);
-  hash.add("rule set", ruleSet);
-  hash.add("threshold", threshold);
-  hash.add("disable shared experts stream", disableSharedExpertsStream);
-  hash.add("monolithic kernel", monolithicKernel);
-  hash.add("static tokens", staticTokens);
-  hash.add("max tokens", maxTokens);
-  auto measured = MemoryBuffer::getFile(machine);
-  hash.add("machine", measured ? (*measured)->getBuffer() : StringRef("none"));
-  for (const std::string &tile : gemmTiles)
-    hash.add("tile", tile);
-  hash.add("weights", weights ? toJSONText(*weights) : "none");
-  if (target == "cuda")
+#define MOE_PASS_OPTION(NAME, TYPE, DEFAULT, PIPELINE, FLAG, GROUP, VALUES,    \
+                        HELP)                                                  \
+  hash.add(#NAME, resolved.NAME);
+#define MOE_DRIVER_OPTION(NAME, TYPE, DEFAULT, FLAG, GROUP, VALUES, HELP)      \
+  hash.add(#NAME, resolved.NAME);
+#include "moe-mlir/Support/CompileOptions.def"
+  hash.add("weights", options.weights ? toJSONText(*options.weights) : "none");
+  if (options.target == "cuda")
     hash.add("ptxas", describeFile(codegen::cuda::findPtxas()));
   if (form == Form::Shared)
-    hash.add("runtime", runpath ? runtime : StringRef("on the loader's path"));
+    hash.add("runtime",
+             options.runpath ? runtime : StringRef("on the loader's path"));
   return hash.finish();
 }

@@ -65,30 +65,14 @@ FailureOr<func::FuncOp> moe::findLayerFunction(ModuleOp module) {
 
 /// The CPU that code is for. What a host does for a GPU needs no instructions
 /// that another host might lack.
-static std::string getCPU(const CompileOptions &options) {
+static std::string getCPU(const ArtefactOptions &options) {
   return options.target == "cuda" && options.cpu == "host"
              ? codegen::cpu::Target::getBaseline()
              : options.cpu;
 }
 
-static void setOptions(CompilePipelineOptions &pipeline,
-                       const CompileOptions &options) {
-  pipeline.target = options.target;
-  pipeline.chip = options.chip;
-  pipeline.cpu = getCPU(options);
-  pipeline.ruleSet = options.ruleSet;
-  pipeline.threshold = options.threshold;
-  pipeline.disableSharedExpertsStream = options.disableSharedExpertsStream;
-  pipeline.monolithicKernel = options.monolithicKernel;
-  pipeline.staticNumTokens = options.staticTokens.value_or(-1);
-  pipeline.machine = options.machine;
-  // The only number of tokens is the most.
-  pipeline.maxNumTokens =
-      options.maxTokens.value_or(options.staticTokens.value_or(-1));
-}
-
 LogicalResult moe::compileTo(ModuleOp module, Form form,
-                             const CompileOptions &options) {
+                             const ArtefactOptions &options) {
   return compileAndExplain(module, form, options, std::nullopt);
 }
 
@@ -130,16 +114,17 @@ static LogicalResult setGemmTiles(func::FuncOp function,
 
 FailureOr<policy::Explanation>
 moe::compileAndExplain(ModuleOp module, Form form,
-                       const CompileOptions &givenOptions,
+                       const ArtefactOptions &givenOptions,
                        std::optional<int64_t> tokens) {
   FailureOr<func::FuncOp> found = findLayerFunction(module);
   if (failed(found))
     return failure();
   func::FuncOp function = *found;
+  ArtefactOptions options = givenOptions;
+  options.cpu = getCPU(options);
   // A layer may say itself how many tokens it has.
-  CompileOptions options = givenOptions;
-  if (!options.staticTokens)
-    options.staticTokens = getStaticTokens(function);
+  if (!options.staticNumTokens)
+    options.staticNumTokens = getStaticTokens(function);
   if (failed(setGemmTiles(function, options.gemmTiles)))
     return failure();
   policy::Explanation explanation;
@@ -147,35 +132,17 @@ moe::compileAndExplain(ModuleOp module, Form form,
     return explanation;
   LayerOp layer = *function.getFunctionBody().getOps<LayerOp>().begin();
   nameLayerArguments(layer);
-  CompilePipelineOptions pipeline;
-  setOptions(pipeline, options);
-  auto runPasses = [&](PassManager &pm) -> LogicalResult {
+  auto run = [&](function_ref<void(OpPassManager &)> build) -> LogicalResult {
+    PassManager pm(module.getContext());
+    build(pm);
     if (options.instrument && failed(options.instrument(pm)))
       return failure();
     return pm.run(module);
   };
-  auto run = [&](function_ref<void(OpPassManager &)> build) {
-    PassManager pm(module.getContext());
-    build(pm);
-    return runPasses(pm);
-  };
-  auto runFallible =
-      [&](function_ref<llvm::Error(OpPassManager &)> build) -> LogicalResult {
-    PassManager pm(module.getContext());
-    if (llvm::Error error = build(pm))
-      return module.emitError(llvm::toString(std::move(error)));
-    return runPasses(pm);
-  };
 
   if (form == Form::Phases) {
-    if (failed(run([&](OpPassManager &pm) {
-          MoEFixNumTokensOptions fix;
-          fix.numTokens = pipeline.staticNumTokens;
-          pm.addNestedPass<func::FuncOp>(createMoEFixNumTokens(fix));
-          MoEExpandLayerOptions expand;
-          expand.maxNumTokens = pipeline.maxNumTokens;
-          pm.addNestedPass<func::FuncOp>(createMoEExpandLayer(expand));
-        })))
+    if (failed(run(
+            [&](OpPassManager &pm) { buildExpansionPipeline(pm, options); })))
       return failure();
     return explanation;
   }
@@ -196,9 +163,9 @@ moe::compileAndExplain(ModuleOp module, Form form,
   std::string name = function.getName().str();
 
   if (failed(run([&](OpPassManager &pm) {
-        buildSchedulePipeline(pm, pipeline);
+        buildSchedulePipeline(pm, options);
         if (form > Form::Schedule)
-          buildKernelPipeline(pm, pipeline);
+          buildKernelPipeline(pm, options);
       })))
     return failure();
   function = module.lookupSymbol<func::FuncOp>(name);
@@ -210,31 +177,30 @@ moe::compileAndExplain(ModuleOp module, Form form,
       return module.emitError("PTX and cubin need target 'cuda' but the target "
                               "is '")
              << options.target << "'";
-    if (failed(runFallible([&](OpPassManager &pm) {
-          return buildGPUKernelPipeline(pm, pipeline,
-                                        form == Form::PTX ? "ptx" : "cubin");
+    if (failed(run([&](OpPassManager &pm) {
+          buildGPUKernelPipeline(pm, options,
+                                 form == Form::PTX ? "ptx" : "cubin");
         })))
       return failure();
     return explained;
   }
 
-  auto cpuTarget = codegen::cpu::Target::parse(getCPU(options));
+  auto cpuTarget = codegen::cpu::Target::parse(options.cpu);
   if (!cpuTarget)
     return module.emitError(llvm::toString(cpuTarget.takeError()));
   descriptor.target = options.target;
   descriptor.instructionSet =
       options.target == "cuda" ? options.chip : cpuTarget->cpu;
   descriptor.cpuFeatures = cpuTarget->getFeatureNames();
-  descriptor.staticTokens = options.staticTokens;
-  descriptor.maxTokens = options.maxTokens;
+  descriptor.staticTokens = options.staticNumTokens;
+  descriptor.maxTokens = options.maxNumTokens;
   FailureOr<std::string> text = makeDescriptor(function, descriptor);
   if (failed(text))
     return failure();
   module->setAttr("schedule.descriptor",
                   StringAttr::get(module.getContext(), *text));
-  if (failed(runFallible([&](OpPassManager &pm) {
-        return buildRuntimePipeline(pm, pipeline);
-      })))
+  if (failed(
+          run([&](OpPassManager &pm) { buildRuntimePipeline(pm, options); })))
     return failure();
   return explained;
 }
@@ -248,7 +214,7 @@ LogicalResult moe::emitGPUKernels(ModuleOp module, std::string &kernels) {
   return module.emitError("expected GPU kernels but found none");
 }
 
-LogicalResult moe::emitObject(ModuleOp module, const CompileOptions &options,
+LogicalResult moe::emitObject(ModuleOp module, const ArtefactOptions &options,
                               SmallVectorImpl<char> &object) {
   auto target = codegen::cpu::Target::parse(getCPU(options));
   if (!target)

@@ -18,13 +18,14 @@
 
 #include "moert/moert.h"
 
-#include "llvm/Support/JSON.h"
+#include <nlohmann/json.hpp>
 
 using namespace mlir;
 using namespace moe;
+using nlohmann::json;
 
-static FailureOr<llvm::json::Object>
-describeArgument(func::FuncOp function, const CallAxes &axes, unsigned index) {
+static FailureOr<json> describeArgument(func::FuncOp function,
+                                        const CallAxes &axes, unsigned index) {
   auto type = cast<MemRefType>(function.getArgumentTypes()[index]);
   auto nameAttr = function.getArgAttrOfType<StringAttr>(index, "moe.name");
   std::string name =
@@ -34,39 +35,34 @@ describeArgument(func::FuncOp function, const CallAxes &axes, unsigned index) {
     return function.emitOpError("expected '")
            << name << "' of f32, bf16, f16 or i32 but got "
            << type.getElementType();
-  llvm::json::Array shape;
+  json shape = json::array();
   for (int64_t dim = 0; dim < type.getRank(); ++dim)
     shape.push_back(axes.getDim(index, dim));
-  return llvm::json::Object{
-      {"name", name}, {"dtype", longName(*dtype)}, {"shape", std::move(shape)}};
+  return json::object({{"name", name},
+                       {"dtype", longName(*dtype)},
+                       {"shape", std::move(shape)}});
 }
 
-static llvm::json::Object
-describeParallel(const policy::ParallelConfig &config) {
-  auto text = [](std::string_view view) { return std::string(view); };
-  return llvm::json::Object{
-      {"tensor_parallel_size", config.tensorParallelSize},
-      {"data_parallel_size", config.dataParallelSize},
-      {"prefill_context_parallel_size", config.prefillContextParallelSize},
-      {"enable_expert_parallel", config.enableExpertParallel},
-      {"all2all_backend", config.all2allBackend},
-      {"enable_eplb", config.enableEplb},
-      {"num_redundant_experts", config.numRedundantExperts},
-      {"expert_placement_strategy",
-       text(policy::stringify(config.expertPlacementStrategy))},
-      {"sequence_parallel", text(policy::stringify(config.sequenceParallel))},
-      {"shard_shared_experts", config.shardSharedExperts},
-      {"enable_dbo", config.enableDbo},
-      {"dbo_decode_token_threshold", config.dboDecodeTokenThreshold},
-      {"dbo_prefill_token_threshold", config.dboPrefillTokenThreshold}};
+static json describeParallel(const policy::ParallelConfig &config) {
+  return json::object(
+      {{"tensor_parallel_size", config.tensorParallelSize},
+       {"data_parallel_size", config.dataParallelSize},
+       {"prefill_context_parallel_size", config.prefillContextParallelSize},
+       {"enable_expert_parallel", config.enableExpertParallel},
+       {"all2all_backend", config.all2allBackend},
+       {"enable_eplb", config.enableEplb},
+       {"num_redundant_experts", config.numRedundantExperts},
+       {"expert_placement_strategy",
+        policy::stringify(config.expertPlacementStrategy)},
+       {"sequence_parallel", policy::stringify(config.sequenceParallel)},
+       {"shard_shared_experts", config.shardSharedExperts},
+       {"enable_dbo", config.enableDbo},
+       {"dbo_decode_token_threshold", config.dboDecodeTokenThreshold},
+       {"dbo_prefill_token_threshold", config.dboPrefillTokenThreshold}});
 }
 
-static llvm::json::Value parseText(const std::string &text) {
-  return llvm::cantFail(llvm::json::parse(text));
-}
-
-static llvm::json::Value orNull(const std::optional<int64_t> &value) {
-  return value ? llvm::json::Value(*value) : llvm::json::Value(nullptr);
+static json orNull(const std::optional<int64_t> &value) {
+  return value ? json(*value) : json(nullptr);
 }
 
 FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
@@ -83,16 +79,15 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
   if (failed(config))
     return failure();
 
-  llvm::json::Array inputs, outputs, axes;
+  json inputs = json::array(), outputs = json::array(), axes = json::array();
   const CallAxes callAxes(function);
   for (StringAttr axis : callAxes.getNames())
-    axes.push_back(axis.getValue());
+    axes.push_back(axis.str());
   for (unsigned i = 0, e = function.getNumArguments(); i < e; ++i) {
     if (function.getArgAttr(i, "schedule.workspace"))
       continue;
     bool isOutput = function.getArgAttr(i, "bufferize.result") != nullptr;
-    FailureOr<llvm::json::Object> argument =
-        describeArgument(function, callAxes, i);
+    FailureOr<json> argument = describeArgument(function, callAxes, i);
     if (failed(argument))
       return failure();
     (isOutput ? outputs : inputs).push_back(std::move(*argument));
@@ -103,27 +98,31 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
           function->getAttrOfType<AffineMapAttr>("schedule.workspace_size"))
     bytes = *schedule::SlotAttr::getCoefficients(size.getValue());
 
-  llvm::json::Object descriptor{
-      {"abi", int64_t(MOERT_ABI_VERSION)},
-      {"name", function.getName()},
-      {"target", input.target},
-      {"instruction_set", input.instructionSet},
-      {"cpu_features", llvm::json::Array(input.cpuFeatures)},
-      {"layer", parseText(toJSONText(input.layer))},
-      {"weights", input.weights ? parseText(toJSONText(*input.weights))
-                                : llvm::json::Value(nullptr)},
-      {"inputs", std::move(inputs)},
-      {"outputs", std::move(outputs)},
-      {"axes", std::move(axes)},
-      {"parallel", describeParallel(*config)},
-      {"num_ranks", config->tensorParallelSize * config->dataParallelSize *
-                        config->prefillContextParallelSize},
-      {"max_num_tokens", orNull(input.maxTokens)},
-      {"static_num_tokens", orNull(input.staticTokens)},
-      {"decision", parseText(policy::explainJson(*explanation))},
-      {"schedule", schedule::toJson(function)},
-      {"workspace", llvm::json::Object{{"bytes", bytes[0]},
-                                       {"bytes_per_token", bytes[1]},
-                                       {"bytes_per_total_token", bytes[2]}}}};
-  return llvm::formatv("{0}", llvm::json::Value(std::move(descriptor))).str();
+  // The schedule is printed by a part that knows LLVM's JSON alone.
+  std::string schedule = llvm::formatv("{0}", schedule::toJson(function)).str();
+  json descriptor = json::object(
+      {{"abi", MOERT_ABI_VERSION},
+       {"name", function.getName().str()},
+       {"target", input.target},
+       {"instruction_set", input.instructionSet},
+       {"cpu_features", input.cpuFeatures},
+       {"layer", json::parse(toJSONText(input.layer))},
+       {"weights", input.weights ? json::parse(toJSONText(*input.weights))
+                                 : json(nullptr)},
+       {"inputs", std::move(inputs)},
+       {"outputs", std::move(outputs)},
+       {"axes", std::move(axes)},
+       {"parallel", describeParallel(*config)},
+       {"num_ranks", config->tensorParallelSize * config->dataParallelSize *
+                         config->prefillContextParallelSize},
+       {"max_num_tokens", orNull(input.maxTokens)},
+       {"static_num_tokens", orNull(input.staticTokens)},
+       {"decision", json::parse(policy::explainJson(*explanation))},
+       {"schedule", json::parse(schedule)},
+       {"workspace",
+        {{"bytes", bytes[0]},
+         {"bytes_per_token", bytes[1]},
+         {"bytes_per_total_token", bytes[2]}}}});
+  // Names come from users' files; bytes that are not UTF-8 are replaced.
+  return descriptor.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -19,47 +19,48 @@
 using namespace mlir;
 using namespace moe;
 
+CompileOptions CompilePipelineOptions::get() const {
+  CompileOptions options;
+#define MOE_PASS_OPTION(NAME, TYPE, DEFAULT, PIPELINE, FLAG, GROUP, VALUES,    \
+                        HELP)                                                  \
+  options.NAME = fromPassOption<TYPE>(NAME.getValue());
+#include "moe-mlir/Support/CompileOptions.def"
+  return options;
+}
+
 void moe::buildSchedulePipeline(OpPassManager &pm,
-                                const SchedulePipelineOptions &options) {
-  // What depends on a known number of tokens folds in all that follows.
-  MoEFixNumTokensOptions fix;
-  fix.numTokens = options.staticNumTokens;
-  pm.addNestedPass<func::FuncOp>(createMoEFixNumTokens(fix));
-  // A layer's phases become visible.
-  MoEExpandLayerOptions expand;
-  expand.maxNumTokens = options.maxNumTokens;
-  pm.addNestedPass<func::FuncOp>(createMoEExpandLayer(expand));
+                                const CompileOptions &options) {
+  buildExpansionPipeline(pm, options);
   // Overlap is a question about buffers, so buffers come before the schedule.
   buildBufferizePipeline(pm);
   // Streams, order and events.
-  MoEScheduleOptions schedule;
-  schedule.ruleSet = options.ruleSet;
-  schedule.target = options.target;
-  schedule.threshold = options.threshold;
-  schedule.disableSharedExpertsStream = options.disableSharedExpertsStream;
-  schedule.monolithicKernel = options.monolithicKernel;
-  schedule.staticNumTokens = options.staticNumTokens;
-  schedule.machine = options.machine;
-  pm.addNestedPass<func::FuncOp>(createMoESchedule(schedule));
+  pm.addNestedPass<func::FuncOp>(
+      createMoESchedule(getPassOptions<MoEScheduleOptions>(options)));
   // Nothing goes on that is not proven.
   pm.addPass(createScheduleVerify());
 }
 
+void moe::buildExpansionPipeline(OpPassManager &pm,
+                                 const CompileOptions &options) {
+  // What depends on a known number of tokens folds in all that follows.
+  pm.addNestedPass<func::FuncOp>(
+      createMoEFixNumTokens(getPassOptions<MoEFixNumTokensOptions>(options)));
+  // A layer's phases become visible.
+  pm.addNestedPass<func::FuncOp>(
+      createMoEExpandLayer(getPassOptions<MoEExpandLayerOptions>(options)));
+}
+
 void moe::buildKernelPipeline(OpPassManager &pm,
-                              const CompilePipelineOptions &options) {
+                              const CompileOptions &options) {
   // What moves between ranks becomes steps on buffers, in the runs.
   pm.addNestedPass<func::FuncOp>(createMoELowerExchanges());
   // Phases become one where the target has one kernel for them.
-  MoEFusePhasesOptions fusions;
-  fusions.target = options.target;
-  pm.addNestedPass<func::FuncOp>(createMoEFusePhases(fusions));
+  pm.addNestedPass<func::FuncOp>(
+      createMoEFusePhases(getPassOptions<MoEFusePhasesOptions>(options)));
   // Steps and fused phases are work like any other: they are proven, too.
   pm.addPass(createScheduleVerify());
-  MoEGenerateKernelsOptions kernels;
-  kernels.target = options.target;
-  kernels.cpu = options.cpu;
-  kernels.chip = options.chip;
-  pm.addPass(createMoEGenerateKernels(kernels));
+  pm.addPass(createMoEGenerateKernels(
+      getPassOptions<MoEGenerateKernelsOptions>(options)));
   // Kernels declare their buffers themselves: their declarations are proven
   // too.
   pm.addPass(createScheduleVerify());
@@ -69,41 +70,29 @@ void moe::buildKernelPipeline(OpPassManager &pm,
   pm.addPass(createScheduleVerify());
 }
 
-llvm::Error moe::buildGPUKernelPipeline(OpPassManager &pm,
-                                        const CompilePipelineOptions &options,
-                                        StringRef format) {
-  llvm::Expected<codegen::cuda::Target> target =
-      codegen::cuda::Target::parse(options.chip);
-  if (!target)
-    return target.takeError();
-  codegen::cuda::buildKernelLoweringPipeline(pm, *target);
-  codegen::cuda::CompileKernelsOptions compile;
-  compile.chip = options.chip;
+void moe::buildGPUKernelPipeline(OpPassManager &pm,
+                                 const CompileOptions &options,
+                                 StringRef format) {
+  codegen::cuda::buildKernelLoweringPipeline(pm);
+  auto compile = getPassOptions<codegen::cuda::CompileKernelsOptions>(options);
   compile.format = format.str();
   pm.addPass(codegen::cuda::createCompileKernels(compile));
-  return llvm::Error::success();
 }
 
-/// Adds what takes the kernels of a target to the form that launches of the
-/// runtime need.
-static llvm::Error
-buildKernelCodePipeline(OpPassManager &pm,
-                        const CompilePipelineOptions &options) {
+void moe::buildRuntimePipeline(OpPassManager &pm,
+                               const CompileOptions &options) {
+  // The kernels of the target, in the form that launches of the runtime need.
   if (options.target == "cuda")
-    return buildGPUKernelPipeline(pm, options, "auto");
-  llvm::Expected<codegen::cpu::Target> target =
-      codegen::cpu::Target::parse(options.cpu);
-  if (!target)
-    return target.takeError();
-  codegen::cpu::buildKernelEntryPipeline(pm, *target);
-  return llvm::Error::success();
-}
-
-llvm::Error moe::buildRuntimePipeline(OpPassManager &pm,
-                                      const CompilePipelineOptions &options) {
-  if (llvm::Error error = buildKernelCodePipeline(pm, options))
-    return error;
+    buildGPUKernelPipeline(pm, options, "auto");
+  else
+    codegen::cpu::buildKernelEntryPipeline(pm, options.cpu);
   pm.addPass(createConvertScheduleToRuntime());
   codegen::cpu::buildToLLVMPipeline(pm);
-  return llvm::Error::success();
+}
+
+void moe::buildCompilePipeline(OpPassManager &pm,
+                               const CompileOptions &options) {
+  buildSchedulePipeline(pm, options);
+  buildKernelPipeline(pm, options);
+  buildRuntimePipeline(pm, options);
 }

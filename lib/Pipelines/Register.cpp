@@ -43,17 +43,16 @@ void moe::registerPasses() {
   registerConversionPasses();
   codegen::cpu::registerMoECPUPasses();
   codegen::cuda::registerMoECUDAPasses();
-  PassPipelineRegistration<SchedulePipelineOptions>(
+  PassPipelineRegistration<CompilePipelineOptions>(
       "moe-schedule-pipeline",
       "moe.layer to a schedule that is proven free of races",
-      buildSchedulePipeline);
+      [](OpPassManager &pm, const CompilePipelineOptions &options) {
+        buildSchedulePipeline(pm, options.get());
+      });
   PassPipelineRegistration<CompilePipelineOptions>(
       "moe-compile-pipeline",
       "moe.layer to the LLVM dialect, calling the runtime",
       [](OpPassManager &pm, const CompilePipelineOptions &options) {
-        buildSchedulePipeline(pm, options);
-        buildKernelPipeline(pm, options);
-        if (llvm::Error error = buildRuntimePipeline(pm, options))
-          llvm::report_fatal_error(std::move(error), /*gen_crash_diag=*/false);
+        buildCompilePipeline(pm, options.get());
       });
 }

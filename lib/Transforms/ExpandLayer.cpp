@@ -73,7 +73,7 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
     if (layers.empty())
       return;
     std::optional<int64_t> maxTokens;
-    if (failed(findMaxNumTokens(maxTokens)))
+    if (failed(findMaxNumTokens(layers, maxTokens)))
       return signalPassFailure();
 
     OpBuilder b(&getContext());
@@ -133,12 +133,26 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
     }
   }
 
-  /// The option, or else the function's attribute, which then carries it on.
-  LogicalResult findMaxNumTokens(std::optional<int64_t> &result) {
+  /// The option, or else the function's attribute, or the number of tokens that
+  /// all layers have; the attribute then carries it on.
+  LogicalResult findMaxNumTokens(ArrayRef<LayerOp> layers,
+                                 std::optional<int64_t> &result) {
+    std::optional<int64_t> tokens = 0;
+    for (LayerOp layer : layers) {
+      int64_t rows = layer.getHiddenStates().getType().getDimSize(0);
+      tokens = ShapedType::isDynamic(rows) || !tokens
+                   ? std::nullopt
+                   : std::optional(std::max(*tokens, rows));
+    }
     Builder b(&getContext());
     if (maxNumTokens >= 0)
       getOperation()->setAttr(schedule::kMaxNumTokensAttrName,
                               b.getI64IntegerAttr(maxNumTokens));
+    else if (tokens.value_or(0) > 0 &&
+             !getOperation()->hasAttr(schedule::kMaxNumTokensAttrName))
+      // The only number of tokens is the most.
+      getOperation()->setAttr(schedule::kMaxNumTokensAttrName,
+                              b.getI64IntegerAttr(*tokens));
     Attribute attr = getOperation()->getAttr(schedule::kMaxNumTokensAttrName);
     if (!attr)
       return success();

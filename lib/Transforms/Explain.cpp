@@ -127,6 +127,8 @@ moe::explainFunction(FunctionOpInterface function,
 namespace {
 struct MoEExplain : moe::impl::MoEExplainBase<MoEExplain> {
   using MoEExplainBase::MoEExplainBase;
+  MoEExplain(const moe::MoEExplainOptions &options, raw_ostream &os)
+      : MoEExplainBase(options), os(os) {}
 
   void runOnOperation() override {
     markAllAnalysesPreserved();
@@ -145,10 +147,17 @@ struct MoEExplain : moe::impl::MoEExplainBase<MoEExplain> {
           explainFunction(function, tokens);
       if (failed(explanation))
         return signalPassFailure();
-      llvm::outs() << (format == "json" ? policy::explainJson(*explanation)
-                                        : policy::explainText(*explanation))
-                   << "\n";
+      os << (format == "json" ? policy::explainJson(*explanation)
+                              : policy::explainText(*explanation))
+         << "\n";
     }
   }
+
+  raw_ostream &os = llvm::outs();
 };
 } // namespace
+
+std::unique_ptr<Pass> moe::createMoEExplain(const MoEExplainOptions &options,
+                                            raw_ostream &os) {
+  return std::make_unique<MoEExplain>(options, os);
+}

@@ -82,24 +82,24 @@ struct MoEFixNumTokens : moe::impl::MoEFixNumTokensBase<MoEFixNumTokens> {
 
   void runOnOperation() override {
     // Nothing is gained for no rows, for which no kernel does anything.
-    if (numTokens < 1)
+    if (staticNumTokens < 1)
       return;
     func::FuncOp function = getOperation();
     SmallVector<LayerOp> layers(function.getFunctionBody().getOps<LayerOp>());
     for (LayerOp layer : layers) {
       int64_t known = layer.getHiddenStates().getType().getDimSize(0);
-      if (!ShapedType::isDynamic(known) && known != numTokens) {
+      if (!ShapedType::isDynamic(known) && known != staticNumTokens) {
         layer.emitOpError("expected static-num-tokens = ")
             << known << ", the rows of its 'hidden_states', but got "
-            << numTokens.getValue();
+            << staticNumTokens.getValue();
         return signalPassFailure();
       }
       for (OpOperand &operand : layer->getOpOperands())
         if (llvm::is_contained({layer.getHiddenStates(), layer.getTopkIds(),
                                 layer.getTopkWeights()},
                                operand.get()))
-          fixOperand(operand, numTokens);
-      fixResult(layer, numTokens);
+          fixOperand(operand, staticNumTokens);
+      fixResult(layer, staticNumTokens);
     }
     if (function.isExternal())
       return;

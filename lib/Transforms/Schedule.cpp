@@ -303,6 +303,16 @@ static void remarkOn(Location loc, StringRef function,
     say(remark::missed(loc, opts));
 }
 
+/// The layer's number of tokens, where its buffers' types say it.
+static std::optional<int64_t> getStaticTokens(const LayerPhases &layer) {
+  if (!layer.shared)
+    return std::nullopt;
+  int64_t tokens = cast<ShapedType>(getOwnRows(layer).getType()).getDimSize(0);
+  if (ShapedType::isDynamic(tokens))
+    return std::nullopt;
+  return tokens;
+}
+
 /// Builds runs for the phases in the order that is decided, or for both orders
 /// where the number of `ownRows` decides.
 static void
@@ -403,8 +413,8 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
       decisionOptions.cost = policy::CostInputs{
           readLayerShape(info, layer.whole.shared), options.machine};
     policy::Decision decision = policy::decideOrder(
-        *config, traits, options.kernel, options.platform, options.staticTokens,
-        *options.ruleSet, decisionOptions);
+        *config, traits, options.kernel, options.platform,
+        getStaticTokens(layer.whole), *options.ruleSet, decisionOptions);
     policy::BatchDecision batches = policy::decideBatches(
         *config, traits, options.kernel, *options.ruleSet);
     if (batches.twoBatches && !layer.choice) {
@@ -458,8 +468,6 @@ struct MoESchedule : moe::impl::MoEScheduleBase<MoESchedule> {
       }
       options.machine = *loaded;
     }
-    if (staticNumTokens >= 0)
-      options.staticTokens = staticNumTokens;
     if (failed(scheduleFunction(getOperation(), options)))
       signalPassFailure();
   }

@@ -6,8 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One table of the flags that say what is compiled. `moe-compile` compiles by
-// them; `moe-run` takes the same ones and hands them to `moe-compile`.
+// The flags that say what is compiled, of which CompileOptions.def is the
+// table. `moe-compile` compiles by them; `moe-run` takes the same ones and
+// hands them to `moe-compile`.
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,7 +16,8 @@
 #define MOE_MLIR_TOOLS_SUPPORT_COMPILEFLAGS_H
 
 #include "moe-mlir/Import/ModelConfig.h"
-#include "moe-mlir/Policy/Decision.h"
+#include "moe-mlir/Policy/ParallelConfig.h"
+#include "moe-mlir/Support/CompileOptions.h"
 #include "moe-mlir/Support/Result.h"
 
 #include <cstdint>
@@ -39,29 +41,20 @@ inline int getExitCode(const Status &status) {
   return status.failure().kind == FailureKind::BadInput ? BadUsage : Failed;
 }
 
-struct CompileFlags {
+/// The flags of CompileOptions.def.
+struct CompileFlags : CompileOptions {
+  // The target is a flag's value: "", "cpu", "cuda" or "cuda:sm_90a"; "": cuda
+  // if a GPU answers, else cpu. The machine is "" for what was measured here,
+  // or the target's default.
+  CompileFlags() { target = ""; }
+
   std::optional<int64_t> layer;
-  /// "", "cpu", "cuda" or "cuda:sm_90a"; "": cuda if a GPU answers, else cpu.
-  std::string target;
-  /// The CPU's instruction set: "host" or LLVM's name of a CPU.
-  std::string cpu = "host";
-  std::string schedule = "vllm";
+  std::optional<int64_t> numExperts;
+  std::string dtype;
   policy::ParallelConfig parallel;
   bool recordExpertLoad = false;
   std::string expertPlacement = "linear";
   std::string sequenceParallel = "auto";
-  int64_t threshold = 256;
-  bool disableSharedExpertsStream = false;
-  bool monolithicKernel = false;
-  std::string dtype;
-  std::optional<int64_t> maxNumTokens;
-  std::optional<int64_t> staticNumTokens;
-  std::optional<int64_t> numExperts;
-  /// Tiles of products on a GPU, each "PRODUCT=FIELDS".
-  std::vector<std::string> gemmTiles;
-  /// A description of one or many GPUs; "": what was measured here, or the
-  /// target's default.
-  std::string machine;
   /// The distribution that is explained beside the uniform one.
   std::string routing = "zipf:1";
   /// Where the timeline of all ranks goes; "": nowhere.
@@ -86,20 +79,15 @@ struct CompileFlags {
   /// "cpu" or "cuda": what `target` says, or what this machine has.
   std::string getTarget() const;
 
+  /// What the compiler needs of them, with this machine's target.
+  CompileOptions getCompileOptions() const;
+
   /// What the importer needs of them.
   ModelConfigOptions getModelConfigOptions() const;
 
   /// The flags that differ from their defaults, as arguments that parse to the
   /// same values.
   std::vector<std::string> toArguments() const;
-
-private:
-  void addModelLayer(CLI::App &app);
-  void addTarget(CLI::App &app);
-  void addSchedule(CLI::App &app);
-  void addParallel(CLI::App &app);
-  void addMachine(CLI::App &app);
-  void addCache(CLI::App &app);
 };
 
 /// Parses a command line. Returns an exit code if the program is to end at

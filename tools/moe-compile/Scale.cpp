@@ -32,7 +32,7 @@ struct ScheduledModule {
 
 static mlir::FailureOr<ScheduledModule> scheduleBy(const std::string &ruleSet,
                                                    mlir::ModuleOp module,
-                                                   CompileOptions options,
+                                                   ArtefactOptions options,
                                                    int64_t tokens) {
   ScheduledModule scheduled;
   scheduled.module = module.clone();
@@ -97,7 +97,7 @@ static Status predictRoutings(const std::vector<ScheduledModule> &schedules,
 
 Status moe::tools::predictScale(mlir::ModuleOp module,
                                 const CompileFlags &flags,
-                                const CompileOptions &options, int64_t tokens,
+                                const ArtefactOptions &options, int64_t tokens,
                                 Scale &scale) {
   scale.tokens = tokens;
   std::string error;
@@ -109,9 +109,9 @@ Status moe::tools::predictScale(mlir::ModuleOp module,
 
   std::vector<ScheduledModule> schedules;
   std::vector<std::string> names = {"serial", "overlap"};
-  names.erase(std::remove(names.begin(), names.end(), flags.schedule),
+  names.erase(std::remove(names.begin(), names.end(), flags.ruleSet),
               names.end());
-  names.push_back(flags.schedule);
+  names.push_back(flags.ruleSet);
   for (const std::string &name : names) {
     mlir::FailureOr<ScheduledModule> schedule =
         scheduleBy(name, module, options, tokens);

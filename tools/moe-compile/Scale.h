@@ -30,7 +30,7 @@ struct Scale {
 
 /// Predicts what all ranks do with `tokens` rows each. `module` is at level 1.
 Status predictScale(mlir::ModuleOp module, const CompileFlags &flags,
-                    const CompileOptions &options, int64_t tokens,
+                    const ArtefactOptions &options, int64_t tokens,
                     Scale &scale);
 
 std::string printScale(const Scale &scale);

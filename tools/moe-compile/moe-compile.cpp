@@ -106,6 +106,9 @@ static std::string checkCombination(const Options &options) {
   if (options.explain.empty()) {
     if (!flags.simulateTrace.empty())
       return "--simulate-trace: expected --explain too";
+    if (flags.monolithicKernel)
+      return "--monolithic-kernel: expected --explain too, as no artefact has "
+             "such a kernel";
     return options.numTokens ? "--num-tokens: expected --explain too" : "";
   }
   if (options.noRunpath)
@@ -147,19 +150,19 @@ static std::string findRuntime() {
 
 /// True if calls exchange buffers of a fixed capacity that nobody has given.
 static bool lacksCapacity(mlir::func::FuncOp function,
-                          const CompileOptions &compile) {
+                          const ArtefactOptions &compile) {
   auto layer = *function.getFunctionBody().getOps<LayerOp>().begin();
   mlir::FailureOr<policy::ParallelConfig> config = getParallelConfig(
       layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
   return mlir::succeeded(config) &&
          policy::derive(*config, getLayerTraits(layer)).properties.transport ==
              policy::Transport::FixedCapacityAllToAll &&
-         !compile.maxTokens && !function->hasAttr("schedule.max_num_tokens");
+         !compile.maxNumTokens && !function->hasAttr("schedule.max_num_tokens");
 }
 
 /// The explanation of the schedule of the module's layer.
 static mlir::FailureOr<policy::Explanation>
-getExplanation(mlir::ModuleOp module, const CompileOptions &compile,
+getExplanation(mlir::ModuleOp module, const ArtefactOptions &compile,
                std::optional<int64_t> tokens) {
   // With its kernels a layer's workspace is known. What has no kernels on this
   // target is explained without.
@@ -182,11 +185,12 @@ getExplanation(mlir::ModuleOp module, const CompileOptions &compile,
 /// Prints the explanation, and what --machine adds to it. Without a capacity
 /// that an exchange needs, the workspace is not known.
 static int explain(mlir::ModuleOp module, const Options &options,
-                   const CompileOptions &compile, bool lacksCapacity) {
+                   const ArtefactOptions &compile, bool lacksCapacity) {
   std::optional<int64_t> tokens = options.numTokens;
   if (!tokens && !options.flags.machine.empty())
-    tokens = compile.staticTokens ? compile.staticTokens
-                                  : getStaticTokens(*findLayerFunction(module));
+    tokens = compile.staticNumTokens
+                 ? compile.staticNumTokens
+                 : getStaticTokens(*findLayerFunction(module));
   mlir::FailureOr<policy::Explanation> explanation =
       getExplanation(module, compile, tokens);
   if (mlir::failed(explanation))
@@ -236,7 +240,7 @@ namespace {
 /// there is no cache.
 class CodeMaker {
 public:
-  CodeMaker(const Options &options, const CompileOptions &compile, Form form,
+  CodeMaker(const Options &options, const ArtefactOptions &compile, Form form,
             std::string output)
       : options(options), compile(compile), form(form),
         output(std::move(output)),
@@ -257,7 +261,7 @@ private:
   }
 
   const Options &options;
-  const CompileOptions &compile;
+  const ArtefactOptions &compile;
   Form form;
   std::string output, runtime = findRuntime(), folder;
   Cache cache;
@@ -405,20 +409,10 @@ static int run(Options &options) {
     return getExitCode(read);
   }
 
-  CompileOptions compile;
-  compile.target = target;
-  compile.cpu = flags.cpu;
-  compile.ruleSet = flags.schedule;
-  compile.threshold = flags.threshold;
-  compile.disableSharedExpertsStream = flags.disableSharedExpertsStream;
-  compile.monolithicKernel = flags.monolithicKernel;
-  compile.staticTokens = flags.staticNumTokens;
-  compile.maxTokens = flags.maxNumTokens;
-  compile.gemmTiles = flags.gemmTiles;
+  ArtefactOptions compile{flags.getCompileOptions()};
   compile.runpath = !options.noRunpath;
   // Rule set auto works with the machine that is named, or with what `moe-run
   // --calibrate` measured here, if it did.
-  compile.machine = flags.machine;
   std::string measured = getMachineFile(target);
   if (compile.machine.empty() && llvm::sys::fs::exists(measured))
     compile.machine = measured;
@@ -446,7 +440,7 @@ static int run(Options &options) {
   const bool unbounded = lacksCapacity(*function, compile);
   if (unbounded && explains)
     // The decision is the same whatever the capacity is.
-    compile.maxTokens = 1;
+    compile.maxNumTokens = 1;
   else if (unbounded && form != Form::Layer)
     return fail("expected --max-num-tokens: the exchange of the all2all "
                 "backend has a fixed capacity",

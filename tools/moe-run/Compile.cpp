@@ -49,7 +49,7 @@ Status moe::tools::compileArtefact(const RunOptions &options,
   MOE_TRY(folder.create());
   const std::string path = folder.file("layer.moe.so");
   CompileFlags flags = options.compile;
-  flags.schedule = schedule;
+  flags.ruleSet = schedule;
   std::vector<std::string> arguments = {options.source, "--quiet", "-o", path};
   // Of several artefacts one says so for all.
   if (!flags.noCache && (options.compareSchedules.empty() ||

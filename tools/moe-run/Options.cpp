@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Options.h"
+#include "moe-mlir/Policy/RuleSet.h"
 
 #include "Support/Version.h"
 

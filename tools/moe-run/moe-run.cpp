@@ -67,7 +67,7 @@ static Status runSource(const RunOptions &options, char **arguments) {
   }
   MOE_TRY(checkRanks(options));
   const std::string schedule = options.compareSchedules.empty()
-                                   ? options.compile.schedule
+                                   ? options.compile.ruleSet
                                    : options.compareSchedules[0];
   MOE_TRY(compiles ? compileArtefact(options, schedule, artefact)
                    : artefact.load(options.source, options.source));

@@ -183,7 +183,7 @@ TEST_F(CacheTest, ServesManyAtOnce) {
 
 class CacheKeyTest : public CacheTest {
 protected:
-  static std::string getKey(const CompileOptions &options,
+  static std::string getKey(const ArtefactOptions &options,
                             Form form = Form::Shared,
                             const std::string &runtime = "libmoert.so",
                             int64_t experts = 8) {
@@ -212,38 +212,38 @@ TEST_F(CacheKeyTest, EverythingThatMattersIsInIt) {
   write(root + "/machine.json", "1");
   std::vector<std::string> keys = {getKey({})};
   auto add = [&](auto &&change) {
-    CompileOptions options;
+    ArtefactOptions options;
     change(options);
     keys.push_back(getKey(options));
   };
-  add([](CompileOptions &o) { o.target = "cuda"; });
-  add([](CompileOptions &o) { o.chip = "sm_100a"; });
-  add([](CompileOptions &o) { o.cpu = "x86-64-v2"; });
-  add([](CompileOptions &o) { o.cpu = "x86-64-v3"; });
-  add([](CompileOptions &o) { o.cpu = "x86-64-v3,-fma"; });
-  add([](CompileOptions &o) { o.ruleSet = "serial"; });
-  add([](CompileOptions &o) { o.threshold = 255; });
-  add([](CompileOptions &o) { o.disableSharedExpertsStream = true; });
-  add([](CompileOptions &o) { o.monolithicKernel = true; });
-  add([](CompileOptions &o) { o.staticTokens = 0; });
-  add([](CompileOptions &o) { o.staticTokens = 4; });
-  add([](CompileOptions &o) { o.maxTokens = 4; });
-  add([](CompileOptions &o) { o.gemmTiles = {"a"}; });
-  add([](CompileOptions &o) { o.gemmTiles = {"a", "b"}; });
-  add([&](CompileOptions &o) { o.machine = root + "/machine.json"; });
-  add([&](CompileOptions &o) { o.weights = &weights; });
+  add([](ArtefactOptions &o) { o.target = "cuda"; });
+  add([](ArtefactOptions &o) { o.chip = "sm_100a"; });
+  add([](ArtefactOptions &o) { o.cpu = "x86-64-v2"; });
+  add([](ArtefactOptions &o) { o.cpu = "x86-64-v3"; });
+  add([](ArtefactOptions &o) { o.cpu = "x86-64-v3,-fma"; });
+  add([](ArtefactOptions &o) { o.ruleSet = "serial"; });
+  add([](ArtefactOptions &o) { o.threshold = 255; });
+  add([](ArtefactOptions &o) { o.disableSharedExpertsStream = true; });
+  add([](ArtefactOptions &o) { o.monolithicKernel = true; });
+  add([](ArtefactOptions &o) { o.staticNumTokens = 0; });
+  add([](ArtefactOptions &o) { o.staticNumTokens = 4; });
+  add([](ArtefactOptions &o) { o.maxNumTokens = 4; });
+  add([](ArtefactOptions &o) { o.gemmTiles = {"a"}; });
+  add([](ArtefactOptions &o) { o.gemmTiles = {"a", "b"}; });
+  add([&](ArtefactOptions &o) { o.machine = root + "/machine.json"; });
+  add([&](ArtefactOptions &o) { o.weights = &weights; });
   keys.push_back(getKey({}, Form::Object));
   keys.push_back(getKey({}, Form::Shared, "elsewhere/libmoert.so"));
   keys.push_back(getKey({}, Form::Shared, "libmoert.so", /*experts=*/9));
   // Of a file that an option names, the content matters.
   write(root + "/machine.json", "2");
-  add([&](CompileOptions &o) { o.machine = root + "/machine.json"; });
+  add([&](ArtefactOptions &o) { o.machine = root + "/machine.json"; });
   std::set<std::string> different(keys.begin(), keys.end());
   EXPECT_EQ(different.size(), keys.size());
 }
 
 TEST_F(CacheKeyTest, NothingElseIsInIt) {
-  CompileOptions options;
+  ArtefactOptions options;
   EXPECT_EQ(getKey(options), getKey(options));
   WeightMap one, two;
   options.weights = &one;
@@ -262,7 +262,7 @@ TEST_F(CacheKeyTest, NothingElseIsInIt) {
 }
 
 TEST_F(CacheKeyTest, ResolvesTheHost) {
-  CompileOptions host, named;
+  ArtefactOptions host, named;
   named.cpu = "x86-64-v2";
   EXPECT_NE(getKey(host), getKey(named));
   named.cpu = "i960";

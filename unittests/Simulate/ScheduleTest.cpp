@@ -71,7 +71,7 @@ protected:
         "  return %y : tensor<?x64xf32>\n}";
     modules.push_back(parseSourceString<ModuleOp>(text, &context));
     EXPECT_TRUE(modules.back()) << text;
-    SchedulePipelineOptions options;
+    CompileOptions options;
     options.ruleSet = ruleSet.str();
     PassManager pm(&context);
     buildSchedulePipeline(pm, options);

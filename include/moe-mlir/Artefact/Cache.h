@@ -30,7 +30,7 @@ namespace moe {
 /// that the artefact is linked with, and the builds of compiler, MLIR and LLVM.
 /// Equal keys mean equal results.
 llvm::Expected<std::string> makeCacheKey(mlir::ModuleOp module, Form form,
-                                         const CompileOptions &options,
+                                         const ArtefactOptions &options,
                                          llvm::StringRef runtime);
 
 class Cache {

@@ -17,6 +17,7 @@
 
 #include "moe-mlir/Import/ModelConfig.h"
 #include "moe-mlir/Policy/Explain.h"
+#include "moe-mlir/Support/CompileOptions.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -49,29 +50,12 @@ enum class Form {
 /// "shared".
 std::optional<Form> parseForm(llvm::StringRef name);
 
-struct CompileOptions {
-  /// "cpu" or "cuda".
-  std::string target = "cpu";
-  /// The architecture of target cuda.
-  std::string chip = "sm_90a";
-  /// LLVM's name of the instruction set, or "host".
-  std::string cpu = "host";
-  std::string ruleSet = "vllm";
-  int64_t threshold = 256;
-  bool disableSharedExpertsStream = false;
-  bool monolithicKernel = false;
-  std::optional<int64_t> staticTokens;
-  /// A file with a machine model for rule set auto; "": the target's default.
-  std::string machine;
-  /// Rows per rank that a call may have at most.
-  std::optional<int64_t> maxTokens;
-  /// Tiles of matrix products instead of chosen ones, each as "PRODUCT=FIELDS":
-  /// those of `moe.gemm_tiles` and of `#moe.gemm_tile`.
-  std::vector<std::string> gemmTiles;
+/// How an artefact is made.
+struct ArtefactOptions : CompileOptions {
   /// Whether a shared object says where its runtime is.
   bool runpath = true;
   /// Called with every pass manager before it runs; may be null.
-  std::function<mlir::LogicalResult(mlir::PassManager &)> instrument;
+  std::function<mlir::LogicalResult(mlir::PassManager &)> instrument = nullptr;
   /// Where the weights of the layer come from, for the descriptor; may be null.
   const WeightMap *weights = nullptr;
 };
@@ -91,13 +75,14 @@ std::optional<int64_t> getStaticTokens(mlir::func::FuncOp function);
 /// the kernels end as a `gpu.binary`, with Form::Object and Form::Shared the
 /// module ends in the LLVM dialect.
 mlir::LogicalResult compileTo(mlir::ModuleOp module, Form form,
-                              const CompileOptions &options);
+                              const ArtefactOptions &options);
 
 /// As compileTo with Form::Schedule or later; returns the explanation, with the
 /// bytes of the workspace where the form has one.
 mlir::FailureOr<policy::Explanation>
 compileAndExplain(mlir::ModuleOp module, Form form,
-                  const CompileOptions &options, std::optional<int64_t> tokens);
+                  const ArtefactOptions &options,
+                  std::optional<int64_t> tokens);
 
 /// Appends the GPU kernels of a module that `compileTo` took to Form::PTX
 /// (text) or Form::Cubin (machine code, which needs ptxas).
@@ -105,7 +90,7 @@ mlir::LogicalResult emitGPUKernels(mlir::ModuleOp module, std::string &kernels);
 
 /// Appends the object file of a module that `compileTo(Form::Object)` made.
 mlir::LogicalResult emitObject(mlir::ModuleOp module,
-                               const CompileOptions &options,
+                               const ArtefactOptions &options,
                                llvm::SmallVectorImpl<char> &object);
 
 /// Links an object to the shared object `path`, which appears whole or not at

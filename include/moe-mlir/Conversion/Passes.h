@@ -9,6 +9,8 @@
 #ifndef MOE_MLIR_CONVERSION_PASSES_H
 #define MOE_MLIR_CONVERSION_PASSES_H
 
+#include "moe-mlir/Support/CompileOptions.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"

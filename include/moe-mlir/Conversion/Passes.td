@@ -45,7 +45,7 @@ def MoEFusePhases : Pass<"moe-fuse-phases", "::mlir::func::FuncOp"> {
     ```
   }];
   let options = [
-    Option<"target", "target", "std::string", "\"cpu\"",
+    Option<"target", "target", "std::string", "::moe::CompileOptions().target",
            "the target: cpu or cuda">
   ];
 }
@@ -89,11 +89,11 @@ def MoEGenerateKernels : Pass<"moe-generate-kernels", "::mlir::ModuleOp"> {
     (`--moe-lower-exchanges`).
   }];
   let options = [
-    Option<"target", "target", "std::string", "\"cpu\"",
+    Option<"target", "target", "std::string", "::moe::CompileOptions().target",
            "the target: cpu or cuda">,
-    Option<"cpu", "cpu", "std::string", "\"host\"",
+    Option<"cpu", "cpu", "std::string", "::moe::CompileOptions().cpu",
            "the instruction set of target cpu: host, or LLVM's name of a CPU">,
-    Option<"chip", "chip", "std::string", "\"sm_90a\"",
+    Option<"chip", "chip", "std::string", "::moe::CompileOptions().chip",
            "the architecture of target cuda">
   ];
   let dependentDialects = [

@@ -10,6 +10,7 @@
 #define MOE_MLIR_TRANSFORMS_PASSES_H
 
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
+#include "moe-mlir/Support/CompileOptions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -29,6 +30,10 @@ namespace moe {
 
 #define GEN_PASS_REGISTRATION
 #include "moe-mlir/Transforms/Passes.h.inc"
+
+/// --moe-explain, printing on `os`, which outlives the pass.
+std::unique_ptr<mlir::Pass> createMoEExplain(const MoEExplainOptions &options,
+                                             llvm::raw_ostream &os);
 
 /// Level 2 to level 3: takes a module of phases on tensors to phases on
 /// buffers. Every buffer is one allocation at the function's entry, tensor

@@ -14,8 +14,9 @@ include "mlir/Pass/PassBase.td"
 def MoEExplain : Pass<"moe-explain", "::mlir::ModuleOp"> {
   let summary = "print what was decided, by which rule, and what would change it";
   let description = [{
-    Prints the explanation of every scheduled function on standard output, in
-    the order of the module, and changes nothing. `moe-compile --explain` prints the same.
+    Prints the explanation of every scheduled function, in the order of the
+    module, and changes nothing: on standard output, or on the stream that
+    `createMoEExplain` is given. `moe-compile --explain` prints the same.
   }];
   let options = [
     Option<"format", "format", "std::string", "\"text\"", "text or json">,
@@ -48,7 +49,7 @@ def MoEFixNumTokens : Pass<"moe-fix-num-tokens", "::mlir::func::FuncOp"> {
     `tensor.cast`. A layer that has another number of rows is an error.
   }];
   let options = [
-    Option<"numTokens", "num-tokens", "int64_t", "-1",
+    Option<"staticNumTokens", "num-tokens", "int64_t", "-1",
            "the number of tokens; below 1: leave layers as they are">
   ];
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
@@ -101,7 +102,8 @@ def MoEExpandLayer : Pass<"moe-expand-layer", "::mlir::func::FuncOp"> {
   let options = [
     Option<"maxNumTokens", "max-num-tokens", "int64_t", "-1",
            "the most tokens of one rank, for exchanges of fixed capacity; -1: "
-           "the function's attribute 'schedule.max_num_tokens' says, if there is one">
+           "the function's attribute 'schedule.max_num_tokens' says, or else the "
+           "layers' number of tokens, where it is known">
   ];
 }
 
@@ -138,8 +140,8 @@ def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
   let description = [{
     Asks the policy for the order of each layer and puts every phase of a
     bufferized function into a `schedule.run` on its stream. Events stand where
-    buffers ask for them. Where the number of tokens decides, an `scf.if` holds
-    both schedules.
+    buffers ask for them. Where the number of tokens decides and is not known
+    from the buffers' types, an `scf.if` holds both schedules.
 
     Before:
 
@@ -170,20 +172,20 @@ def MoESchedule : Pass<"moe-schedule", "::mlir::func::FuncOp"> {
     "::mlir::scf::SCFDialect", "::moe::schedule::ScheduleDialect"
   ];
   let options = [
-    Option<"ruleSet", "rule-set", "std::string", "\"vllm\"",
+    Option<"ruleSet", "rule-set", "std::string",
+           "::moe::CompileOptions().ruleSet",
            "the rules that choose the order">,
-    Option<"target", "target", "std::string", "\"cpu\"",
+    Option<"target", "target", "std::string", "::moe::CompileOptions().target",
            "the target, for explanations and the cost model">,
     Option<"auxStream", "aux-stream", "bool", "true",
            "the target can run an auxiliary stream">,
-    Option<"threshold", "token-threshold", "int64_t", "256",
+    Option<"threshold", "token-threshold", "int64_t",
+           "::moe::CompileOptions().threshold",
            "the most tokens that overlap on the auxiliary stream">,
     Option<"disableSharedExpertsStream", "disable-shared-experts-stream", "bool",
            "false", "never use the auxiliary stream">,
     Option<"monolithicKernel", "monolithic-kernel", "bool", "false",
            "router, dispatch, experts and combine are one kernel">,
-    Option<"staticNumTokens", "static-num-tokens", "int64_t", "-1",
-           "the number of tokens where it is known; -1: decided at run time">,
     Option<"machine", "machine", "std::string", "\"\"",
            "a machine model for rule set auto (moe-run --calibrate writes one); "
            "empty: the target's default">

@@ -26,8 +26,6 @@ struct ScheduleOptions {
   policy::DecisionOptions decision;
   /// For rule sets that choose by cost.
   policy::MachineModel machine;
-  /// Rows of this rank where they are known at compile time.
-  std::optional<int64_t> staticTokens;
 };
 
 /// Puts every phase of a bufferized function into a `schedule.run`, in the

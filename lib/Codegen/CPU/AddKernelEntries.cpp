@@ -130,6 +130,14 @@ struct AddKernelEntries
   using AddKernelEntriesBase::AddKernelEntriesBase;
 
   void runOnOperation() override {
+    if (!cpu.empty()) {
+      llvm::Expected<Target> parsed = Target::parse(cpu);
+      if (!parsed) {
+        getOperation().emitError(llvm::toString(parsed.takeError()));
+        return signalPassFailure();
+      }
+      target = std::move(*parsed);
+    }
     LLVMTypeConverter converter(&getContext());
     SmallVector<func::FuncOp> kernels;
     for (auto function : getOperation().getOps<func::FuncOp>())
@@ -144,6 +152,8 @@ private:
   LogicalResult addEntry(func::FuncOp kernel,
                          const LLVMTypeConverter &converter);
   void setTarget(Operation *function);
+
+  std::optional<Target> target;
 };
 } // namespace
 
@@ -208,10 +218,11 @@ LogicalResult AddKernelEntries::addEntry(func::FuncOp kernel,
 void AddKernelEntries::setTarget(Operation *function) {
   MLIRContext *context = &getContext();
   StringRef prefix = isa<func::FuncOp>(function) ? "llvm." : "";
-  if (!cpu.empty())
-    function->setAttr((prefix + "target_cpu").str(),
-                      StringAttr::get(context, cpu));
-  if (!features.empty())
+  if (!target)
+    return;
+  function->setAttr((prefix + "target_cpu").str(),
+                    StringAttr::get(context, target->cpu));
+  if (!target->features.empty())
     function->setAttr((prefix + "target_features").str(),
-                      LLVM::TargetFeaturesAttr::get(context, features));
+                      LLVM::TargetFeaturesAttr::get(context, target->features));
 }

@@ -45,14 +45,13 @@ struct LowerRowContractions
   using LowerRowContractionsBase::LowerRowContractionsBase;
 
   void runOnOperation() override {
-    if (vectorBits != 128 && vectorBits != 256 && vectorBits != 512) {
-      getOperation().emitError(
-          "expected vector-bits of 128, 256 or 512 but got ")
-          << vectorBits;
+    llvm::Expected<Target> target = Target::parse(cpu);
+    if (!target) {
+      getOperation().emitError(llvm::toString(target.takeError()));
       return signalPassFailure();
     }
     RewritePatternSet patterns(&getContext());
-    patterns.add<RowContractionPattern>(&getContext(), vectorBits);
+    patterns.add<RowContractionPattern>(&getContext(), target->vectorBits);
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

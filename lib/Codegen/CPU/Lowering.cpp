@@ -44,10 +44,10 @@ void moe::codegen::cpu::registerDialects(DialectRegistry &registry) {
 }
 
 void moe::codegen::cpu::buildKernelEntryPipeline(OpPassManager &pm,
-                                                 const Target &target) {
+                                                 StringRef cpu) {
   // GEMMs to vector code while the contractions are whole.
   LowerRowContractionsOptions contractions;
-  contractions.vectorBits = target.vectorBits;
+  contractions.cpu = cpu.str();
   pm.addNestedPass<func::FuncOp>(createLowerRowContractions(contractions));
   // Before vectors are taken apart, since the polynomials are on vectors.
   pm.addNestedPass<func::FuncOp>(createApproximateMath());
@@ -58,8 +58,7 @@ void moe::codegen::cpu::buildKernelEntryPipeline(OpPassManager &pm,
   pm.addNestedPass<func::FuncOp>(createCSEPass());
   // Entries need the memref types, which the conversions below take away.
   AddKernelEntriesOptions entries;
-  entries.cpu = target.cpu;
-  entries.features = target.features;
+  entries.cpu = cpu.str();
   pm.addPass(createAddKernelEntries(entries));
 }
 
@@ -78,8 +77,8 @@ void moe::codegen::cpu::buildToLLVMPipeline(OpPassManager &pm) {
 }
 
 void moe::codegen::cpu::buildKernelLoweringPipeline(OpPassManager &pm,
-                                                    const Target &target) {
-  buildKernelEntryPipeline(pm, target);
+                                                    StringRef cpu) {
+  buildKernelEntryPipeline(pm, cpu);
   buildToLLVMPipeline(pm);
 }
 

@@ -63,8 +63,7 @@ void moe::codegen::cuda::registerDialects(DialectRegistry &registry) {
   registerNVVMDialectTranslation(registry);
 }
 
-void moe::codegen::cuda::buildKernelLoweringPipeline(OpPassManager &pm,
-                                                     const Target &target) {
+void moe::codegen::cuda::buildKernelLoweringPipeline(OpPassManager &pm) {
   // Kernel by kernel, for threads to share the work.
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>().nest<LLVM::LLVMFuncOp>();
   // The generators write address arithmetic again at every access.

@@ -280,7 +280,7 @@ Program::Program(const Target &target, std::vector<Operand> operandTypes,
 
   auto begin = std::chrono::steady_clock::now();
   PassManager pm(&context);
-  buildKernelLoweringPipeline(pm, target);
+  buildKernelLoweringPipeline(pm, target.getSpec());
   if (failed(pm.run(*module)))
     return;
   b.setInsertionPointToStart(module->getBody());

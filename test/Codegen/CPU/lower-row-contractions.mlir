@@ -1,5 +1,5 @@
-// RUN: moe-opt %s -split-input-file -moe-cpu-lower-row-contractions=vector-bits=512 | FileCheck %s
-// RUN: moe-opt %s -split-input-file -moe-cpu-lower-row-contractions=vector-bits=256 | FileCheck %s --check-prefix=NARROW
+// RUN: moe-opt %s -split-input-file -moe-cpu-lower-row-contractions=cpu=x86-64-v4 | FileCheck %s
+// RUN: moe-opt %s -split-input-file -moe-cpu-lower-row-contractions=cpu=x86-64-v3 | FileCheck %s --check-prefix=NARROW
 
 #row = affine_map<(n, k) -> (k)>
 #weights = affine_map<(n, k) -> (n, k)>

@@ -151,3 +151,37 @@ module attributes {moe.part = #schedule.part<0 of 2>} {}
 // #moe.placement C1
 // expected-error @+1 {{expected at least 1 expert and 1 rank but got 8 and 0}}
 func.func private @placement() attributes {a = #moe.placement<experts = 8, ranks = 0>}
+
+// -----
+
+// Attributes of other ops: what passes read is checked where it is written.
+// expected-error @below {{expected 'moe.parallel' to be a #moe.parallel but got "dp"}}
+func.func private @parallel() attributes {moe.parallel = "dp"}
+
+// -----
+
+// expected-error @below {{expected 'moe.layers' to be an array but got "layer"}}
+func.func private @layers() attributes {moe.layers = "layer"}
+
+// -----
+
+// expected-error @below {{expected 'moe.layers' as --moe-expand-layer writes it, but in {top_k = "two"} 'top_k' has another type}}
+func.func private @layer_fields() attributes {moe.layers = [{top_k = "two"}]}
+
+// -----
+
+// expected-error @below {{expected 'moe.decisions' as --moe-schedule writes it, but in {rule_set = "vllm"} 'always' is missing}}
+func.func private @decisions() attributes {moe.decisions = [{rule_set = "vllm"}]}
+
+// -----
+
+// expected-error @below {{'above_threshold' is missing}}
+func.func private @thresholds() attributes {moe.decisions = [{
+  rule_set = "vllm", threshold = 1 : i64,
+  at_or_below_threshold = {order = "NONE", rule = "r", reason = "", suggestion = ""}}]}
+
+// -----
+
+// expected-error @below {{'always' lacks 'suggestion'}}
+func.func private @outcomes() attributes {moe.decisions = [{
+  rule_set = "vllm", always = {order = "NONE", rule = "r", reason = ""}}]}

@@ -10,16 +10,18 @@ import sys
 import time
 
 
-def catches(pid, number):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-    return int(caught.split()[1], 16) >> (number - 1) & 1
+def waits(pid, number):
+    """Whether a process catches a signal, and has come to wait for its input."""
+    status = dict(
+        line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    return int(status["SigCgt"], 16) >> (number - 1) & 1 and status["State"].split()[0] == "S"
 
 
 program = subprocess.Popen(
     sys.argv[1:], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
 )
-while not catches(program.pid, signal.SIGABRT):
+while not waits(program.pid, signal.SIGABRT):
     time.sleep(0.01)
 program.send_signal(signal.SIGABRT)
 _, said = program.communicate()

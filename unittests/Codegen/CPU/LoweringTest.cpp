@@ -142,7 +142,7 @@ TEST(CPUCode, TextForms) {
     launch.erase();
   mlir::func::ReturnOp::create(b, b.getUnknownLoc());
   mlir::PassManager pm(&context);
-  buildKernelLoweringPipeline(pm, target);
+  buildKernelLoweringPipeline(pm, target.getSpec());
   ASSERT_TRUE(mlir::succeeded(pm.run(*module)));
   for (CodeForm form : {CodeForm::Assembly, CodeForm::LLVMIR}) {
     llvm::SmallVector<char> code;

@@ -77,7 +77,7 @@ static void expectNoComplaints(const std::string &messages) {
 
 void Kernels::compile() {
   PassManager pm(&context);
-  buildKernelLoweringPipeline(pm, target);
+  buildKernelLoweringPipeline(pm);
   ASSERT_TRUE(succeeded(pm.run(*module)));
   auto kernels = module->lookupSymbol<gpu::GPUModuleOp>(kKernelModuleName);
   ASSERT_TRUE(succeeded(compileToPTX(kernels, target, ptx)));

@@ -28,15 +28,16 @@ namespace moe::codegen::cpu {
 void registerDialects(mlir::DialectRegistry &registry);
 
 /// Adds the passes that turn the kernels of a module, as CPU.h emits them, into
-/// vector code and give each its packed entry.
-void buildKernelEntryPipeline(mlir::OpPassManager &pm, const Target &target);
+/// vector code and give each its packed entry. `cpu` is what Target::parse
+/// takes; an unknown one is an error of the passes.
+void buildKernelEntryPipeline(mlir::OpPassManager &pm, llvm::StringRef cpu);
 
 /// Adds the passes that take what is left of a module to the LLVM dialect. Ops
 /// that are in the LLVM dialect already stay as they are.
 void buildToLLVMPipeline(mlir::OpPassManager &pm);
 
 /// Both of the above: kernels to the LLVM dialect.
-void buildKernelLoweringPipeline(mlir::OpPassManager &pm, const Target &target);
+void buildKernelLoweringPipeline(mlir::OpPassManager &pm, llvm::StringRef cpu);
 
 //===----------------------------------------------------------------------===//
 // Packed arguments

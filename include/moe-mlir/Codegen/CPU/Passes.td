@@ -37,8 +37,9 @@ def LowerRowContractions
     depends on k alone.
   }];
   let options = [
-    Option<"vectorBits", "vector-bits", "unsigned", "512",
-           "Bits of one vector register">,
+    Option<"cpu", "cpu", "std::string", "\"host\"",
+           "the instruction set, whose vector registers are used: host, or "
+           "LLVM's name of a CPU">,
   ];
   let dependentDialects = [
     "mlir::arith::ArithDialect", "mlir::scf::SCFDialect",
@@ -75,9 +76,8 @@ def AddKernelEntries : Pass<"moe-cpu-add-kernel-entries", "mlir::ModuleOp"> {
   }];
   let options = [
     Option<"cpu", "cpu", "std::string", "\"\"",
-           "LLVM's name of the CPU, set on the functions; empty: not set">,
-    Option<"features", "features", "std::string", "\"\"",
-           "Features beyond the CPU's own, such as +avx2">,
+           "the instruction set that is set on the functions: host, or LLVM's "
+           "name of a CPU and features, such as x86-64-v3,-fma; empty: none">,
   ];
   let dependentDialects = [
     "mlir::func::FuncDialect", "mlir::LLVM::LLVMDialect"

@@ -47,6 +47,11 @@ struct Target {
   /// What code for this target may use of moert/CPUFeatures.def, in its order.
   std::vector<std::string> getFeatureNames() const;
 
+  /// What parses to this target on this machine.
+  std::string getSpec() const {
+    return features.empty() ? cpu : cpu + "," + features;
+  }
+
   /// LLVM's code generator for this target: position-independent code at the
   /// highest optimization level.
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createMachine() const;

@@ -30,7 +30,7 @@ void registerDialects(mlir::DialectRegistry &registry);
 /// Adds the passes that take the kernels of a module, as CUDA.h emits them, to
 /// the LLVM and NVVM dialects. They run on every `gpu.module` and touch nothing
 /// else.
-void buildKernelLoweringPipeline(mlir::OpPassManager &pm, const Target &target);
+void buildKernelLoweringPipeline(mlir::OpPassManager &pm);
 
 /// Translates lowered kernels with LLVM's NVPTX back end and optimizes them.
 /// Errors are emitted at `kernels`.

@@ -193,23 +193,23 @@ LogicalResult GemmTileAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
-LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
-                                                   NamedAttribute attribute) {
-  if (attribute.getName() == kPartAttrName) {
-    if (isa<PhaseOpInterface>(op) &&
-        isa<schedule::PartAttr>(attribute.getValue()))
-      return success();
-    return op->emitError() << "expected '" << kPartAttrName
-                           << "' to be a '#schedule.part' on a phase but got "
-                           << attribute.getValue();
-  }
-  if (attribute.getName() != kGemmTilesAttrName)
+//===----------------------------------------------------------------------===//
+// Discardable attributes (the table of MoEDialect.td)
+//===----------------------------------------------------------------------===//
+
+static LogicalResult verifyPart(Operation *op, Attribute value) {
+  if (isa<PhaseOpInterface>(op) && isa<schedule::PartAttr>(value))
     return success();
-  auto tiles = dyn_cast<DictionaryAttr>(attribute.getValue());
+  return op->emitError() << "expected '" << kPartAttrName
+                         << "' to be a '#schedule.part' on a phase but got "
+                         << value;
+}
+
+static LogicalResult verifyGemmTiles(Operation *op, Attribute value) {
+  auto tiles = dyn_cast<DictionaryAttr>(value);
   if (!tiles)
     return op->emitError() << "expected '" << kGemmTilesAttrName
-                           << "' as a dictionary but got "
-                           << attribute.getValue();
+                           << "' as a dictionary but got " << value;
   for (NamedAttribute tile : tiles) {
     if (!llvm::is_contained(kGemmProducts, tile.getName().strref()))
       return op->emitError()
@@ -222,6 +222,89 @@ LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
              << "for " << tile.getName().strref() << " but got "
              << tile.getValue();
   }
+  return success();
+}
+
+static LogicalResult verifyParallel(Operation *op, Attribute value) {
+  if (isa<ParallelAttr>(value))
+    return success();
+  return op->emitError()
+         << "expected 'moe.parallel' to be a #moe.parallel but got " << value;
+}
+
+/// `name` of `op` is to be an array of dictionaries, of which `check` says
+/// what is wrong, or "".
+static LogicalResult
+verifyDictionaries(Operation *op, StringRef name, Attribute value,
+                   function_ref<std::string(DictionaryAttr)> check) {
+  auto array = dyn_cast<ArrayAttr>(value);
+  if (!array)
+    return op->emitError() << "expected '" << name
+                           << "' to be an array but got " << value;
+  for (Attribute entry : array) {
+    auto dictionary = dyn_cast<DictionaryAttr>(entry);
+    std::string problem =
+        dictionary ? check(dictionary) : "is to be a dictionary";
+    if (!problem.empty())
+      return op->emitError()
+             << "expected '" << name << "' as --moe-"
+             << (name == "moe.layers" ? "expand-layer" : "schedule")
+             << " writes it, but in " << entry << " " << problem;
+  }
+  return success();
+}
+
+static LogicalResult verifyLayers(Operation *op, Attribute value) {
+  return verifyDictionaries(
+      op, "moe.layers", value, [](DictionaryAttr layer) -> std::string {
+        for (NamedAttribute field : layer) {
+          StringRef key = field.getName();
+          bool known = key == "name"    ? isa<StringAttr>(field.getValue())
+                       : key == "gated" ? isa<BoolAttr>(field.getValue())
+                                        : isa<IntegerAttr>(field.getValue());
+          if (!known)
+            return "'" + key.str() + "' has another type";
+        }
+        return "";
+      });
+}
+
+/// Says what an order of `moe.decisions` lacks, or "".
+static std::string checkOutcome(DictionaryAttr decision, StringRef key) {
+  auto outcome = decision.getAs<DictionaryAttr>(key);
+  if (!outcome)
+    return "'" + key.str() + "' is missing";
+  for (StringRef field : {"order", "rule", "reason", "suggestion"})
+    if (!outcome.getAs<StringAttr>(field))
+      return "'" + key.str() + "' lacks '" + field.str() + "'";
+  return "";
+}
+
+static LogicalResult verifyDecisions(Operation *op, Attribute value) {
+  return verifyDictionaries(
+      op, "moe.decisions", value, [](DictionaryAttr decision) -> std::string {
+        if (!decision.getAs<StringAttr>("rule_set"))
+          return "'rule_set' is missing";
+        if (!decision.get("threshold"))
+          return checkOutcome(decision, "always");
+        std::string problem = checkOutcome(decision, "at_or_below_threshold");
+        return problem.empty() ? checkOutcome(decision, "above_threshold")
+                               : problem;
+      });
+}
+
+LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
+                                                   NamedAttribute attribute) {
+  using Verify = LogicalResult (*)(Operation *, Attribute);
+  constexpr std::pair<StringLiteral, Verify> known[] = {
+      {kPartAttrName, verifyPart},
+      {kGemmTilesAttrName, verifyGemmTiles},
+      {"moe.parallel", verifyParallel},
+      {"moe.layers", verifyLayers},
+      {"moe.decisions", verifyDecisions}};
+  for (auto [name, verify] : known)
+    if (attribute.getName() == name)
+      return verify(op, attribute.getValue());
   return success();
 }
 

@@ -51,6 +51,17 @@ def MoE_Dialect : Dialect {
     position reads) and `pair_rows` [R, k] (the position of a row's choice; -1
     for a choice that is padding or another rank's).
 
+    **Attributes** that other ops carry, all verified but `moe.name`:
+
+    | attribute | on | value | written by |
+    |---|---|---|---|
+    | `moe.name` | an argument of a function | string: which tensor of the layer it is | importers, `moe-compile` |
+    | `moe.parallel` | a function | `#moe.parallel`: the configuration of its layers | importers, `--moe-expand-layer` |
+    | `moe.layers` | a function | array of a dictionary for each layer | `--moe-expand-layer` |
+    | `moe.decisions` | a function | array of a dictionary for each layer: orders, with rule, reason and suggestion | `--moe-schedule` |
+    | `moe.part` | a phase | `#schedule.part`: which of the tokens, see below | `--moe-expand-layer` |
+    | `moe.gemm_tiles` | a phase or a function | dictionary of tiles, see below | `moe-compile` |
+
     **Tiles.** `moe.gemm_tiles` on a phase, or on the function for all of its
     phases, says how matrix products are cut into tiles, instead of what the
     target would choose: a dictionary of `#moe.gemm_tile` by product,
