@@ -154,10 +154,6 @@ moe::compileAndExplain(ModuleOp module, Form form,
     FailureOr<LayerSpec> spec = getLayerSpec(layer);
     if (failed(spec))
       return failure();
-    // The descriptor is about the whole layer, whatever share a rank has.
-    policy::LayerTraits traits = getLayerTraits(layer);
-    spec->intermediateSize = traits.intermediateSize;
-    spec->shared.intermediateSize = traits.sharedIntermediateSize;
     descriptor.layer = *spec;
   }
   std::string name = function.getName().str();
@@ -188,6 +184,10 @@ moe::compileAndExplain(ModuleOp module, Form form,
   auto cpuTarget = codegen::cpu::Target::parse(options.cpu);
   if (!cpuTarget)
     return module.emitError(llvm::toString(cpuTarget.takeError()));
+  // The descriptor is about the whole layer, whatever share a rank has.
+  const LayerInfoAttr info = getLayerInfo(function);
+  descriptor.layer.intermediateSize = info.getIntermediate();
+  descriptor.layer.shared.intermediateSize = info.getSharedIntermediate();
   descriptor.target = options.target;
   descriptor.instructionSet =
       options.target == "cuda" ? options.chip : cpuTarget->cpu;

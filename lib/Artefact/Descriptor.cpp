@@ -13,7 +13,6 @@
 #include "moe-mlir/Dialect/Schedule/Analysis/Print.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 #include "moe-mlir/Import/ImportLayer.h"
-#include "moe-mlir/Transforms/Parallel.h"
 #include "moe-mlir/Transforms/Schedule.h"
 
 #include "moert/moert.h"
@@ -27,7 +26,7 @@ using nlohmann::json;
 static FailureOr<json> describeArgument(func::FuncOp function,
                                         const CallAxes &axes, unsigned index) {
   auto type = cast<MemRefType>(function.getArgumentTypes()[index]);
-  auto nameAttr = function.getArgAttrOfType<StringAttr>(index, "moe.name");
+  auto nameAttr = function.getArgAttrOfType<StringAttr>(index, kNameAttrName);
   std::string name =
       nameAttr ? nameAttr.str() : ("argument " + Twine(index)).str();
   std::optional<DType> dtype = getDType(type.getElementType());
@@ -43,18 +42,17 @@ static FailureOr<json> describeArgument(func::FuncOp function,
                        {"shape", std::move(shape)}});
 }
 
-static json describeParallel(const policy::ParallelConfig &config) {
+static json describeParallel(const ParallelConfig &config) {
   return json::object(
       {{"tensor_parallel_size", config.tensorParallelSize},
        {"data_parallel_size", config.dataParallelSize},
        {"prefill_context_parallel_size", config.prefillContextParallelSize},
        {"enable_expert_parallel", config.enableExpertParallel},
-       {"all2all_backend", config.all2allBackend},
+       {"all2all_backend", name(config.all2allBackend)},
        {"enable_eplb", config.enableEplb},
        {"num_redundant_experts", config.numRedundantExperts},
-       {"expert_placement_strategy",
-        policy::stringify(config.expertPlacementStrategy)},
-       {"sequence_parallel", policy::stringify(config.sequenceParallel)},
+       {"expert_placement_strategy", name(config.expertPlacementStrategy)},
+       {"sequence_parallel", name(config.sequenceParallel)},
        {"shard_shared_experts", config.shardSharedExperts},
        {"enable_dbo", config.enableDbo},
        {"dbo_decode_token_threshold", config.dboDecodeTokenThreshold},
@@ -71,13 +69,7 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
       explainFunction(function, std::nullopt);
   if (failed(explanation))
     return failure();
-  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-  if (!parallel)
-    parallel = ParallelAttr::get(function.getContext());
-  FailureOr<policy::ParallelConfig> config =
-      getParallelConfig(parallel, [&] { return function.emitError(); });
-  if (failed(config))
-    return failure();
+  const ParallelAttr parallel = getParallel(function);
 
   json inputs = json::array(), outputs = json::array(), axes = json::array();
   const CallAxes callAxes(function);
@@ -112,9 +104,8 @@ FailureOr<std::string> moe::makeDescriptor(func::FuncOp function,
        {"inputs", std::move(inputs)},
        {"outputs", std::move(outputs)},
        {"axes", std::move(axes)},
-       {"parallel", describeParallel(*config)},
-       {"num_ranks", config->tensorParallelSize * config->dataParallelSize *
-                         config->prefillContextParallelSize},
+       {"parallel", describeParallel(parallel.getConfig())},
+       {"num_ranks", parallel.getNumRanks()},
        {"max_num_tokens", orNull(input.maxTokens)},
        {"static_num_tokens", orNull(input.staticTokens)},
        {"decision", json::parse(policy::explainJson(*explanation))},

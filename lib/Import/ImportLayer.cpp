@@ -90,10 +90,11 @@ static ActivationAttr getActivation(MLIRContext *context,
                              b.getF64FloatAttr(activation.alpha));
 }
 
-FailureOr<func::FuncOp>
-moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
-                        const policy::ParallelConfig &config,
-                        bool sequenceParallelFamily, bool recordsExpertLoad) {
+FailureOr<func::FuncOp> moe::buildLayerFunction(ModuleOp module,
+                                                const LayerSpec &spec,
+                                                const ParallelConfig &config,
+                                                bool sequenceParallelFamily,
+                                                bool recordsExpertLoad) {
   MLIRContext *context = module.getContext();
   Location loc = UnknownLoc::get(context);
   policy::DerivedParallelism derived =
@@ -132,7 +133,7 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
   // first.
   const int64_t mostExperts = policy::getNumLocalExperts(
       properties.numPhysicalExperts, properties.ep.size, 0);
-  auto nameAttr = b.getStringAttr("moe.name");
+  auto nameAttr = b.getStringAttr(kNameAttrName);
   auto getNameAttr = [&](TensorId id) {
     return b.getStringAttr(getName(id, spec.activation));
   };
@@ -166,8 +167,8 @@ moe::buildLayerFunction(ModuleOp module, const LayerSpec &spec,
     return arguments.lookup(static_cast<int64_t>(id));
   };
   ParallelAttr parallel =
-      moe::getParallelAttr(context, config, sequenceParallelFamily);
-  function->setAttr("moe.parallel", parallel);
+      ParallelAttr::get(context, config, sequenceParallelFamily);
+  function->setAttr(kParallelAttrName, parallel);
   auto layer = LayerOp::create(
       b, loc, results, input(TensorId::HiddenStates),
       input(TensorId::RouterWeight), input(TensorId::RouterBias),
@@ -206,7 +207,7 @@ void moe::nameLayerArguments(LayerOp layer) {
   auto function = layer->getParentOfType<func::FuncOp>();
   ActivationSpec activation = getActivationSpec(layer.getActivation());
   Builder b(layer.getContext());
-  auto key = b.getStringAttr("moe.name");
+  auto key = b.getStringAttr(kNameAttrName);
   auto makeName = [&](TensorId id) {
     return b.getStringAttr(getName(id, activation));
   };

@@ -8,6 +8,7 @@
 
 #include "moe-mlir/Policy/All2All.h"
 
+using namespace moe;
 using namespace moe::policy;
 
 const std::vector<BackendInfo> &moe::policy::getBackendTable() {
@@ -15,24 +16,20 @@ const std::vector<BackendInfo> &moe::policy::getBackendTable() {
   using T = Transport;
   using F = ActivationFormat;
   using C = HostCounts;
-  // backend, name, transport, format, async, host counts, sequence parallel
+  // backend, transport, format, async, host counts, sequence parallel
   static const std::vector<BackendInfo> table = {
-      {B::AllGatherReduceScatter, "allgather_reducescatter",
-       T::AllGatherReduceScatter, F::Standard, false, C::TokensGiven, true},
-      {B::DeepEPHighThroughput, "deepep_high_throughput", T::CountedSendReceive,
-       F::Standard, true, C::Exchanged, true},
-      {B::DeepEPLowLatency, "deepep_low_latency", T::FixedCapacityAllToAll,
-       F::Batched, true, C::None, true},
-      {B::Mori, "mori", T::CountedSendReceive, F::Standard, false, C::Exchanged,
-       true},
-      {B::NixlEP, "nixl_ep", T::FixedCapacityAllToAll, F::Batched, true,
-       C::None, true},
-      {B::FlashInferNVLinkTwoSided, "flashinfer_nvlink_two_sided",
-       T::CountedSendReceive, F::Standard, false, C::Exchanged, false},
-      {B::FlashInferNVLinkOneSided, "flashinfer_nvlink_one_sided",
-       T::CountedSendReceive, F::Standard, false, C::Exchanged, false},
-      {B::DeepEPV2, "deepep_v2", T::CountedSendReceive, F::Standard, true,
+      {B::allgather_reducescatter, T::all_gather, F::Standard, false,
+       C::TokensGiven, true},
+      {B::deepep_high_throughput, T::send_receive, F::Standard, true,
+       C::Exchanged, true},
+      {B::deepep_low_latency, T::batched, F::Batched, true, C::None, true},
+      {B::mori, T::send_receive, F::Standard, false, C::Exchanged, true},
+      {B::nixl_ep, T::batched, F::Batched, true, C::None, true},
+      {B::flashinfer_nvlink_two_sided, T::send_receive, F::Standard, false,
        C::Exchanged, false},
+      {B::flashinfer_nvlink_one_sided, T::send_receive, F::Standard, false,
+       C::Exchanged, false},
+      {B::deepep_v2, T::send_receive, F::Standard, true, C::Exchanged, false},
   };
   return table;
 }
@@ -47,8 +44,8 @@ std::string moe::policy::printBackendTable() {
       "sequence parallel |\n|---|---|---|---|---|---|---|\n";
   auto flag = [](bool value) { return value ? "yes" : "no"; };
   for (const BackendInfo &info : getBackendTable()) {
-    text.append("| ").append(info.name);
-    text.append(" | ").append(stringify(info.transport));
+    text.append("| ").append(name(info.backend));
+    text.append(" | ").append(name(info.transport));
     text.append(" | ").append(stringify(info.format));
     text.append(" | ").append(flag(info.async));
     text.append(" | ").append(stringify(info.hostCounts));
@@ -59,8 +56,7 @@ std::string moe::policy::printBackendTable() {
 }
 
 namespace {
-/// Another name of a backend. A retired one is replaced by the backend's own
-/// name; an alias stays as it was written.
+/// Another name of a backend; a retired one is not meant to be used.
 struct Alias {
   std::string_view name;
   All2AllBackend backend;
@@ -69,52 +65,32 @@ struct Alias {
 } // namespace
 
 static constexpr Alias aliases[] = {
-    {"flashinfer_all2allv", All2AllBackend::FlashInferNVLinkTwoSided, false},
-    {"naive", All2AllBackend::AllGatherReduceScatter, true},
-    {"pplx", All2AllBackend::AllGatherReduceScatter, true},
+    {"flashinfer_all2allv", All2AllBackend::flashinfer_nvlink_two_sided, false},
+    {"naive", All2AllBackend::allgather_reducescatter, true},
+    {"pplx", All2AllBackend::allgather_reducescatter, true},
 };
 
 std::optional<ParsedBackend>
-moe::policy::parseAll2AllBackend(std::string_view name, std::string &error) {
-  for (const BackendInfo &info : getBackendTable())
-    if (info.name == name)
-      return ParsedBackend{info.backend, std::string(name), ""};
+moe::policy::parseAll2AllBackend(std::string_view text, std::string &error) {
+  if (std::optional<All2AllBackend> backend = parseName<All2AllBackend>(text))
+    return ParsedBackend{*backend, ""};
   for (const Alias &alias : aliases) {
-    if (alias.name != name)
+    if (alias.name != text)
       continue;
-    if (!alias.retired)
-      return ParsedBackend{alias.backend, std::string(name), ""};
-    std::string canonical(getBackendInfo(alias.backend).name);
-    return ParsedBackend{alias.backend, canonical,
-                         "all2all backend '" + std::string(name) +
-                             "' is no longer supported, using '" + canonical +
-                             "'"};
+    ParsedBackend parsed{alias.backend, ""};
+    if (alias.retired)
+      parsed.warning = "all2all backend '" + std::string(text) +
+                       "' is no longer supported, using '" +
+                       name(alias.backend) + "'";
+    return parsed;
   }
   error = "expected --all2all-backend to be one of ";
   for (const BackendInfo &info : getBackendTable())
-    error.append(info.name).append(", ");
+    error.append(name(info.backend)).append(", ");
   for (const Alias &alias : aliases)
     error.append(&alias == aliases ? "" : ", ").append(alias.name);
-  error += " but got '" + std::string(name) + "'";
+  error += " but got '" + std::string(text) + "'";
   return std::nullopt;
-}
-
-std::string_view moe::policy::stringify(All2AllBackend backend) {
-  return getBackendInfo(backend).name;
-}
-
-std::string_view moe::policy::stringify(Transport transport) {
-  switch (transport) {
-  case Transport::None:
-    return "none";
-  case Transport::AllGatherReduceScatter:
-    return "all_gather_reduce_scatter";
-  case Transport::CountedSendReceive:
-    return "counted_send_receive";
-  case Transport::FixedCapacityAllToAll:
-    return "fixed_capacity_all_to_all";
-  }
-  return "";
 }
 
 std::string_view moe::policy::stringify(ActivationFormat format) {

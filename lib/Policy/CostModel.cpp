@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+using namespace moe;
 using namespace moe::policy;
 
 std::string_view moe::policy::stringify(Phase phase) {
@@ -65,14 +66,14 @@ static double getExchangedRows(const LayerShape &shape,
   double rows = p.gathersOverPcp ? tokens * double(p.pcp.size - 1) : 0;
   double ep = double(p.ep.size);
   switch (p.transport) {
-  case Transport::None:
+  case Transport::none:
     return rows;
-  case Transport::AllGatherReduceScatter:
+  case Transport::all_gather:
     return tokens * double(p.dp.size * p.pcp.size - 1);
-  case Transport::CountedSendReceive:
+  case Transport::send_receive:
     // A token goes once to each other rank that has one of its experts.
     return rows + tokens * (ep - 1) * getHitProbability(shape, ep);
-  case Transport::FixedCapacityAllToAll:
+  case Transport::batched:
     return rows + tokens * double(shape.topK) * (ep - 1) / ep;
   }
   return rows;
@@ -87,8 +88,8 @@ PhaseCost moe::policy::getPhaseCost(Phase phase, const LayerShape &shape,
                m = double(shape.matrices);
   const double some = t > 0 ? 1 : 0;
   // What is packed is read and written.
-  const bool packs = transport == Transport::CountedSendReceive ||
-                     transport == Transport::FixedCapacityAllToAll;
+  const bool packs =
+      transport == Transport::send_receive || transport == Transport::batched;
   PhaseCost cost;
   switch (phase) {
   case Phase::Gate:
@@ -160,20 +161,20 @@ std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
   const double linkRows = getExchangedRows(shape, p, t);
   // Tokens whose experts may be here: those of all ranks that hold other ones,
   // and of those that hold the same where all take part.
-  const bool packs = p.transport == Transport::CountedSendReceive ||
-                     p.transport == Transport::FixedCapacityAllToAll;
+  const bool packs = p.transport == Transport::send_receive ||
+                     p.transport == Transport::batched;
   const double tokensAll =
       t * double(packs ? p.ep.size : p.dp.size * p.pcp.size * p.spSize);
   RankLoad load;
   load.tokens = t;
   load.rows = tokensAll;
   load.pairs = tokensAll * k * double(shape.expertsLocal) / e;
-  if (p.transport == Transport::CountedSendReceive) {
+  if (p.transport == Transport::send_receive) {
     // A rank's own rows are packed like the others.
     double hit = getHitProbability(shape, double(p.ep.size));
     load.rows = tokensAll * hit;
     load.sentRows = t * double(p.ep.size) * hit;
-  } else if (p.transport == Transport::FixedCapacityAllToAll) {
+  } else if (p.transport == Transport::batched) {
     load.rows = load.pairs;
     load.sentRows = t * k;
   }
@@ -185,7 +186,7 @@ std::vector<PhaseCost> moe::policy::getPhaseCosts(const LayerShape &shape,
 
   // A rank without tokens takes part in every collective all the same.
   const double rowBytes = double(shape.hidden * shape.dtypeBytes);
-  if (p.transport != Transport::None || p.gathersOverPcp)
+  if (p.transport != Transport::none || p.gathersOverPcp)
     for (Phase phase : {Phase::Dispatch, Phase::Combine}) {
       costs[size_t(phase)].linkBytes = linkRows * rowBytes;
       costs[size_t(phase)].collectives = 1;

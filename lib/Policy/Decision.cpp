@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdio>
 
+using namespace moe;
 using namespace moe::policy;
 
 std::string Decision::rule() const {
@@ -51,7 +52,7 @@ public:
     facts.set(Fact::EplbSafeBackend, contains(ruleSet.eplbSafeBackends));
     facts.set(Fact::UseAll2AllKernels, properties.useAll2AllKernels);
     facts.set(Fact::UseFINVLTwoSidedKernels,
-              properties.useFINVLTwoSidedKernels);
+              properties.uses(All2AllBackend::flashinfer_nvlink_two_sided));
     facts.set(Fact::AsyncBackend, contains(ruleSet.asyncBackends));
     facts.set(Fact::ModularKernel, kernel.modular);
     facts.set(Fact::SharedExpertsSharded, properties.sharedExpertsSharded);
@@ -88,7 +89,7 @@ private:
 static std::string join(const std::vector<All2AllBackend> &backends) {
   std::string text;
   for (All2AllBackend backend : backends)
-    text.append(text.empty() ? "" : ", ").append(stringify(backend));
+    text.append(text.empty() ? "" : ", ").append(name(backend));
   return text.empty() ? "none" : text;
 }
 
@@ -107,7 +108,7 @@ replaceKeys(std::string text,
 
 std::string Decider::fillIn(std::string text) const {
   return replaceKeys(std::move(text),
-                     {{"{backend}", properties.all2allBackend},
+                     {{"{backend}", name(properties.backend)},
                       {"{platform}", platform.name},
                       {"{threshold}", std::to_string(options.threshold)},
                       {"{eplb_safe}", join(ruleSet.eplbSafeBackends)},
@@ -167,7 +168,7 @@ void Decider::decideByCost(std::optional<int64_t> tokens,
         best = time;
         decision.low.order = order;
       }
-      times.append(times.empty() ? "" : ", ").append(stringify(order));
+      times.append(times.empty() ? "" : ", ").append(name(order));
       times += " " + formatNumber("%.1f us", time * 1e6);
     }
     decision.low.reason =
@@ -224,45 +225,30 @@ Decision Decider::decide(std::optional<int64_t> tokens) {
   return decision;
 }
 
-Decision
-moe::policy::decideOrder(const ParallelConfig &config, const LayerTraits &layer,
-                         const KernelTraits &kernel, const Platform &platform,
-                         std::optional<int64_t> tokens, const RuleSet &ruleSet,
-                         const DecisionOptions &options) {
+Decision moe::policy::decideOrder(const ParallelProperties &properties,
+                                  const KernelTraits &kernel,
+                                  const Platform &platform,
+                                  std::optional<int64_t> tokens,
+                                  const RuleSet &ruleSet,
+                                  const DecisionOptions &options) {
+  if (properties.hasSharedExperts)
+    return Decider(properties, kernel, platform, ruleSet, options)
+        .decide(tokens);
   Decision decision;
   decision.ruleSet = ruleSet.name;
-  if (!layer.hasSharedExperts) {
-    decision.low = {Order::None, "no shared experts",
-                    "the layer has no shared experts to overlap", ""};
-    decision.high = decision.low;
-    return decision;
-  }
-  DerivedParallelism derived = derive(config, layer);
-  if (!derived.usable) {
-    decision.low = {Order::NoOverlap, "impossible configuration",
-                    derived.errors.front(), ""};
-    decision.high = decision.low;
-    return decision;
-  }
-  return Decider(derived.properties, kernel, platform, ruleSet, options)
-      .decide(tokens);
+  decision.low = {Order::None, "no shared experts",
+                  "the layer has no shared experts to overlap", ""};
+  decision.high = decision.low;
+  return decision;
 }
 
-BatchDecision moe::policy::decideBatches(const ParallelConfig &config,
-                                         const LayerTraits &layer,
+BatchDecision moe::policy::decideBatches(const ParallelProperties &p,
                                          const KernelTraits &kernel,
                                          const RuleSet &ruleSet) {
   BatchDecision decision;
-  DerivedParallelism derived = derive(config, layer);
-  if (!derived.usable) {
-    decision.rule = "impossible configuration";
-    decision.reason = derived.errors.front();
-    return decision;
-  }
-  const ParallelProperties &p = derived.properties;
   FactSet facts;
   facts.set(Fact::EnableDbo, p.enableDbo);
-  facts.set(Fact::Exchange, p.transport != Transport::None);
+  facts.set(Fact::Exchange, p.transport != Transport::none);
   facts.set(Fact::UseAll2AllKernels, p.useAll2AllKernels);
   facts.set(Fact::ModularKernel, kernel.modular);
   facts.set(Fact::DboBackend,
@@ -280,7 +266,7 @@ BatchDecision moe::policy::decideBatches(const ParallelConfig &config,
   decision.rule = ruleSet.name + " " + hit.rule->name;
   auto fillIn = [&](const std::string &text) {
     return replaceKeys(
-        text, {{"{backend}", p.all2allBackend},
+        text, {{"{backend}", name(p.backend)},
                {"{dbo}", join(ruleSet.dboBackends)},
                {"{decode}", std::to_string(p.dboDecodeTokenThreshold)},
                {"{prefill}", std::to_string(p.dboPrefillTokenThreshold)}});

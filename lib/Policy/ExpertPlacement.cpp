@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+using namespace moe;
 using namespace moe::policy;
 
 int64_t moe::policy::getNumLocalExperts(int64_t numExperts, int64_t epSize,
@@ -17,12 +18,12 @@ int64_t moe::policy::getNumLocalExperts(int64_t numExperts, int64_t epSize,
   return numExperts / epSize + (epRank < numExperts % epSize);
 }
 
-std::vector<int64_t>
-moe::policy::getLocalExperts(ExpertPlacementStrategy strategy,
-                             int64_t numExperts, int64_t epSize,
-                             int64_t epRank) {
+std::vector<int64_t> moe::policy::getLocalExperts(PlacementKind strategy,
+                                                  int64_t numExperts,
+                                                  int64_t epSize,
+                                                  int64_t epRank) {
   int64_t first = epRank, stride = epSize;
-  if (strategy == ExpertPlacementStrategy::Linear) {
+  if (strategy == PlacementKind::linear) {
     first =
         epRank * (numExperts / epSize) + std::min(epRank, numExperts % epSize);
     stride = 1;
@@ -33,10 +34,10 @@ moe::policy::getLocalExperts(ExpertPlacementStrategy strategy,
   return experts;
 }
 
-ExpertOwner moe::policy::getExpertOwner(ExpertPlacementStrategy strategy,
+ExpertOwner moe::policy::getExpertOwner(PlacementKind strategy,
                                         int64_t numExperts, int64_t epSize,
                                         int64_t expert) {
-  if (strategy == ExpertPlacementStrategy::RoundRobin)
+  if (strategy == PlacementKind::round_robin)
     return {expert % epSize, expert / epSize};
   int64_t base = numExperts / epSize, remainder = numExperts % epSize;
   // The first `remainder` ranks own base + 1 experts each.

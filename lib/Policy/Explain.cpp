@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+using namespace moe;
 using namespace moe::policy;
 
 /// The rule and reason that apply to the T that is explained, if one is.
@@ -58,7 +59,7 @@ std::string moe::policy::explainText(const Explanation &e) {
       addRow(text, key, width, value);
   };
   auto order = [](const Outcome &outcome) {
-    return std::string(stringify(outcome.order));
+    return std::string(name(outcome.order));
   };
   if (e.tokens)
     row("order",
@@ -122,10 +123,10 @@ std::string moe::policy::explainJson(const Explanation &e) {
   nlohmann::ordered_json json;
   json["layer"] = e.layer;
   if (e.tokens || !decision.dependsOnTokens())
-    json["order"] = stringify(decision.at(e.tokens.value_or(0)).order);
+    json["order"] = name(decision.at(e.tokens.value_or(0)).order);
   if (decision.dependsOnTokens()) {
-    json["order_at_or_below_threshold"] = stringify(decision.low.order);
-    json["order_above_threshold"] = stringify(decision.high.order);
+    json["order_at_or_below_threshold"] = name(decision.low.order);
+    json["order_above_threshold"] = name(decision.high.order);
     json["threshold"] = *decision.threshold;
   }
   json["rule"] = getRule(e);

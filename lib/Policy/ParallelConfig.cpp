@@ -9,41 +9,8 @@
 #include "moe-mlir/Policy/ParallelConfig.h"
 #include "moe-mlir/Policy/ExpertPlacement.h"
 
+using namespace moe;
 using namespace moe::policy;
-
-std::string_view moe::policy::stringify(ExpertPlacementStrategy strategy) {
-  return strategy == ExpertPlacementStrategy::Linear ? "linear" : "round_robin";
-}
-
-std::string_view moe::policy::stringify(SequenceParallelMode mode) {
-  switch (mode) {
-  case SequenceParallelMode::Auto:
-    return "auto";
-  case SequenceParallelMode::On:
-    return "on";
-  case SequenceParallelMode::Off:
-    return "off";
-  }
-  return "";
-}
-
-std::optional<ExpertPlacementStrategy>
-moe::policy::parseExpertPlacementStrategy(std::string_view name) {
-  for (auto strategy :
-       {ExpertPlacementStrategy::Linear, ExpertPlacementStrategy::RoundRobin})
-    if (stringify(strategy) == name)
-      return strategy;
-  return std::nullopt;
-}
-
-std::optional<SequenceParallelMode>
-moe::policy::parseSequenceParallelMode(std::string_view name) {
-  for (auto mode : {SequenceParallelMode::Auto, SequenceParallelMode::On,
-                    SequenceParallelMode::Off})
-    if (stringify(mode) == name)
-      return mode;
-  return std::nullopt;
-}
 
 std::string_view moe::policy::stringify(Completeness completeness) {
   switch (completeness) {
@@ -69,7 +36,7 @@ std::string_view moe::policy::stringify(Reduction reduction) {
   return "";
 }
 
-/// Sizes, rank and backend: where one of them is impossible nothing follows.
+/// Sizes and rank: where one of them is impossible nothing follows.
 static void checkUsable(const ParallelConfig &config, DerivedParallelism &out) {
   const std::pair<const char *, int64_t> sizes[] = {
       {"--tensor-parallel-size", config.tensorParallelSize},
@@ -99,88 +66,44 @@ static void checkUsable(const ParallelConfig &config, DerivedParallelism &out) {
   }
 }
 
-static void flatten(const ParallelConfig &config, ParallelProperties &p) {
-  int64_t tp = config.tensorParallelSize;
-  int64_t pcp = config.prefillContextParallelSize;
-  int64_t dp = config.dataParallelSize;
-  SizeAndRank all{dp * pcp * tp, config.rank};
-  p.outerTp = {tp, config.rank % tp};
-  p.pcp = {pcp, config.rank / tp % pcp};
-  p.dp = {dp, config.rank / (tp * pcp)};
-  p.useEp = all.size > 1 && config.enableExpertParallel;
-  p.tp = p.useEp ? SizeAndRank{} : all;
-  p.ep = p.useEp ? all : SizeAndRank{};
+//===----------------------------------------------------------------------===//
+// What follows from a plan
+//===----------------------------------------------------------------------===//
+
+/// The backend whose table says how a plan exchanges: without expert
+/// parallelism the experts are sharded over all ranks, and tokens move by
+/// all-gather and reduce-scatter whatever backend is named.
+static const BackendInfo &getUsedBackend(const ParallelPlan &plan) {
+  return getBackendInfo(plan.useEp ? plan.backend
+                                   : All2AllBackend::allgather_reducescatter);
 }
 
-static void deriveExchange(const ParallelConfig &config,
-                           const LayerTraits &layer, DerivedParallelism &out) {
-  ParallelProperties &p = out.properties;
+static void setExchange(ParallelProperties &p) {
   const BackendInfo &named = getBackendInfo(p.backend);
-  bool a = p.useAll2AllKernels = p.dp.size > 1 && p.useEp;
-  auto inUse = [&](All2AllBackend backend) {
-    return a && p.backend == backend;
-  };
-  p.useAgRsAll2AllKernels = inUse(All2AllBackend::AllGatherReduceScatter);
-  p.useDeepEPHTKernels = inUse(All2AllBackend::DeepEPHighThroughput);
-  p.useDeepEPLLKernels = inUse(All2AllBackend::DeepEPLowLatency);
-  p.useDeepEPV2Kernels = inUse(All2AllBackend::DeepEPV2);
-  p.useMoriKernels = inUse(All2AllBackend::Mori);
-  p.useNixlEPKernels = inUse(All2AllBackend::NixlEP);
-  p.useFINVLTwoSidedKernels = inUse(All2AllBackend::FlashInferNVLinkTwoSided);
-  p.useFINVLOneSidedKernels = inUse(All2AllBackend::FlashInferNVLinkOneSided);
-  p.useBatchedActivationFormat = a && named.format == ActivationFormat::Batched;
-
-  // Without expert parallelism the experts are sharded over all ranks, and
-  // tokens move by all-gather and reduce-scatter whatever backend is named.
-  if (p.dp.size > 1) {
-    const BackendInfo &used =
-        a ? named : getBackendInfo(All2AllBackend::AllGatherReduceScatter);
-    p.transport = used.transport;
-    p.activationFormat = used.format;
-    p.hostCounts = used.hostCounts;
-    p.asyncExchange = used.async;
-    p.capturable = used.capturable();
-  }
+  p.useAll2AllKernels = p.dp.size > 1 && p.useEp;
+  p.useBatchedActivationFormat =
+      p.useAll2AllKernels && named.format == ActivationFormat::Batched;
+  p.useSequenceParallelMoE =
+      named.sequenceParallel && p.useEp && p.outerTp.size > 1 && p.dp.size > 1;
   p.gathersOverPcp = p.pcp.size > 1;
-
-  p.useSequenceParallelMoE = named.sequenceParallel &&
-                             config.enableExpertParallel &&
-                             p.outerTp.size > 1 && p.dp.size > 1;
-  bool wanted = config.sequenceParallel == SequenceParallelMode::On ||
-                (config.sequenceParallel == SequenceParallelMode::Auto &&
-                 layer.optsIntoSequenceParallel);
-  if (wanted && p.useSequenceParallelMoE)
-    p.spSize = p.outerTp.size;
-  else if (config.sequenceParallel == SequenceParallelMode::On)
-    out.warnings.push_back(
-        "--sequence-parallel=on has no effect: it needs expert parallelism, tp "
-        "> 1, dp > 1 and a backend that supports it, but tp is " +
-        std::to_string(p.outerTp.size) + ", dp is " +
-        std::to_string(p.dp.size) + ", expert parallelism is " +
-        (config.enableExpertParallel ? "on" : "off") + " and the backend is '" +
-        p.all2allBackend + "'");
-  p.isSequenceParallel = p.spSize > 1;
-
-  p.sharedExpertsSharded = config.shardSharedExperts && p.isSequenceParallel &&
-                           layer.hasSharedExperts;
-  if (config.shardSharedExperts && !p.sharedExpertsSharded)
-    out.warnings.push_back(
-        layer.hasSharedExperts
-            ? "--shard-shared-experts has no effect: the layer is not "
-              "sequence-parallel"
-            : "--shard-shared-experts has no effect: the layer has no shared "
-              "experts");
+  if (p.dp.size == 1)
+    return;
+  const BackendInfo &used = getUsedBackend(p);
+  p.activationFormat = used.format;
+  p.hostCounts = used.hostCounts;
+  p.asyncExchange = used.async;
+  p.capturable = used.capturable();
 }
 
 /// Who sums what. Under sequence parallelism every rank ends with its complete
 /// slice, and the model gathers the slices.
-static void deriveReductions(const LayerTraits &layer, ParallelProperties &p) {
+static void setReductions(ParallelProperties &p) {
   bool sharded = p.outerTp.size > 1 && !p.isSequenceParallel;
-  bool combineReduces = p.transport != Transport::None &&
-                        p.transport != Transport::AllGatherReduceScatter;
+  bool combineReduces =
+      p.transport != Transport::none && p.transport != Transport::all_gather;
   p.routedOutput = sharded && !combineReduces ? Completeness::PartialOverTP
                                               : Completeness::Complete;
-  if (layer.hasSharedExperts)
+  if (p.hasSharedExperts)
     p.sharedOutput =
         sharded ? Completeness::PartialOverTP : Completeness::Complete;
   if (p.routedOutput == Completeness::PartialOverTP)
@@ -189,32 +112,104 @@ static void deriveReductions(const LayerTraits &layer, ParallelProperties &p) {
     p.reduction = Reduction::SharedOnly;
 }
 
-static void derivePlacement(const ParallelConfig &config,
-                            const LayerTraits &layer, DerivedParallelism &out) {
-  ParallelProperties &p = out.properties;
-  if (config.expertPlacementStrategy == ExpertPlacementStrategy::RoundRobin) {
-    std::string why;
-    if (layer.numExpertGroups <= 1)
-      why = "the router has no expert groups";
-    else if (config.numRedundantExperts > 0)
-      why = "there are redundant experts";
-    else if (config.enableEplb)
-      why = "EPLB is on";
-    else if (p.useAll2AllKernels && !p.useDeepEPLLKernels &&
-             !p.useNixlEPKernels)
-      why = "all2all backend '" + p.all2allBackend +
-            "' is in use, and only deepep_low_latency and nixl_ep support it";
-    if (why.empty())
-      p.expertPlacement = ExpertPlacementStrategy::RoundRobin;
-    else
-      out.warnings.push_back("round_robin expert placement is not possible, "
-                             "using linear: " +
-                             why);
-  }
-  p.numRedundantExperts = config.numRedundantExperts;
-  p.numPhysicalExperts = layer.numExperts + config.numRedundantExperts;
-  p.numLocalExperts =
-      getNumLocalExperts(p.numPhysicalExperts, p.ep.size, p.ep.rank);
+ParallelProperties::ParallelProperties(const ParallelPlan &plan)
+    : ParallelPlan(plan) {
+  SizeAndRank all{data * prefillContext * tensor, rank};
+  outerTp = {tensor, rank % tensor};
+  pcp = {prefillContext, rank / tensor % prefillContext};
+  dp = {data, rank / (tensor * prefillContext)};
+  tp = useEp ? SizeAndRank{} : all;
+  ep = useEp ? all : SizeAndRank{};
+  spSize = isSequenceParallel ? outerTp.size : 1;
+  setExchange(*this);
+  setReductions(*this);
+  numPhysicalExperts = numExperts + numRedundantExperts;
+  numLocalExperts = getNumLocalExperts(numPhysicalExperts, ep.size, ep.rank);
+}
+
+//===----------------------------------------------------------------------===//
+// From a configuration to a plan
+//===----------------------------------------------------------------------===//
+
+static void planSequenceParallelism(const ParallelConfig &config,
+                                    const LayerTraits &layer,
+                                    ParallelPlan &plan,
+                                    std::vector<std::string> &warnings) {
+  bool possible = getBackendInfo(plan.backend).sequenceParallel && plan.useEp &&
+                  plan.tensor > 1 && plan.data > 1;
+  bool wanted = config.sequenceParallel == SequenceParallel::on ||
+                (config.sequenceParallel == SequenceParallel::automatic &&
+                 layer.optsIntoSequenceParallel);
+  plan.isSequenceParallel = wanted && possible;
+  if (config.sequenceParallel == SequenceParallel::on && !possible)
+    warnings.push_back(
+        "--sequence-parallel=on has no effect: it needs expert parallelism, tp "
+        "> 1, dp > 1 and a backend that supports it, but tp is " +
+        std::to_string(plan.tensor) + ", dp is " + std::to_string(plan.data) +
+        ", expert parallelism is " +
+        (config.enableExpertParallel ? "on" : "off") + " and the backend is '" +
+        name(plan.backend) + "'");
+
+  plan.sharedExpertsSharded = config.shardSharedExperts &&
+                              plan.isSequenceParallel && layer.hasSharedExperts;
+  if (config.shardSharedExperts && !plan.sharedExpertsSharded)
+    warnings.push_back(
+        layer.hasSharedExperts
+            ? "--shard-shared-experts has no effect: the layer is not "
+              "sequence-parallel"
+            : "--shard-shared-experts has no effect: the layer has no shared "
+              "experts");
+}
+
+static void planPlacement(const ParallelConfig &config,
+                          const LayerTraits &layer, ParallelPlan &plan,
+                          std::vector<std::string> &warnings) {
+  if (config.expertPlacementStrategy != PlacementKind::round_robin)
+    return;
+  bool isBackendInUse = plan.useEp && plan.data > 1;
+  bool supportsIt = plan.backend == All2AllBackend::deepep_low_latency ||
+                    plan.backend == All2AllBackend::nixl_ep;
+  std::string why;
+  if (layer.numExpertGroups <= 1)
+    why = "the router has no expert groups";
+  else if (config.numRedundantExperts > 0)
+    why = "there are redundant experts";
+  else if (config.enableEplb)
+    why = "EPLB is on";
+  else if (isBackendInUse && !supportsIt)
+    why = std::string("all2all backend '") + name(plan.backend) +
+          "' is in use, and only deepep_low_latency and nixl_ep support it";
+  if (why.empty())
+    plan.expertPlacement = PlacementKind::round_robin;
+  else
+    warnings.push_back("round_robin expert placement is not possible, using "
+                       "linear: " +
+                       why);
+}
+
+static ParallelPlan makePlan(const ParallelConfig &config,
+                             const LayerTraits &layer,
+                             std::vector<std::string> &warnings) {
+  ParallelPlan plan;
+  plan.tensor = config.tensorParallelSize;
+  plan.data = config.dataParallelSize;
+  plan.prefillContext = config.prefillContextParallelSize;
+  plan.rank = config.rank;
+  plan.useEp = config.enableExpertParallel &&
+               plan.tensor * plan.data * plan.prefillContext > 1;
+  plan.backend = config.all2allBackend;
+  if (plan.data > 1)
+    plan.transport = getUsedBackend(plan).transport;
+  plan.hasSharedExperts = layer.hasSharedExperts;
+  plan.numExperts = layer.numExperts;
+  plan.numRedundantExperts = config.numRedundantExperts;
+  plan.enableEplb = config.enableEplb;
+  plan.enableDbo = config.enableDbo;
+  plan.dboDecodeTokenThreshold = config.dboDecodeTokenThreshold;
+  plan.dboPrefillTokenThreshold = config.dboPrefillTokenThreshold;
+  planSequenceParallelism(config, layer, plan, warnings);
+  planPlacement(config, layer, plan, warnings);
+  return plan;
 }
 
 /// Constraints under which the properties stay meaningful.
@@ -263,18 +258,7 @@ static void checkConstraints(const ParallelConfig &config,
 DerivedParallelism moe::policy::derive(const ParallelConfig &config,
                                        const LayerTraits &layer) {
   DerivedParallelism out;
-  ParallelProperties &p = out.properties;
   checkUsable(config, out);
-  std::string error;
-  if (auto parsed = parseAll2AllBackend(config.all2allBackend, error)) {
-    p.backend = parsed->backend;
-    p.all2allBackend = parsed->name;
-    if (!parsed->warning.empty())
-      out.warnings.push_back(parsed->warning);
-  } else {
-    out.errors.push_back(error);
-    out.usable = false;
-  }
   const std::pair<const char *, int64_t> thresholds[] = {
       {"--dbo-decode-token-threshold", config.dboDecodeTokenThreshold},
       {"--dbo-prefill-token-threshold", config.dboPrefillTokenThreshold}};
@@ -292,14 +276,7 @@ DerivedParallelism moe::policy::derive(const ParallelConfig &config,
   if (!out.usable)
     return out;
 
-  p.enableEplb = config.enableEplb;
-  p.enableDbo = config.enableDbo;
-  p.dboDecodeTokenThreshold = config.dboDecodeTokenThreshold;
-  p.dboPrefillTokenThreshold = config.dboPrefillTokenThreshold;
-  flatten(config, p);
-  deriveExchange(config, layer, out);
-  deriveReductions(layer, p);
-  derivePlacement(config, layer, out);
+  out.properties = ParallelProperties(makePlan(config, layer, out.warnings));
   checkConstraints(config, layer, out);
   return out;
 }
@@ -311,6 +288,7 @@ int64_t moe::policy::getSharedExpertRows(int64_t tokens,
 
 std::vector<std::pair<std::string, PropertyValue>>
 moe::policy::listProperties(const ParallelProperties &p) {
+  using B = All2AllBackend;
   auto text = [](auto value) { return std::string(stringify(value)); };
   return {
       {"tensor_parallel_size", p.outerTp.size},
@@ -328,7 +306,7 @@ moe::policy::listProperties(const ParallelProperties &p) {
       {"is_sequence_parallel", p.isSequenceParallel},
       {"use_sequence_parallel_moe", p.useSequenceParallelMoE},
       {"shared_experts_sharded", p.sharedExpertsSharded},
-      {"all2all_backend", p.all2allBackend},
+      {"all2all_backend", name(p.backend)},
       {"enable_eplb", p.enableEplb},
       {"num_redundant_experts", p.numRedundantExperts},
       {"enable_dbo", p.enableDbo},
@@ -336,18 +314,18 @@ moe::policy::listProperties(const ParallelProperties &p) {
       {"dbo_prefill_token_threshold", p.dboPrefillTokenThreshold},
       {"num_physical_experts", p.numPhysicalExperts},
       {"num_local_experts", p.numLocalExperts},
-      {"expert_placement_strategy", text(p.expertPlacement)},
+      {"expert_placement_strategy", name(p.expertPlacement)},
       {"use_all2all_kernels", p.useAll2AllKernels},
-      {"use_ag_rs_all2all_kernels", p.useAgRsAll2AllKernels},
-      {"use_deepep_ht_kernels", p.useDeepEPHTKernels},
-      {"use_deepep_ll_kernels", p.useDeepEPLLKernels},
-      {"use_deepep_v2_kernels", p.useDeepEPV2Kernels},
-      {"use_fi_nvl_two_sided_kernels", p.useFINVLTwoSidedKernels},
-      {"use_fi_nvl_one_sided_kernels", p.useFINVLOneSidedKernels},
-      {"use_mori_kernels", p.useMoriKernels},
-      {"use_nixl_ep_kernels", p.useNixlEPKernels},
+      {"use_ag_rs_all2all_kernels", p.uses(B::allgather_reducescatter)},
+      {"use_deepep_ht_kernels", p.uses(B::deepep_high_throughput)},
+      {"use_deepep_ll_kernels", p.uses(B::deepep_low_latency)},
+      {"use_deepep_v2_kernels", p.uses(B::deepep_v2)},
+      {"use_fi_nvl_two_sided_kernels", p.uses(B::flashinfer_nvlink_two_sided)},
+      {"use_fi_nvl_one_sided_kernels", p.uses(B::flashinfer_nvlink_one_sided)},
+      {"use_mori_kernels", p.uses(B::mori)},
+      {"use_nixl_ep_kernels", p.uses(B::nixl_ep)},
       {"use_batched_activation_format", p.useBatchedActivationFormat},
-      {"transport", text(p.transport)},
+      {"transport", name(p.transport)},
       {"activation_format", text(p.activationFormat)},
       {"async_exchange", p.asyncExchange},
       {"host_counts", text(p.hostCounts)},

@@ -8,38 +8,16 @@
 
 #include "moe-mlir/Policy/RuleSet.h"
 
+using namespace moe;
 using namespace moe::policy;
-
-std::string_view moe::policy::stringify(Order order) {
-  switch (order) {
-  case Order::None:
-    return "NONE";
-  case Order::NoOverlap:
-    return "NO_OVERLAP";
-  case Order::MKInternalOverlapped:
-    return "MK_INTERNAL_OVERLAPPED";
-  case Order::MultiStreamOverlapped:
-    return "MULTI_STREAM_OVERLAPPED";
-  }
-  return "";
-}
-
-std::optional<Order> moe::policy::parseOrder(std::string_view name) {
-  for (Order order :
-       {Order::None, Order::NoOverlap, Order::MKInternalOverlapped,
-        Order::MultiStreamOverlapped})
-    if (stringify(order) == name)
-      return order;
-  return std::nullopt;
-}
 
 //===----------------------------------------------------------------------===//
 // Clauses that several rule sets share
 //===----------------------------------------------------------------------===//
 
 static std::vector<All2AllBackend> asyncBackends() {
-  return {All2AllBackend::DeepEPHighThroughput,
-          All2AllBackend::DeepEPLowLatency, All2AllBackend::NixlEP};
+  return {All2AllBackend::deepep_high_throughput,
+          All2AllBackend::deepep_low_latency, All2AllBackend::nixl_ep};
 }
 
 static Clause eplbUnsafe() {
@@ -145,8 +123,8 @@ static std::vector<BatchRule> vllmBatches() {
 }
 
 static std::vector<All2AllBackend> vllmBatchBackends() {
-  return {All2AllBackend::DeepEPLowLatency,
-          All2AllBackend::DeepEPHighThroughput};
+  return {All2AllBackend::deepep_low_latency,
+          All2AllBackend::deepep_high_throughput};
 }
 
 //===----------------------------------------------------------------------===//
@@ -161,7 +139,7 @@ static RuleSet vllm() {
            {"rule 2", {modularKernelOwns()}, Order::MKInternalOverlapped},
            {"rule 3", {fewTokensOnStream()}, Order::MultiStreamOverlapped},
            {"rule 4", otherwise(), Order::NoOverlap}},
-          {All2AllBackend::AllGatherReduceScatter},
+          {All2AllBackend::allgather_reducescatter},
           asyncBackends(),
           vllmBatches(),
           vllmBatchBackends()};
@@ -181,7 +159,7 @@ static RuleSet vllm202608() {
          "the shared experts are sharded over sequence parallelism",
          "drop --shard-shared-experts"}},
        Order::NoOverlap});
-  set.eplbSafeBackends.push_back(All2AllBackend::FlashInferNVLinkOneSided);
+  set.eplbSafeBackends.push_back(All2AllBackend::flashinfer_nvlink_one_sided);
   return set;
 }
 
@@ -191,8 +169,8 @@ static RuleSet vllm202609() {
   set.description = "vLLM of September 2026: as vllm-2026-08, and deepep_v2 is "
                     "asynchronous and safe with EPLB";
   set.date = "2026-09";
-  set.eplbSafeBackends.push_back(All2AllBackend::DeepEPV2);
-  set.asyncBackends.push_back(All2AllBackend::DeepEPV2);
+  set.eplbSafeBackends.push_back(All2AllBackend::deepep_v2);
+  set.asyncBackends.push_back(All2AllBackend::deepep_v2);
   return set;
 }
 
@@ -302,7 +280,7 @@ BatchRuleHit moe::policy::findFirstBatchRule(const RuleSet &ruleSet,
 static std::string printBackends(const std::vector<All2AllBackend> &backends) {
   std::string text = "{";
   for (All2AllBackend backend : backends)
-    text.append(text.size() > 1 ? ", " : "").append(stringify(backend));
+    text.append(text.size() > 1 ? ", " : "").append(name(backend));
   return text + "}";
 }
 
@@ -389,7 +367,7 @@ std::string moe::policy::printRuleSet(const RuleSet &ruleSet) {
   std::string text = "| rule | holds when | order |\n|---|---|---|\n";
   for (const Rule &rule : ruleSet.rules) {
     text += "| " + rule.name + " | " + printCondition(rule, ruleSet) + " | ";
-    text += rule.outcome ? "`" + std::string(stringify(*rule.outcome)) + "`"
+    text += rule.outcome ? "`" + std::string(name(*rule.outcome)) + "`"
                          : std::string("the cheapest");
     text += " |\n";
   }

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <map>
 
+using namespace moe;
 using namespace moe::policy;
 
 std::string_view moe::policy::stringify(CollectiveKind kind) {
@@ -186,14 +187,14 @@ moe::policy::getDispatchShares(Transport transport, double tokens,
   constexpr double number = 4; // Bytes of a count, an id or a weight.
   const double row = sizes.hidden + 2 * number * double(sizes.topK);
   switch (transport) {
-  case Transport::None:
+  case Transport::none:
     return {};
-  case Transport::AllGatherReduceScatter:
+  case Transport::all_gather:
     return {{CollectiveKind::AllGather, {tokens * row, 1}}};
-  case Transport::CountedSendReceive:
+  case Transport::send_receive:
     return {{CollectiveKind::AllToAll, {number, 1}},
             {CollectiveKind::AllToAll, {tokens * row, loads.rows[rank]}}};
-  case Transport::FixedCapacityAllToAll: {
+  case Transport::batched: {
     double experts = double(loads.experts[rank].size());
     return {{CollectiveKind::AllToAll, {number, experts}},
             {CollectiveKind::AllToAll,
@@ -208,14 +209,14 @@ moe::policy::getCombineShares(Transport transport, double tokens,
                               const RankLoads &loads, size_t rank,
                               const RowSizes &sizes, int64_t capacity) {
   switch (transport) {
-  case Transport::None:
+  case Transport::none:
     return {};
-  case Transport::AllGatherReduceScatter:
+  case Transport::all_gather:
     return {{CollectiveKind::ReduceScatter, {1, tokens * sizes.hidden}}};
-  case Transport::CountedSendReceive:
+  case Transport::send_receive:
     return {
         {CollectiveKind::AllToAll, {loads.rows[rank], tokens * sizes.hidden}}};
-  case Transport::FixedCapacityAllToAll:
+  case Transport::batched:
     return {{CollectiveKind::AllToAll,
              {double(loads.experts[rank].size()) * double(capacity),
               sizes.hidden}}};

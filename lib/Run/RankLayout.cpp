@@ -33,7 +33,7 @@ Result<RankLayout> moe::run::readLayout(const Descriptor &descriptor) {
     layout.redundantExperts =
         parallel.at("num_redundant_experts").get<int64_t>();
     layout.placement =
-        policy::parseExpertPlacementStrategy(
+        parseName<PlacementKind>(
             parallel.at("expert_placement_strategy").get<std::string>())
             .value();
   } catch (const std::exception &error) {

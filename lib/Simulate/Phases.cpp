@@ -46,25 +46,12 @@ static int64_t getMatrices(ActivationAttr activation) {
   return activation.isGated() ? 3 : 2;
 }
 
-static policy::Transport getTransport(std::optional<ExchangeAttr> exchange) {
-  if (!exchange)
-    return policy::Transport::None;
-  switch (exchange->getTransport()) {
-  case Transport::none:
-    return policy::Transport::None;
-  case Transport::all_gather:
-    return policy::Transport::AllGatherReduceScatter;
-  case Transport::send_receive:
-    return policy::Transport::CountedSendReceive;
-  case Transport::batched:
-    return policy::Transport::FixedCapacityAllToAll;
-  }
-  llvm_unreachable("all transports are listed");
+static Transport getTransport(std::optional<ExchangeAttr> exchange) {
+  return exchange ? exchange->getTransport() : Transport::none;
 }
 
-static FailureOr<int64_t> getCapacity(Operation *op,
-                                      policy::Transport transport) {
-  if (transport != policy::Transport::FixedCapacityAllToAll)
+static FailureOr<int64_t> getCapacity(Operation *op, Transport transport) {
+  if (transport != Transport::batched)
     return 0;
   auto function = op->getParentOfType<FunctionOpInterface>();
   if (auto attr =
@@ -110,8 +97,7 @@ void PhaseParts::appendPhase(Phase phase, const policy::LayerShape &shape,
                              double rows, std::vector<Part> &parts) {
   policy::RankLoad load;
   load.tokens = rows;
-  appendCost(policy::getPhaseCost(phase, shape, policy::Transport::None, load),
-             parts);
+  appendCost(policy::getPhaseCost(phase, shape, Transport::none, load), parts);
 }
 
 void PhaseParts::appendShare(schedule::CommunicatorAttr communicator,
@@ -141,7 +127,7 @@ LogicalResult PhaseParts::appendDispatch(DispatchOp op,
   FailureOr<double> own = getRows(op, op.getIds());
   if (failed(own))
     return failure();
-  const policy::Transport transport = getTransport(op.getExchange());
+  const Transport transport = getTransport(op.getExchange());
   const policy::RankLoads &loads = call.loads;
   const size_t expertRank = getExpertRank();
   // The tokens of all ranks that exchange.
@@ -164,11 +150,11 @@ LogicalResult PhaseParts::appendDispatch(DispatchOp op,
   load.pairs = tokens * loads.choices[expertRank];
   load.expertsHit = loads.getExpertsHit(expertRank, tokens);
   load.rows = tokens;
-  if (transport == policy::Transport::CountedSendReceive) {
+  if (transport == Transport::send_receive) {
     load.rows = tokens * loads.rows[expertRank];
     for (double rows : loads.rows)
       load.sentRows += *own * rows;
-  } else if (transport == policy::Transport::FixedCapacityAllToAll) {
+  } else if (transport == Transport::batched) {
     load.rows = load.pairs;
     load.sentRows = *own * double(shape.topK);
   }
@@ -180,8 +166,8 @@ LogicalResult PhaseParts::appendDispatch(DispatchOp op,
     shape.hidden = getType(op.getX()).getDimSize(1);
     shape.dtypeBytes = getElementBytes(op.getX());
   }
-  policy::PhaseCost plan = policy::getPhaseCost(Phase::Dispatch, shape,
-                                                policy::Transport::None, load);
+  policy::PhaseCost plan =
+      policy::getPhaseCost(Phase::Dispatch, shape, Transport::none, load);
   appendCost(
       subtract(policy::getPhaseCost(Phase::Dispatch, shape, transport, load),
                plan),
@@ -212,8 +198,7 @@ LogicalResult PhaseParts::appendExperts(ExpertsOp op,
   policy::RankLoad load;
   load.pairs = got->second.pairs;
   load.expertsHit = got->second.expertsHit;
-  appendCost(policy::getPhaseCost(Phase::Experts, shape,
-                                  policy::Transport::None, load),
+  appendCost(policy::getPhaseCost(Phase::Experts, shape, Transport::none, load),
              parts);
   return success();
 }
@@ -228,7 +213,7 @@ LogicalResult PhaseParts::appendCombine(CombineOp op,
       getRows(op, op.getExchange() ? op.getInit() : op.getPairRows());
   if (failed(own))
     return failure();
-  const policy::Transport transport = getTransport(op.getExchange());
+  const Transport transport = getTransport(op.getExchange());
   const policy::RankLoads &loads = call.loads;
   policy::LayerShape shape;
   shape.hidden = getType(op.getExpertOut()).getDimSize(1);
@@ -239,12 +224,10 @@ LogicalResult PhaseParts::appendCombine(CombineOp op,
   load.pairs = got->second.pairs;
   // What comes back are the rows that went out.
   for (size_t r = 0; r < loads.getNumRanks(); ++r)
-    load.sentRows +=
-        *own * (transport == policy::Transport::FixedCapacityAllToAll
-                    ? loads.choices[r]
-                    : loads.rows[r]);
-  policy::PhaseCost here = policy::getPhaseCost(Phase::Combine, shape,
-                                                policy::Transport::None, load);
+    load.sentRows += *own * (transport == Transport::batched ? loads.choices[r]
+                                                             : loads.rows[r]);
+  policy::PhaseCost here =
+      policy::getPhaseCost(Phase::Combine, shape, Transport::none, load);
   appendCost(here, parts);
   if (!op.getExchange())
     return success();

@@ -19,23 +19,15 @@ using namespace moe::schedule;
 
 FailureOr<policy::ParallelProperties>
 simulate::getProperties(FunctionOpInterface function) {
-  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-  if (!parallel)
-    parallel = ParallelAttr::get(function.getContext());
-  FailureOr<policy::ParallelConfig> config =
-      getParallelConfig(parallel, [&] { return function.emitError(); });
-  if (failed(config))
-    return failure();
-  policy::LayerTraits traits;
-  auto infos = function->getAttrOfType<ArrayAttr>("moe.layers");
-  if (infos && !infos.empty())
-    traits = readLayerTraits(cast<DictionaryAttr>(infos[0]));
-  traits.optsIntoSequenceParallel = parallel.getSequenceParallelFamily();
-  return policy::derive(*config, traits).properties;
+  if (LayerInfoAttr layer = getLayerInfo(function))
+    return moe::getProperties(layer);
+  return function.emitError("expected a function that --moe-schedule has "
+                            "scheduled");
 }
 
 FailureOr<Routing> simulate::getRouting(FunctionOpInterface function) {
-  FailureOr<policy::ParallelProperties> properties = getProperties(function);
+  FailureOr<policy::ParallelProperties> properties =
+      simulate::getProperties(function);
   if (failed(properties))
     return failure();
   DispatchOp dispatch;

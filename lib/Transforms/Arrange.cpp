@@ -15,7 +15,6 @@
 using namespace mlir;
 using namespace moe;
 using namespace moe::schedule;
-using policy::Order;
 
 static StringRef getLabel(Operation *op) {
   if (auto phase = dyn_cast<PhaseOpInterface>(op))

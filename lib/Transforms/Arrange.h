@@ -26,15 +26,14 @@ struct LayerPhases {
 mlir::Value getOwnRows(const LayerPhases &layer);
 
 /// The work of a layer in the order of `order`, each on its stream.
-llvm::SmallVector<IssuedWork> arrange(const LayerPhases &layer,
-                                      policy::Order order);
+llvm::SmallVector<IssuedWork> arrange(const LayerPhases &layer, Order order);
 
 /// The work of a layer's halves: while one computes, the other's rows are on
 /// their way. Every collective of the one half comes before the same of the
 /// other, and the exchanges of both are on the communication stream. `order`
 /// says where the shared experts run.
 llvm::SmallVector<IssuedWork> arrangeHalves(const LayerPhases &layer,
-                                            policy::Order order);
+                                            Order order);
 
 } // namespace moe
 

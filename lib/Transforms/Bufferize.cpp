@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
 #include "moe-mlir/Transforms/Passes.h"
 
@@ -151,7 +152,7 @@ struct MoEHoistBuffers : moe::impl::MoEHoistBuffersBase<MoEHoistBuffers> {
     func::FuncOp function = getOperation();
     for (BlockArgument argument : function.getArguments())
       if (auto name = function.getArgAttrOfType<StringAttr>(
-              argument.getArgNumber(), "moe.name"))
+              argument.getArgNumber(), moe::kNameAttrName))
         argument.setLoc(NameLoc::get(name, argument.getLoc()));
   }
 };

@@ -24,43 +24,14 @@ namespace moe {
 using namespace mlir;
 using namespace moe;
 
-static constexpr StringLiteral kParallelAttrName = "moe.parallel";
-static constexpr StringLiteral kLayersAttrName = "moe.layers";
-
-/// What later passes ask about a layer that is no longer one op.
-static DictionaryAttr describe(Builder &b, LayerOp layer,
-                               const policy::LayerTraits &traits) {
-  auto integer = [&](StringRef name, int64_t value) {
-    return b.getNamedAttr(name, b.getI64IntegerAttr(value));
-  };
-  StringAttr name = layer.getLayerNameAttr();
-  return b.getDictionaryAttr(
-      {b.getNamedAttr("name", name ? name : b.getStringAttr("layer")),
-       integer("hidden_size", layer.getHiddenSize()),
-       integer("num_experts", traits.numExperts),
-       integer("top_k", layer.getRouting().getTopK()),
-       integer("n_group", traits.numExpertGroups),
-       integer("intermediate_size", traits.intermediateSize),
-       integer("shared_intermediate_size", traits.sharedIntermediateSize),
-       b.getNamedAttr("gated",
-                      b.getBoolAttr(layer.getActivation().isGated()))});
-}
-
-/// Checks what the policy has to say, with its messages.
-static FailureOr<policy::ParallelProperties>
-deriveParallelism(LayerOp layer, const policy::LayerTraits &traits) {
-  FailureOr<policy::ParallelConfig> config = getParallelConfig(
-      layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
-  if (failed(config))
-    return failure();
-  policy::DerivedParallelism derived = policy::derive(*config, traits);
+/// Says what the policy has to say, with its messages.
+static LogicalResult report(LayerOp layer,
+                            const policy::DerivedParallelism &derived) {
   for (const std::string &warning : derived.warnings)
     layer.emitWarning() << warning;
   for (const std::string &error : derived.errors)
     layer.emitOpError() << error;
-  if (!derived.ok())
-    return failure();
-  return derived.properties;
+  return success(derived.ok());
 }
 
 namespace {
@@ -88,21 +59,20 @@ struct MoEExpandLayer : moe::impl::MoEExpandLayerBase<MoEExpandLayer> {
         diag.attachNote(layers.front().getLoc()) << "the first layer is here";
         return signalPassFailure();
       }
-      policy::LayerTraits traits = getLayerTraits(layer);
-      FailureOr<policy::ParallelProperties> properties =
-          deriveParallelism(layer, traits);
-      if (failed(properties))
+      const PlannedLayer planned = planLayer(layer);
+      if (failed(report(layer, planned.derived)))
         return signalPassFailure();
-      if (schedule::GridAttr grid = getGrid(&getContext(), *properties);
+      const policy::ParallelProperties &properties = planned.derived.properties;
+      if (schedule::GridAttr grid = getGrid(&getContext(), properties);
           grid.getNumRanks() > 1)
         getOperation()->setAttr(schedule::kGridAttrName, grid);
       markAxes(layer);
       b.setInsertionPoint(layer);
       FailureOr<SmallVector<Value>> results =
-          expandLayer(b, layer, *properties, maxTokens);
+          expandLayer(b, layer, properties, maxTokens);
       if (failed(results))
         return signalPassFailure();
-      descriptions.push_back(describe(b, layer, traits));
+      descriptions.push_back(describeLayer(layer, planned));
       layer->replaceAllUsesWith(*results);
     }
     for (LayerOp layer : layers)

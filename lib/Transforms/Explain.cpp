@@ -63,34 +63,24 @@ static void count(Block &block, const policy::Decision &decision,
 FailureOr<policy::Explanation>
 moe::explainFunction(FunctionOpInterface function,
                      std::optional<int64_t> tokens) {
-  auto decisions = function->getAttrOfType<ArrayAttr>("moe.decisions");
-  if (!decisions || decisions.empty())
+  auto decisions = function->getAttrOfType<ArrayAttr>(kDecisionsAttrName);
+  LayerInfoAttr layer = getLayerInfo(function);
+  if (!decisions || decisions.empty() || !layer)
     return function.emitError("expected a function that --moe-schedule has "
                               "scheduled");
-  auto decision = cast<DictionaryAttr>(decisions[0]);
+  auto decision = cast<DecisionAttr>(decisions[0]);
   policy::Explanation explanation;
-  auto layer = decision.getAs<StringAttr>("layer");
-  explanation.layer = layer ? layer.str() : function.getName().str();
+  explanation.layer =
+      (decision.getLayer().empty() ? function.getName() : decision.getLayer())
+          .str();
   explanation.decision = readDecision(decision);
   explanation.batches = readBatches(decision);
   explanation.tokens = tokens;
-
-  auto parallel = function->getAttrOfType<ParallelAttr>("moe.parallel");
-  if (!parallel)
-    parallel = ParallelAttr::get(function.getContext());
-  FailureOr<policy::ParallelConfig> config =
-      getParallelConfig(parallel, [&] { return function.emitError(); });
-  if (failed(config))
-    return failure();
-  auto infos = function->getAttrOfType<ArrayAttr>("moe.layers");
-  policy::LayerTraits traits;
-  if (infos && !infos.empty())
-    traits = readLayerTraits(cast<DictionaryAttr>(infos[0]));
-  traits.optsIntoSequenceParallel = parallel.getSequenceParallelFamily();
-  policy::DerivedParallelism derived = policy::derive(*config, traits);
-  explanation.properties = derived.properties;
-  explanation.warnings = derived.warnings;
-  explanation.capturable = derived.properties.capturable;
+  explanation.properties = getProperties(layer);
+  explanation.capturable = explanation.properties.capturable;
+  if (ArrayAttr warnings = layer.getWarnings())
+    for (auto warning : warnings.getAsRange<StringAttr>())
+      explanation.warnings.push_back(warning.str());
 
   Traffic traffic;
   count(function.getFunctionBody().front(), explanation.decision, tokens,
@@ -109,16 +99,14 @@ moe::explainFunction(FunctionOpInterface function,
           function->getAttrOfType<AffineMapAttr>("schedule.workspace_size")) {
     std::optional<int64_t> rows = tokens;
     if (auto bound =
-            function->getAttrOfType<IntegerAttr>("schedule.max_num_tokens");
+            function->getAttrOfType<IntegerAttr>(kMaxNumTokensAttrName);
         bound && !rows)
       rows = bound.getInt();
     if (rows) {
       SlotAttr::Bytes bytes = *SlotAttr::getCoefficients(size.getValue());
-      const policy::ParallelProperties &parallel = derived.properties;
-      int64_t ranks =
-          parallel.dp.size * parallel.pcp.size * parallel.outerTp.size;
       explanation.workspaceBytes =
-          bytes[0] + bytes[1] * *rows + bytes[2] * *rows * ranks;
+          bytes[0] + bytes[1] * *rows +
+          bytes[2] * *rows * explanation.properties.numRanks();
     }
   }
   return explanation;
@@ -141,7 +129,7 @@ struct MoEExplain : moe::impl::MoEExplainBase<MoEExplain> {
     if (numTokens >= 0)
       tokens = numTokens;
     for (auto function : getOperation().getOps<FunctionOpInterface>()) {
-      if (!function->hasAttr("moe.decisions"))
+      if (!function->hasAttr(kDecisionsAttrName))
         continue;
       FailureOr<policy::Explanation> explanation =
           explainFunction(function, tokens);

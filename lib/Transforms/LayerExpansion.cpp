@@ -120,36 +120,37 @@ schedule::GridAttr moe::getGrid(MLIRContext *context,
 }
 
 LogicalResult LayerExpansion::decideExchange() {
-  auto exchangeOver = [&](Transport transport, ArrayRef<StringRef> axes) {
+  auto exchangeOver = [&](ArrayRef<StringRef> axes) {
     auto communicator = schedule::CommunicatorAttr::getOver(grid, axes);
     // Over dp alone, tokens were gathered over the pcp ranks before.
     bool isGathered = parallel.gathersOverPcp && !communicator.hasAxis("pcp");
-    exchange = ExchangeAttr::get(layer.getContext(), transport, communicator,
-                                 isGathered ? parallel.pcp.size : 1);
+    exchange =
+        ExchangeAttr::get(layer.getContext(), parallel.transport, communicator,
+                          isGathered ? parallel.pcp.size : 1);
     return success();
   };
   const StringRef all[] = {"dp", "pcp", "tp"}, data[] = {"dp"};
   const policy::SizeAndRank &ep = parallel.ep, &dp = parallel.dp;
   switch (parallel.transport) {
-  case policy::Transport::None:
+  case Transport::none:
     return success();
-  case policy::Transport::AllGatherReduceScatter:
+  case Transport::all_gather:
     // Ranks that hold the same tokens (tp) or get them before (pcp) do not take
     // part: each computes its experts' share, which the sums below complete.
     // Sequence-parallel ranks all hold different tokens.
     if (parallel.isSequenceParallel || (parallel.useEp && ep.size == dp.size))
-      return exchangeOver(Transport::all_gather, all);
-    return exchangeOver(Transport::all_gather, data);
-  case policy::Transport::CountedSendReceive:
-    return exchangeOver(Transport::send_receive, all);
-  case policy::Transport::FixedCapacityAllToAll:
+      return exchangeOver(all);
+    return exchangeOver(data);
+  case Transport::send_receive:
+    return exchangeOver(all);
+  case Transport::batched:
     if (!maxNumTokens)
       return layer.emitOpError()
              << "expected the function's attribute '"
              << schedule::kMaxNumTokensAttrName
              << "' or the option 'max-num-tokens': the exchange of '"
-             << parallel.all2allBackend << "' has a fixed capacity";
-    return exchangeOver(Transport::batched, all);
+             << name(parallel.backend) << "' has a fixed capacity";
+    return exchangeOver(all);
   }
   llvm_unreachable("unknown transport");
 }
@@ -258,22 +259,6 @@ LogicalResult LayerExpansion::chooseExperts(Tokens &local, Tokens &routed) {
   return success();
 }
 
-/// `parallel` with the placement of experts that is really used.
-static ParallelAttr withPlacement(ParallelAttr parallel,
-                                  policy::ExpertPlacementStrategy placement) {
-  MLIRContext *context = parallel.getContext();
-  std::string_view name = policy::stringify(placement);
-  return ParallelAttr::get(
-      context, parallel.getTensor(), parallel.getData(),
-      parallel.getPrefillContext(), parallel.getRank(),
-      parallel.getExpertParallel(), parallel.getAll2allBackend(),
-      parallel.getEplb(), parallel.getRedundantExperts(),
-      StringAttr::get(context, StringRef(name.data(), name.size())),
-      parallel.getSequenceParallel(), parallel.getSequenceParallelFamily(),
-      parallel.getShardSharedExperts(), parallel.getDbo(),
-      parallel.getDboDecodeThreshold(), parallel.getDboPrefillThreshold());
-}
-
 LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
   Transport transport = exchange ? exchange.getTransport() : Transport::none;
   OpFoldResult rows = getReceivedRows(tokens.rows);
@@ -302,11 +287,11 @@ LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
     sendCounts = alloc("send_counts", i32, {ranks});
     receiveCounts = alloc("receive_counts", i32, {ranks});
   }
-  // The attribute says which experts are this rank's.
-  ParallelAttr owners;
+  // Which experts are this rank's.
+  PlacementAttr placement;
   if (parallel.ep.size > 1)
-    owners =
-        withPlacement(layer.getEffectiveParallel(), parallel.expertPlacement);
+    placement = PlacementAttr::get(b.getContext(), parallel.numPhysicalExperts,
+                                   parallel.ep.size, parallel.expertPlacement);
   auto typeOf = [](Value init) { return init ? init.getType() : Type(); };
   received.plan = DispatchOp::create(
       b, loc, typeOf(offsets), typeOf(sourceRows), typeOf(pairRows),
@@ -314,7 +299,7 @@ LayerExpansion::Received LayerExpansion::dispatch(const Tokens &tokens) {
       typeOf(sendCounts), typeOf(receiveCounts), tokens.ids, x, weights,
       offsets, sourceRows, pairRows, rowsInit, rowWeights, positions,
       sendCounts, receiveCounts,
-      b.getI64IntegerAttr(parallel.numPhysicalExperts), exchange, owners);
+      b.getI64IntegerAttr(parallel.numPhysicalExperts), exchange, placement);
   received.rows = exchange ? received.plan.getRows() : tokens.x;
   received.weights = exchange ? received.plan.getRowWeights() : tokens.weights;
   return received;

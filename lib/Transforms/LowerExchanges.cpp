@@ -152,14 +152,10 @@ FailureOr<int64_t> PhaseLowering::getCapacity() {
 //===----------------------------------------------------------------------===//
 
 static PlacementAttr getPlacement(DispatchOp op) {
-  int64_t ranks = 1;
-  auto kind = PlacementKind::linear;
-  if (ParallelAttr parallel = op.getParallelAttr()) {
-    ranks = parallel.getNumExpertRanks();
-    if (parallel.getExpertPlacement().strref() == "round_robin")
-      kind = PlacementKind::round_robin;
-  }
-  return PlacementAttr::get(op.getContext(), op.getNumExperts(), ranks, kind);
+  if (PlacementAttr placement = op.getPlacementAttr())
+    return placement;
+  return PlacementAttr::get(op.getContext(), op.getNumExperts(), /*ranks=*/1,
+                            PlacementKind::linear);
 }
 
 /// The plan of `ids`, of which some may be of other ranks' experts.

@@ -1,4 +1,4 @@
-//===- Parallel.cpp - From #moe.parallel to the policy's structs ----------===//
+//===- Parallel.cpp - The plans of layers ---------------------------------===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -11,59 +11,11 @@
 using namespace mlir;
 using namespace moe;
 
-FailureOr<policy::ParallelConfig>
-moe::getParallelConfig(ParallelAttr attr,
-                       function_ref<InFlightDiagnostic()> emitError) {
-  policy::ParallelConfig config;
-  config.tensorParallelSize = attr.getTensor();
-  config.dataParallelSize = attr.getData();
-  config.prefillContextParallelSize = attr.getPrefillContext();
-  config.rank = attr.getRank();
-  config.enableExpertParallel = attr.getExpertParallel();
-  config.all2allBackend = attr.getAll2allBackend().str();
-  config.enableEplb = attr.getEplb();
-  config.numRedundantExperts = attr.getRedundantExperts();
-  config.shardSharedExperts = attr.getShardSharedExperts();
-  config.enableDbo = attr.getDbo();
-  config.dboDecodeTokenThreshold = attr.getDboDecodeThreshold();
-  config.dboPrefillTokenThreshold = attr.getDboPrefillThreshold();
-  std::optional<policy::ExpertPlacementStrategy> placement =
-      policy::parseExpertPlacementStrategy(attr.getExpertPlacement().strref());
-  if (!placement)
-    return emitError() << "expected expert_placement \"linear\" or "
-                          "\"round_robin\" but got "
-                       << attr.getExpertPlacement();
-  config.expertPlacementStrategy = *placement;
-  std::optional<policy::SequenceParallelMode> mode =
-      policy::parseSequenceParallelMode(attr.getSequenceParallel().strref());
-  if (!mode)
-    return emitError() << "expected sequence_parallel \"auto\", \"on\" or "
-                          "\"off\" but got "
-                       << attr.getSequenceParallel();
-  config.sequenceParallel = *mode;
-  return config;
-}
-
-ParallelAttr moe::getParallelAttr(MLIRContext *context,
-                                  const policy::ParallelConfig &config,
-                                  bool sequenceParallelFamily) {
-  auto string = [&](std::string_view text) {
-    return StringAttr::get(context, StringRef(text.data(), text.size()));
-  };
-  return ParallelAttr::get(
-      context, config.tensorParallelSize, config.dataParallelSize,
-      config.prefillContextParallelSize, config.rank,
-      config.enableExpertParallel, string(config.all2allBackend),
-      config.enableEplb, config.numRedundantExperts,
-      string(policy::stringify(config.expertPlacementStrategy)),
-      string(policy::stringify(config.sequenceParallel)),
-      sequenceParallelFamily, config.shardSharedExperts, config.enableDbo,
-      config.dboDecodeTokenThreshold, config.dboPrefillTokenThreshold);
-}
-
-policy::LayerTraits moe::getLayerTraits(LayerOp layer) {
-  policy::LayerTraits traits;
+PlannedLayer moe::planLayer(LayerOp layer) {
+  PlannedLayer planned;
+  policy::LayerTraits &traits = planned.traits;
   ParallelAttr parallel = layer.getEffectiveParallel();
+  const ParallelConfig config = parallel.getConfig();
   int64_t numExperts = layer.getNumRouterOutputs();
   if (!ShapedType::isDynamic(numExperts))
     traits.numExperts = numExperts - layer.getRouting().getZeroExperts();
@@ -71,18 +23,63 @@ policy::LayerTraits moe::getLayerTraits(LayerOp layer) {
   traits.hasSharedExperts = static_cast<bool>(layer.getSharedW2());
   traits.optsIntoSequenceParallel = parallel.getSequenceParallelFamily();
 
-  // The weights are this rank's share; the policy asks about the whole.
-  FailureOr<policy::ParallelConfig> config =
-      getParallelConfig(parallel, [&] { return layer.emitOpError(); });
-  if (failed(config))
-    return traits;
-  policy::ParallelProperties properties =
-      policy::derive(*config, traits).properties;
+  // The weights are this rank's share; the policy checks the whole, which the
+  // plan tells.
+  const policy::ParallelProperties properties =
+      policy::derive(config, traits).properties;
   bool isSharedReplicated =
       properties.isSequenceParallel && !properties.sharedExpertsSharded;
   traits.intermediateSize = layer.getIntermediateSize() * properties.tp.size;
   traits.sharedIntermediateSize =
       layer.getSharedIntermediateSize() *
       (isSharedReplicated ? 1 : properties.outerTp.size);
-  return traits;
+  planned.derived = policy::derive(config, traits);
+  return planned;
+}
+
+/// Null where there are none.
+static ArrayAttr getWarnings(MLIRContext *context,
+                             const policy::DerivedParallelism &derived) {
+  if (derived.warnings.empty())
+    return {};
+  SmallVector<StringRef> warnings(derived.warnings.begin(),
+                                  derived.warnings.end());
+  return Builder(context).getStrArrayAttr(warnings);
+}
+
+LayerInfoAttr moe::describeLayer(LayerOp layer, const PlannedLayer &planned) {
+  MLIRContext *context = layer.getContext();
+  const policy::LayerTraits &traits = planned.traits;
+  return LayerInfoAttr::get(
+      context, layer.getLayerName().value_or("layer"), layer.getHiddenSize(),
+      layer.getRouting().getTopK(), traits.intermediateSize,
+      traits.sharedIntermediateSize, layer.getActivation().isGated(),
+      ParallelPlanAttr::get(context, planned.derived.properties),
+      getWarnings(context, planned.derived));
+}
+
+LayerInfoAttr moe::describePhases(Operation *function, bool hasSharedExperts) {
+  MLIRContext *context = function->getContext();
+  ParallelAttr parallel = getParallel(function);
+  policy::LayerTraits traits;
+  traits.hasSharedExperts = hasSharedExperts;
+  traits.optsIntoSequenceParallel = parallel.getSequenceParallelFamily();
+  policy::DerivedParallelism derived =
+      policy::derive(parallel.getConfig(), traits);
+  return LayerInfoAttr::get(context, /*name=*/"", /*hidden=*/0, /*topK=*/0,
+                            /*intermediate=*/0, /*sharedIntermediate=*/0,
+                            /*gated=*/false,
+                            ParallelPlanAttr::get(context, derived.properties),
+                            getWarnings(context, derived));
+}
+
+LayerInfoAttr moe::getLayerInfo(Operation *function, size_t index) {
+  auto layers = function->getAttrOfType<ArrayAttr>(kLayersAttrName);
+  if (!layers || index >= layers.size())
+    return {};
+  return cast<LayerInfoAttr>(layers[index]);
+}
+
+policy::ParallelProperties moe::getProperties(LayerInfoAttr layer) {
+  return policy::ParallelProperties(layer.getPlan().getPlan());
 }

@@ -31,7 +31,6 @@ namespace moe {
 using namespace mlir;
 using namespace moe;
 using namespace moe::schedule;
-using policy::Order;
 
 namespace {
 /// A layer, and where it can run in two batches the branch of which one arm is
@@ -131,124 +130,19 @@ collectLayers(FunctionOpInterface function) {
 // Decisions
 //===----------------------------------------------------------------------===//
 
-policy::LayerTraits moe::readLayerTraits(DictionaryAttr info) {
-  policy::LayerTraits traits;
-  auto integer = [&](StringRef key) {
-    auto attr = info.getAs<IntegerAttr>(key);
-    return attr ? attr.getInt() : 0;
-  };
-  traits.numExperts = integer("num_experts");
-  traits.intermediateSize = integer("intermediate_size");
-  traits.sharedIntermediateSize = integer("shared_intermediate_size");
-  traits.numExpertGroups = integer("n_group");
-  traits.hasSharedExperts = traits.sharedIntermediateSize > 0;
-  return traits;
-}
-
 /// The shape that the cost model works with, of the whole layer.
-static policy::LayerShape readLayerShape(DictionaryAttr info,
-                                         SharedExpertsOp shared) {
-  auto integer = [&](StringRef key) {
-    auto attr = info.getAs<IntegerAttr>(key);
-    return attr ? attr.getInt() : 0;
-  };
+static policy::LayerShape getLayerShape(LayerInfoAttr info,
+                                        SharedExpertsOp shared) {
   policy::LayerShape shape;
-  shape.hidden = integer("hidden_size");
-  shape.inter = integer("intermediate_size");
-  shape.experts = shape.expertsLocal = integer("num_experts");
-  shape.topK = integer("top_k");
-  shape.sharedInter = integer("shared_intermediate_size");
+  shape.hidden = info.getHidden();
+  shape.inter = info.getIntermediate();
+  shape.experts = shape.expertsLocal = info.getPlan().getExperts();
+  shape.topK = info.getTopK();
+  shape.sharedInter = info.getSharedIntermediate();
   Type element = cast<ShapedType>(shared.getX().getType()).getElementType();
   shape.dtypeBytes = element.getIntOrFloatBitWidth() / 8;
-  shape.matrices = shared.getActivation().isGated() ? 3 : 2;
+  shape.matrices = info.getGated() ? 3 : 2;
   return shape;
-}
-
-/// A decision as an entry of `moe.decisions`; readDecision is its inverse.
-static NamedAttrList describe(Builder &b, const policy::Decision &decision,
-                              StringAttr layer) {
-  auto string = [&](std::string_view text) {
-    return b.getStringAttr(StringRef(text.data(), text.size()));
-  };
-  auto outcome = [&](const policy::Outcome &out) -> Attribute {
-    return b.getDictionaryAttr(
-        {b.getNamedAttr("order", string(policy::stringify(out.order))),
-         b.getNamedAttr("rule", string(out.rule)),
-         b.getNamedAttr("reason", string(out.reason)),
-         b.getNamedAttr("suggestion", string(out.suggestion))});
-  };
-  NamedAttrList list;
-  if (layer)
-    list.append("layer", layer);
-  list.append("rule_set", string(decision.ruleSet));
-  if (decision.dependsOnTokens()) {
-    list.append("at_or_below_threshold", outcome(decision.low));
-    list.append("above_threshold", outcome(decision.high));
-    list.append("threshold", b.getI64IntegerAttr(*decision.threshold));
-  } else {
-    list.append("always", outcome(decision.low));
-  }
-  return list;
-}
-
-policy::Decision moe::readDecision(DictionaryAttr attr) {
-  auto outcome = [](DictionaryAttr dictionary) {
-    auto string = [&](StringRef key) {
-      return dictionary.getAs<StringAttr>(key).str();
-    };
-    policy::Outcome out;
-    out.order = *policy::parseOrder(string("order"));
-    out.rule = string("rule");
-    out.reason = string("reason");
-    out.suggestion = string("suggestion");
-    return out;
-  };
-  policy::Decision decision;
-  decision.ruleSet = attr.getAs<StringAttr>("rule_set").str();
-  if (auto threshold = attr.getAs<IntegerAttr>("threshold")) {
-    decision.threshold = threshold.getInt();
-    decision.low = outcome(attr.getAs<DictionaryAttr>("at_or_below_threshold"));
-    decision.high = outcome(attr.getAs<DictionaryAttr>("above_threshold"));
-  } else {
-    decision.low = outcome(attr.getAs<DictionaryAttr>("always"));
-    decision.high = decision.low;
-  }
-  return decision;
-}
-
-/// Two batches as an entry of `moe.decisions`; readBatches is its inverse.
-static NamedAttribute describe(Builder &b,
-                               const policy::BatchDecision &batches) {
-  NamedAttrList list;
-  list.append("two", b.getBoolAttr(batches.twoBatches));
-  if (batches.twoBatches) {
-    list.append("decode_threshold",
-                b.getI64IntegerAttr(batches.decodeThreshold));
-    list.append("prefill_threshold",
-                b.getI64IntegerAttr(batches.prefillThreshold));
-  }
-  list.append("rule", b.getStringAttr(batches.rule));
-  list.append("reason", b.getStringAttr(batches.reason));
-  list.append("suggestion", b.getStringAttr(batches.suggestion));
-  return b.getNamedAttr("batches", list.getDictionary(b.getContext()));
-}
-
-std::optional<policy::BatchDecision> moe::readBatches(DictionaryAttr attr) {
-  auto read = attr.getAs<DictionaryAttr>("batches");
-  if (!read)
-    return std::nullopt;
-  policy::BatchDecision batches;
-  batches.twoBatches = read.getAs<BoolAttr>("two").getValue();
-  if (batches.twoBatches) {
-    batches.decodeThreshold =
-        read.getAs<IntegerAttr>("decode_threshold").getInt();
-    batches.prefillThreshold =
-        read.getAs<IntegerAttr>("prefill_threshold").getInt();
-  }
-  batches.rule = read.getAs<StringAttr>("rule").str();
-  batches.reason = read.getAs<StringAttr>("reason").str();
-  batches.suggestion = read.getAs<StringAttr>("suggestion").str();
-  return batches;
 }
 
 /// Says what was decided, why, and what would change it.
@@ -260,10 +154,8 @@ static void remarkOn(Location loc, StringRef function,
   auto say = [&](const policy::Outcome &outcome, const std::string &when) {
     auto finish = [&](remark::detail::InFlightRemark &&out) {
       // In one piece: every piece is shown as a remark of its own.
-      out << (std::string(policy::stringify(outcome.order)) + when + ": " +
-              outcome.rule)
-          << remark::metric("order",
-                            StringRef(policy::stringify(outcome.order).data()))
+      out << (std::string(name(outcome.order)) + when + ": " + outcome.rule)
+          << remark::metric("order", StringRef(name(outcome.order)))
           << remark::metric("rule", StringRef(outcome.rule))
           << remark::reason("{0}", outcome.reason);
       if (!outcome.suggestion.empty())
@@ -382,15 +274,6 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
   if (layers->empty())
     return success();
 
-  auto infos = function->getAttrOfType<ArrayAttr>("moe.layers");
-  auto parallelAttr = function->getAttrOfType<ParallelAttr>("moe.parallel");
-  if (!parallelAttr)
-    parallelAttr = ParallelAttr::get(function.getContext());
-  FailureOr<policy::ParallelConfig> config =
-      getParallelConfig(parallelAttr, [&] { return function.emitError(); });
-  if (failed(config))
-    return failure();
-
   // Sizes and buffers are issued by nobody: they come first, in their order.
   Block &entry = function.getFunctionBody().front();
   Operation *first = layers->front().front();
@@ -399,24 +282,28 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
       op.moveBefore(first);
 
   OpBuilder builder(entry.getTerminator());
-  SmallVector<Attribute> decisions;
+  SmallVector<Attribute> decisions, infos;
   for (auto [index, layer] : llvm::enumerate(*layers)) {
-    DictionaryAttr info;
-    if (infos && index < infos.size())
-      info = cast<DictionaryAttr>(infos[index]);
-    policy::LayerTraits traits =
-        info ? readLayerTraits(info) : policy::LayerTraits();
-    traits.hasSharedExperts = static_cast<bool>(layer.whole.shared);
-    traits.optsIntoSequenceParallel = parallelAttr.getSequenceParallelFamily();
+    const bool hasShared = static_cast<bool>(layer.whole.shared);
+    LayerInfoAttr info = getLayerInfo(function, index);
+    if (!info)
+      info = describePhases(function, hasShared);
+    infos.push_back(info);
+    if (info.getPlan().getSharedExperts() != hasShared)
+      return layer.whole.phases.front()->emitOpError()
+             << "expected the phases of a layer "
+             << (hasShared ? "without" : "with")
+             << " shared experts, as 'moe.layers' says";
+    const policy::ParallelProperties properties = getProperties(info);
     policy::DecisionOptions decisionOptions = options.decision;
-    if (info && layer.whole.shared)
+    if (hasShared && info.getHidden() > 0)
       decisionOptions.cost = policy::CostInputs{
-          readLayerShape(info, layer.whole.shared), options.machine};
+          getLayerShape(info, layer.whole.shared), options.machine};
     policy::Decision decision = policy::decideOrder(
-        *config, traits, options.kernel, options.platform,
+        properties, options.kernel, options.platform,
         getStaticTokens(layer.whole), *options.ruleSet, decisionOptions);
-    policy::BatchDecision batches = policy::decideBatches(
-        *config, traits, options.kernel, *options.ruleSet);
+    policy::BatchDecision batches =
+        policy::decideBatches(properties, options.kernel, *options.ruleSet);
     if (batches.twoBatches && !layer.choice) {
       batches.twoBatches = false;
       batches.reason = "the layer has no phases for halves of its tokens";
@@ -426,18 +313,17 @@ LogicalResult moe::scheduleFunction(FunctionOpInterface function,
     }
     Location loc = layer.whole.phases.front()->getLoc();
     remarkOn(loc, function.getName(), decision);
-    NamedAttrList entryAttr =
-        describe(builder, decision,
-                 info ? info.getAs<StringAttr>("name") : StringAttr());
-    if (config->enableDbo) {
+    const bool asksForBatches = properties.enableDbo;
+    if (asksForBatches)
       remarkOn(loc, function.getName(), batches);
-      entryAttr.push_back(describe(builder, batches));
-    }
-    decisions.push_back(entryAttr.getDictionary(builder.getContext()));
+    decisions.push_back(getDecisionAttr(
+        builder.getContext(), info.getName(), decision,
+        asksForBatches ? std::optional(batches) : std::nullopt));
     issueLayer(builder, layer, decision, batches);
   }
   eraseUnscheduled(entry, *layers);
-  function->setAttr("moe.decisions", builder.getArrayAttr(decisions));
+  function->setAttr(kLayersAttrName, builder.getArrayAttr(infos));
+  function->setAttr(kDecisionsAttrName, builder.getArrayAttr(decisions));
   return success();
 }
 

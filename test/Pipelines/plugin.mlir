@@ -8,7 +8,7 @@
 // interfaces that bufferization asks for.
 // CHECK-LABEL: func.func @layer(
 // CHECK-SAME:    %hidden_states: memref<?x64xbf16>
-// CHECK-SAME:    moe.decisions = [{{.*}}threshold = 64 : i64}]
+// CHECK-SAME:    moe.decisions = [#moe.decision<{{.*}}threshold = 64, {{.*}}>]
 // CHECK:         scf.if
 // CHECK:           schedule.run on(aux) after(%{{.*}}) label("shared experts")
 // CHECK:         } else {

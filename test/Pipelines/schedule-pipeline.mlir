@@ -16,7 +16,7 @@
 // STATIC:         on(aux)
 // STATIC-NOT:     scf.if
 // MONOLITHIC-NOT: on(comm
-// MONOLITHIC:     threshold = 9 : i64
+// MONOLITHIC:     threshold = 9,
 // CAPACITY:       error: 'moe.layer' op expected the function's attribute 'schedule.max_num_tokens' or the option 'max-num-tokens': the exchange of 'deepep_low_latency' has a fixed capacity
 // MACHINE:        error: cannot read machine file '{{.*}}.none'
 
@@ -73,7 +73,7 @@ func.func @all_gather(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: t
 // CHECK:       return
 func.func @shared_sum(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = "mori">} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = mori>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -99,7 +99,7 @@ func.func @shared_sum(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: t
 // ALONE:       run on(comm #ranks{{[0-9]*}}[dp, tp]) after(%{{.*}}) label("dispatch")
 func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency">} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = deepep_low_latency>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -165,7 +165,7 @@ func.func @pcp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8
 // CHECK:       return
 func.func @sharded(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, sequence_parallel = "on", shard_shared_experts = true>} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, sequence_parallel = on, shard_shared_experts = true>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)

@@ -14,23 +14,10 @@ func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<8
 
 // -----
 
-// An unknown backend; the message lists the known ones.
-func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4x64x64xf32>,
-    %w2: tensor<4x64x32xf32>) -> tensor<?x64xf32>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "carrier_pigeon">} {
-  // expected-error @+1 {{expected --all2all-backend to be one of allgather_reducescatter, deepep_high_throughput,}}
-  %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
-    experts(%w13, %w2 : tensor<4x64x64xf32>, tensor<4x64x32xf32>)
-    routing(<top_k = 2>) activation(<swiglu>) -> tensor<?x64xf32>
-  return %y : tensor<?x64xf32>
-}
-
-// -----
-
 // A fixed capacity that nobody gives.
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4x64x64xf32>,
     %w2: tensor<4x64x32xf32>) -> tensor<?x64xf32>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency">} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = deepep_low_latency>} {
   // expected-error @+1 {{expected the function's attribute 'schedule.max_num_tokens' or the option 'max-num-tokens': the exchange of 'deepep_low_latency' has a fixed capacity}}
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
     experts(%w13, %w2 : tensor<4x64x64xf32>, tensor<4x64x32xf32>)
@@ -84,7 +71,7 @@ func.func @layers(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<
 // What the policy only warns of stands at the layer, too.
 func.func @layer(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13: tensor<4x64x64xf32>,
     %w2: tensor<4x64x32xf32>) -> tensor<?x64xf32>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, expert_placement = "round_robin">} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, expert_placement = round_robin>} {
   // expected-warning @+1 {{round_robin expert placement is not possible, using linear: the router has no expert groups}}
   %y = moe.layer hidden(%x : tensor<?x64xf32>) router(%router : tensor<8x64xf32>)
     experts(%w13, %w2 : tensor<4x64x64xf32>, tensor<4x64x32xf32>)

@@ -8,8 +8,8 @@
 // the description has the widths before sharding.
 // CHECK-LABEL: func @tp(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK-SAME: intermediate_size = 64 : i64
-// CHECK-SAME: shared_intermediate_size = 96 : i64
+// CHECK-SAME: intermediate = 64,
+// CHECK-SAME: shared_intermediate = 96,
 // CHECK:      moe.dispatch ins({{[^)]*}}) outs({{[^)]*}}) num_experts(8) ->
 // CHECK-NOT:  schedule.collective all_reduce
 // CHECK:      moe.combine {{.*}} -> tensor<?x64xf32>
@@ -28,9 +28,9 @@ func.func @tp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x
 // knows whose experts these are.
 // CHECK-LABEL: func @tp_ep(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK-SAME: intermediate_size = 32 : i64
-// CHECK-SAME: shared_intermediate_size = 96 : i64
-// CHECK:      moe.dispatch ins({{[^)]*}}) outs({{[^)]*}}) num_experts(8) parallel(<tensor = 2, expert_parallel = true>) ->
+// CHECK-SAME: intermediate = 32,
+// CHECK-SAME: shared_intermediate = 96,
+// CHECK:      moe.dispatch ins({{[^)]*}}) outs({{[^)]*}}) num_experts(8) placement(<experts = 8, ranks = 2>) ->
 // CHECK-NOT:  schedule.collective all_reduce
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{.*}}) sum_over(#ranks{{[0-9]*}}[tp])
 func.func @tp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
@@ -74,7 +74,7 @@ func.func @dp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8x
 // CHECK:      %[[L:.*]] = tensor.dim %{{.*}}, %{{.*}} : tensor<?x64x64xbf16>
 // CHECK:      %[[L1:.*]] = arith.addi %[[L]], %{{.*}}
 // CHECK:      bufferization.alloc_tensor(%[[L1]]) : tensor<?xi32>
-// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp]>) parallel(<data = 2, expert_parallel = true>)
+// CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp]>) placement(<experts = 8, ranks = 2>)
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @dp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<?x64x64xbf16>,
     %w2: tensor<?x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
@@ -119,7 +119,7 @@ func.func @dp_tp_ep(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: ten
 // CHECK:      moe.merge ins({{.*}}) shared(%[[SUM]] : {{.*}}) outs({{[^)]*}}) ->
 func.func @send_receive(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = "deepep_high_throughput">} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = deepep_high_throughput>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -141,7 +141,7 @@ func.func @send_receive(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13:
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
     %w2: tensor<4x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency">} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = deepep_low_latency>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<4x64x64xbf16>, tensor<4x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -153,7 +153,7 @@ func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tens
 // weights are replicated, and nothing is left to sum.
 // CHECK-LABEL: func @sequence_parallel(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK-SAME: shared_intermediate_size = 48 : i64
+// CHECK-SAME: shared_intermediate = 48,
 // CHECK:      %[[N:.*]] = schedule.total_tokens
 // CHECK-NOT:  arith.divui
 // CHECK:      moe.dispatch {{.*}} exchange(<all_gather, #ranks{{[0-9]*}}[dp, tp]>)
@@ -161,7 +161,7 @@ func.func @batched(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tens
 // CHECK:      moe.merge ins({{.*}}) shared({{.*}}) outs({{[^)]*}}) ->
 func.func @sequence_parallel(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, sequence_parallel = "on">} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, sequence_parallel = on>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -172,14 +172,14 @@ func.func @sequence_parallel(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, 
 // Shared experts sharded over the slices: each rank computes its share of all slices.
 // CHECK-LABEL: func @sharded_shared(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK-SAME: shared_intermediate_size = 96 : i64
+// CHECK-SAME: shared_intermediate = 96,
 // CHECK:      %[[ROWS:.*]] = schedule.collective all_gather over(#ranks{{[0-9]*}}[tp]) label("all-gather") sends(%[[X]] : {{.*}}) receives({{.*}})
 // CHECK:      %[[PART:.*]] = moe.shared_experts ins(%[[ROWS]],
 // CHECK:      %[[SHARED:.*]] = schedule.collective reduce_scatter over(#ranks{{[0-9]*}}[tp]) label("reduce-scatter") sends(%[[PART]] : {{.*}}) receives({{.*}})
 // CHECK:      moe.merge ins({{.*}}) shared(%[[SHARED]] : {{.*}}) outs({{[^)]*}}) ->
 func.func @sharded_shared(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, sequence_parallel = "on", shard_shared_experts = true>} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, data = 2, expert_parallel = true, sequence_parallel = on, shard_shared_experts = true>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -220,7 +220,7 @@ func.func @pcp(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<8
 // CHECK:      return
 func.func @pcp_all_to_all(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<2x64x64xbf16>,
     %w2: tensor<2x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<prefill_context = 2, data = 2, expert_parallel = true, all2all_backend = "mori">} {
+    attributes {moe.parallel = #moe.parallel<prefill_context = 2, data = 2, expert_parallel = true, all2all_backend = mori>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<2x64x64xbf16>, tensor<2x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -229,13 +229,16 @@ func.func @pcp_all_to_all(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w1
 }
 
 // A round-robin placement that is not possible becomes linear where experts are told
-// apart.
+// apart; what the user asked for stays, and the plan says what is done, and why.
 // CHECK-LABEL: func @placement(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK:      moe.dispatch {{.*}} parallel(<data = 2, expert_parallel = true>)
+// CHECK-SAME: plan = <data = 2, expert_parallel = true, transport = all_gather, shared_experts = true, experts = 8>
+// CHECK-SAME: warnings = ["round_robin expert placement is not possible, using linear: the router has no expert groups"]
+// CHECK-SAME: moe.parallel = #moe.parallel<data = 2, expert_parallel = true, expert_placement = round_robin>
+// CHECK:      moe.dispatch {{.*}} placement(<experts = 8, ranks = 2>)
 func.func @placement(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
     %w2: tensor<4x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, expert_placement = "round_robin">} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, expert_placement = round_robin>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<4x64x64xbf16>, tensor<4x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -246,10 +249,10 @@ func.func @placement(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: te
 // One that is possible stays.
 // CHECK-LABEL: func @round_robin(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xbf16>
-// CHECK:      moe.dispatch {{.*}} parallel(<tensor = 2, expert_parallel = true, expert_placement = "round_robin">)
+// CHECK:      moe.dispatch {{.*}} placement(<experts = 8, ranks = 2, kind = round_robin>)
 func.func @round_robin(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
     %w2: tensor<4x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<tensor = 2, expert_parallel = true, expert_placement = "round_robin">} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, expert_parallel = true, expert_placement = round_robin>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<4x64x64xbf16>, tensor<4x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -260,7 +263,7 @@ func.func @round_robin(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: 
 // EPLB: the router maps to physical experts, of which there are 10.
 // CHECK-LABEL: func @eplb(
 // CHECK-SAME: %[[MAP:[^:]*]]: tensor<8x3xi32>, %[[COUNT:[^:]*]]: tensor<8xi32>
-// CHECK-SAME: num_experts = 8 : i64
+// CHECK-SAME: experts = 8, redundant_experts = 2
 // CHECK:      moe.route {{.*}} eplb(%[[MAP]], %[[COUNT]] :
 // CHECK-NOT:  moe.expert_load
 // CHECK:      moe.dispatch {{.*}} num_experts(10)

@@ -6,7 +6,7 @@
 // CHECK-LABEL: func @one_rank(
 // CHECK-SAME: %[[X:.*]]: tensor<?x64xbf16> {moe.name = "hidden_states"}, %[[ROUTER:.*]]: tensor<8x64xbf16>, %[[W13:.*]]: tensor<8x64x64xbf16>, %[[W2:.*]]: tensor<8x64x32xbf16>, %[[S13:.*]]: tensor<96x64xbf16>, %[[S2:.*]]: tensor<64x48xbf16>
 // CHECK-SAME: -> (tensor<?x64xbf16> {moe.name = "output"})
-// CHECK-SAME: moe.layers = [{gated = true, hidden_size = 64 : i64, intermediate_size = 32 : i64, n_group = 1 : i64, name = "model.layers.3", num_experts = 8 : i64, shared_intermediate_size = 48 : i64, top_k = 2 : i64}]
+// CHECK-SAME: moe.layers = [#moe.layer_info<name = "model.layers.3", hidden = 64, top_k = 2, intermediate = 32, shared_intermediate = 48, gated = true, plan = <shared_experts = true, experts = 8>>]
 // CHECK-SAME: moe.parallel = #moe.parallel}
 // CHECK-NOT:  tensor.empty
 // CHECK:      %[[T:.*]] = tensor.dim %[[X]], %{{.*}} : tensor<?x64xbf16>
@@ -100,7 +100,7 @@ func.func @weight_on_input(%x: tensor<?x64xf32>, %router: tensor<8x64xf32>, %w13
 // the tokens that chose one of the other two.
 // CHECK-LABEL: func @zero_experts(
 // CHECK-SAME: %[[X:[^:]*]]: tensor<?x64xf32>
-// CHECK-SAME: num_experts = 6 : i64
+// CHECK-SAME: experts = 6
 // CHECK:      %[[IDS:.*]], %[[WEIGHTS:.*]] = moe.route
 // CHECK:      moe.dispatch {{.*}} num_experts(6)
 // CHECK:      moe.merge ins({{.*}}) zero(%[[X]], %[[IDS]], %[[WEIGHTS]] : {{.*}}) from(6) scale(6.000000e+00) outs(
@@ -169,7 +169,7 @@ func.func @operands(%x: tensor<?x64xbf16>, %router: tensor<8x64xf32>, %rb: tenso
 // Two layers of one function: the second reads what the first wrote, and each
 // has its plan and its description.
 // CHECK-LABEL: func @two_layers(
-// CHECK-SAME: moe.layers = [{{{.*}}name = "first"{{.*}}}, {{{.*}}name = "second"{{.*}}}]
+// CHECK-SAME: moe.layers = [#moe.layer_info<name = "first", {{.*}}>, #moe.layer_info<name = "second", {{.*}}>]
 // CHECK:      %[[FIRST:.*]] = moe.merge
 // CHECK:      moe.gate ins(%[[FIRST]],
 // CHECK:      %[[SECOND:.*]] = moe.merge

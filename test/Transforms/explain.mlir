@@ -31,7 +31,7 @@
 // ANY-NEXT:    workspace     depends on T
 // ANY-NEXT:    capturable    no: the host waits for the exchange of counts
 // ANY:         use_mori_kernels {{ *}}yes
-// ANY:         transport {{ *}}counted_send_receive
+// ANY:         transport {{ *}}send_receive
 
 // One T has one order, and the streams and events of its arm alone; what holds
 // for the others is said beside it.
@@ -72,7 +72,7 @@ func.func @between(%x: memref<?x64xf32>) {
 
 func.func @second(%x: memref<?x64xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48xf32>, %routed: memref<?x64xf32>,
                   %shared: memref<?x64xf32>, %y: memref<?x64xf32>)
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, eplb = true, all2all_backend = "mori">} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, eplb = true, all2all_backend = mori>} {
   moe.shared_experts ins(%x, %s13, %s2 : memref<?x64xf32>, memref<96x64xf32>, memref<64x48xf32>)
     outs(%shared : memref<?x64xf32>) activation(<swiglu>)
   moe.merge ins(%routed : memref<?x64xf32>) shared(%shared : memref<?x64xf32>) outs(%y : memref<?x64xf32>)

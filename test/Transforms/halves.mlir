@@ -120,14 +120,14 @@
 // A rule set that does not overlap keeps the arm of all tokens, and no buffer of the
 // other one.
 // SERIAL-LABEL:   func @counted(
-// SERIAL-SAME:      batches = {reason = "the serial rule set never overlaps", rule = "serial batch rule 1", suggestion = "use --schedule=vllm or --schedule=auto", two = false}
+// SERIAL-SAME:      batches = <rule = "serial batch rule 1", reason = "the serial rule set never overlaps", suggestion = "use --schedule=vllm or --schedule=auto">
 // SERIAL-NOT:       {{scf.if|part|max_tokens|on\(comm}}
 // SERIAL:           label("merge")
 // SERIAL-NOT:       label(
 // SERIAL:           return
 func.func @counted(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tensor<4x64x64xbf16>,
     %w2: tensor<4x64x32xbf16>, %s13: tensor<96x64xbf16>, %s2: tensor<64x48xbf16>) -> tensor<?x64xbf16>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_high_throughput", dbo = true, dbo_decode_threshold = 5>} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = deepep_high_throughput, dbo = true, dbo_decode_threshold = 5>} {
   %y = moe.layer hidden(%x : tensor<?x64xbf16>) router(%router : tensor<8x64xbf16>)
     experts(%w13, %w2 : tensor<4x64x64xbf16>, tensor<4x64x32xbf16>)
     shared(%s13, %s2 : tensor<96x64xbf16>, tensor<64x48xbf16>)
@@ -149,7 +149,7 @@ func.func @counted(%x: tensor<?x64xbf16>, %router: tensor<8x64xbf16>, %w13: tens
 // EXPAND:         moe.dispatch {{.*}} received(%{{.*}}, %{{.*}} : tensor<56x64xf32>, tensor<56x1xf32>)
 func.func @batched(%x: tensor<7x64xf32>, %ids: tensor<7x2xi32>, %weights: tensor<7x2xf32>, %w13: tensor<4x64x64xf32>,
     %w2: tensor<4x64x32xf32>) -> tensor<7x64xf32>
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_low_latency", dbo = true>} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = deepep_low_latency, dbo = true>} {
   %y = moe.layer hidden(%x : tensor<7x64xf32>) given(%ids, %weights : tensor<7x2xi32>, tensor<7x2xf32>)
     experts(%w13, %w2 : tensor<4x64x64xf32>, tensor<4x64x32xf32>)
     routing(<top_k = 2>) activation(<swiglu>) num_experts(8) -> tensor<7x64xf32>

@@ -25,7 +25,7 @@ func.func @dispatch(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memre
     moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
       outs(%offsets, %source, %pairs : memref<5xi32>, memref<?xi32>, memref<?x2xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
-      num_experts(8) exchange(<all_gather, <ep = 2>[ep]>) parallel(<data = 2, expert_parallel = true>)
+      num_experts(8) exchange(<all_gather, <ep = 2>[ep]>) placement(<experts = 8, ranks = 2>)
   }
   return
 }
@@ -58,7 +58,7 @@ func.func @dispatch_of_gathered(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %we
 func.func @replicated(%ids: memref<?x2xi32>, %offsets: memref<5xi32>, %source: memref<?xi32>, %pairs: memref<?x2xi32>) {
   schedule.run on(compute) label("dispatch") {
     moe.dispatch ins(%ids : memref<?x2xi32>) outs(%offsets, %source, %pairs : memref<5xi32>, memref<?xi32>, memref<?x2xi32>)
-      num_experts(8) parallel(<tensor = 2, expert_parallel = true, expert_placement = "round_robin">)
+      num_experts(8) placement(<experts = 8, ranks = 2, kind = round_robin>)
   }
   return
 }
@@ -140,7 +140,7 @@ func.func @counted(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref
       outs(%offsets, %source, %pairs : memref<3xi32>, memref<?xi32>, memref<?x2xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
       way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<4xi32>, memref<4xi32>)
-      num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
+      num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) placement(<experts = 8, ranks = 4>)
   }
   schedule.run on(compute) label("combine") {
     moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x2xi32>) weights(%row_weights : memref<?x2xf32>)
@@ -171,7 +171,7 @@ func.func @batched(%ids: memref<?x2xi32>, %x: memref<?x64xf32>, %weights: memref
     moe.dispatch ins(%ids : memref<?x2xi32>) rows(%x, %weights : memref<?x64xf32>, memref<?x2xf32>)
       outs(%offsets, %source, %pairs : memref<?xi32>, memref<?xi32>, memref<?x1xi32>)
       received(%rows, %row_weights : memref<?x64xf32>, memref<?x1xf32>) way_back(%positions : memref<?x2xi32>)
-      num_experts(8) exchange(<batched, <ep = 3>[ep]>) parallel(<data = 3, expert_parallel = true>)
+      num_experts(8) exchange(<batched, <ep = 3>[ep]>) placement(<experts = 8, ranks = 3>)
   }
   schedule.run on(compute) label("combine") {
     moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x1xi32>) weights(%row_weights : memref<?x1xf32>)

@@ -25,7 +25,7 @@
 // Both arms write the same buffers, which are all set up at the entry.
 // VLLM-LABEL: func @layer(
 // VLLM-SAME:   %[[X:[^:]*]]: memref<?x64xf32>
-// VLLM-SAME:   moe.decisions = [{above_threshold = {order = "NO_OVERLAP", reason = "T is above the threshold of 256", rule = "vllm rule 4", suggestion = "raise --shared-experts-stream-token-threshold (VLLM_SHARED_EXPERTS_STREAM_TOKEN_THRESHOLD)"}, at_or_below_threshold = {order = "MULTI_STREAM_OVERLAPPED", reason = "T is at most 256, and 'cpu' has an auxiliary stream", rule = "vllm rule 3", suggestion = ""}, rule_set = "vllm", threshold = 256 : i64}]
+// VLLM-SAME:   moe.decisions = [#moe.decision<rule_set = "vllm", threshold = 256, outcome = <order = MULTI_STREAM_OVERLAPPED, rule = "vllm rule 3", reason = "T is at most 256, and 'cpu' has an auxiliary stream">, above = <order = NO_OVERLAP, rule = "vllm rule 4", reason = "T is above the threshold of 256", suggestion = "raise --shared-experts-stream-token-threshold (VLLM_SHARED_EXPERTS_STREAM_TOKEN_THRESHOLD)">>]
 // VLLM-NOT:    schedule.
 // VLLM-COUNT-9: memref.alloc
 // VLLM-NOT:    {{memref.alloc|schedule\.}}
@@ -83,7 +83,7 @@
 // A known T, or a rule set that does not ask, leaves one schedule: exactly one
 // fork and one join.
 // FEW-LABEL:   func @layer(
-// FEW-SAME:    moe.decisions = [{always = {order = "MULTI_STREAM_OVERLAPPED"
+// FEW-SAME:    moe.decisions = [#moe.decision<rule_set = "{{.*}}", outcome = <order = MULTI_STREAM_OVERLAPPED
 // FEW-NOT:     scf.if
 // FEW:         %[[FORK:.*]] = schedule.mark on(compute)
 // FEW-NEXT:    %[[DONE:.*]] = schedule.run on(aux) after(%[[FORK]]) label("shared experts") {
@@ -95,7 +95,7 @@
 // Above the threshold, without a stream, or by a rule set that never overlaps,
 // nothing is left but the order of one stream.
 // MANY-LABEL:  func @layer(
-// MANY-SAME:   moe.decisions = [{always = {order = "NO_OVERLAP"
+// MANY-SAME:   moe.decisions = [#moe.decision<rule_set = "{{.*}}", outcome = <order = NO_OVERLAP
 // MANY-NOT:    {{scf.if|schedule.mark|after\(|on\(aux\)}}
 // MANY:        label("gate")
 // MANY:        label("shared experts")
@@ -144,7 +144,7 @@ func.func @layer(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: memref<8
 // alone, which the router's event covers; the experts for the dispatch; the
 // combine for the experts. A monolithic kernel does not own the shared experts.
 // CHECK-LABEL: func @asynchronous(
-// CHECK-SAME:  moe.decisions = [{always = {order = "MK_INTERNAL_OVERLAPPED", reason = "the modular kernel owns the shared experts: 'deepep_high_throughput' launches its combine asynchronously, and they run until it is awaited", rule = "{{[a-z]+ rule [12]}}", suggestion = ""}
+// CHECK-SAME:  moe.decisions = [#moe.decision<rule_set = "{{.*}}", outcome = <order = MK_INTERNAL_OVERLAPPED, rule = "{{[a-z]+ rule [12]}}", reason = "the modular kernel owns the shared experts: 'deepep_high_throughput' launches its combine asynchronously, and they run until it is awaited">
 // CHECK-NOT:   scf.if
 // CHECK-NOT:   schedule.mark
 // CHECK:       schedule.run on(compute) label("gate") {
@@ -167,7 +167,7 @@ func.func @layer(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: memref<8
 func.func @asynchronous(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: memref<4x64x64xf32>,
                         %w2: memref<4x64x32xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48xf32>,
                         %y: memref<?x64xf32> {bufferize.result})
-    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = "deepep_high_throughput">} {
+    attributes {moe.parallel = #moe.parallel<data = 2, expert_parallel = true, all2all_backend = deepep_high_throughput>} {
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
   %t = memref.dim %x, %c0 : memref<?x64xf32>
@@ -193,7 +193,7 @@ func.func @asynchronous(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: m
     outs(%offsets, %source, %pairs : memref<5xi32>, memref<?xi32>, memref<?x2xi32>)
     received(%rows, %row_weights : memref<?x64xf32>, memref<?x2xf32>)
     way_back(%positions : memref<?x2xi32>) counts(%sent, %got : memref<2xi32>, memref<2xi32>)
-    num_experts(8) exchange(<send_receive, <dp = 2>[dp]>) parallel(<data = 2, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <dp = 2>[dp]>) placement(<experts = 8, ranks = 2>)
   moe.experts ins(%rows, %offsets, %source, %w13, %w2 : memref<?x64xf32>, memref<5xi32>, memref<?xi32>, memref<4x64x64xf32>, memref<4x64x32xf32>)
     outs(%out : memref<?x64xf32>) activation(<swiglu>)
   moe.combine ins(%out, %pairs : memref<?x64xf32>, memref<?x2xi32>) weights(%row_weights : memref<?x2xf32>)
@@ -207,7 +207,7 @@ func.func @asynchronous(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w13: m
 
 // Without shared experts there is nothing to decide, under any rule set.
 // CHECK-LABEL: func @no_shared_experts(
-// CHECK-SAME:  moe.decisions = [{always = {order = "NONE", reason = "the layer has no shared experts to overlap", rule = "no shared experts", suggestion = ""}
+// CHECK-SAME:  moe.decisions = [#moe.decision<rule_set = "{{.*}}", outcome = <order = NONE, rule = "no shared experts", reason = "the layer has no shared experts to overlap">
 // CHECK-NOT:   {{scf.if|schedule.mark|after\(|on\(aux\)}}
 // CHECK:       label("gate")
 // CHECK:       label("route")
@@ -244,7 +244,7 @@ func.func @no_shared_experts(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w
 // Rule 1: EPLB with a backend that is not known to be safe, though its kernels
 // are not even in use (dp = 1): one schedule whatever T is.
 // VLLM-LABEL:  func @eplb(
-// VLLM-SAME:   order = "NO_OVERLAP"
+// VLLM-SAME:   order = NO_OVERLAP
 // VLLM-SAME:   rule = "vllm rule 1"
 // VLLM-NOT:    {{scf.if|schedule.mark|after\(|on\(aux\)|on\(comm}}
 // VLLM:        label("shared experts")
@@ -254,7 +254,7 @@ func.func @no_shared_experts(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %w
 // VLLM:        return
 func.func @eplb(%x: memref<?x64xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48xf32>,
                 %routed: memref<?x64xf32>, %y: memref<?x64xf32> {bufferize.result})
-    attributes {moe.parallel = #moe.parallel<tensor = 2, expert_parallel = true, eplb = true, all2all_backend = "deepep_low_latency">} {
+    attributes {moe.parallel = #moe.parallel<tensor = 2, expert_parallel = true, eplb = true, all2all_backend = deepep_low_latency>} {
   %c0 = arith.constant 0 : index
   %t = memref.dim %x, %c0 : memref<?x64xf32>
   %shared = memref.alloc(%t) : memref<?x64xf32>
@@ -323,7 +323,7 @@ func.func @sharded(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %s13: memref
 // Two layers, two decisions under their names; what sets the second one up
 // comes before all work.
 // FEW-LABEL:   func @two_layers(
-// FEW-SAME:    moe.decisions = [{always = {order = "MULTI_STREAM_OVERLAPPED"{{.*}}}, layer = "first", rule_set = "{{.*}}"}, {always = {order = "NONE"{{.*}}}, layer = "second", rule_set = "{{.*}}"}]
+// FEW-SAME:    moe.decisions = [#moe.decision<layer = "first", rule_set = "{{.*}}", outcome = <order = MULTI_STREAM_OVERLAPPED, {{.*}}>>, #moe.decision<layer = "second", rule_set = "{{.*}}", outcome = <order = NONE, {{.*}}>>]
 // FEW:         memref.alloc
 // FEW-NEXT:    memref.alloc
 // FEW-NEXT:    %[[FORK:.*]] = schedule.mark on(compute)
@@ -335,10 +335,10 @@ func.func @sharded(%x: memref<?x64xf32>, %router: memref<8x64xf32>, %s13: memref
 func.func @two_layers(%x: memref<?x64xf32>, %s13: memref<96x64xf32>, %s2: memref<64x48xf32>,
                       %routed: memref<?x64xf32>, %y: memref<?x64xf32> {bufferize.result})
     attributes {moe.layers = [
-      {name = "first", hidden_size = 64 : i64, num_experts = 8 : i64, top_k = 2 : i64, n_group = 1 : i64,
-       intermediate_size = 32 : i64, shared_intermediate_size = 48 : i64, gated = true},
-      {name = "second", hidden_size = 64 : i64, num_experts = 8 : i64, top_k = 2 : i64, n_group = 1 : i64,
-       intermediate_size = 32 : i64, shared_intermediate_size = 0 : i64, gated = true}]} {
+      #moe.layer_info<name = "first", hidden = 64, top_k = 2, intermediate = 32, shared_intermediate = 48,
+        gated = true, plan = <shared_experts = true, experts = 8>>,
+      #moe.layer_info<name = "second", hidden = 64, top_k = 2, intermediate = 32, gated = true,
+        plan = <experts = 8>>]} {
   %c0 = arith.constant 0 : index
   %t = memref.dim %x, %c0 : memref<?x64xf32>
   %shared = memref.alloc(%t) : memref<?x64xf32>

@@ -51,10 +51,8 @@ static Values positive() { return range(1, int64_t(1) << 40); }
 static Values experts() { return range(1, int64_t(1) << 20); }
 static Values sizes() { return range(1, policy::maxParallelSize); }
 static Values dtypes() { return names({"bfloat16", "float16", "float32"}); }
-static Values placements() { return names({"linear", "round_robin"}); }
-static Values sequenceModes() { return names({"auto", "on", "off"}); }
 static Values ruleSets() { return list(policy::getBuiltinRuleSets()); }
-static Values backends() { return list(policy::getBackendTable()); }
+static Values backends() { return list(LayerEnum<All2AllBackend>::cases); }
 } // namespace values
 
 //===----------------------------------------------------------------------===//
@@ -71,6 +69,17 @@ static void addFlag(CLI::App &app, T &member, const std::string &flag,
     help += ": " + values.names;
   if constexpr (std::is_same_v<T, bool>) {
     app.add_flag("--" + flag, member, help)->group(group);
+  } else if constexpr (std::is_enum_v<T>) {
+    std::vector<std::string> allowed;
+    for (const auto &known : LayerEnum<T>::cases)
+      allowed.push_back(known.name);
+    app.add_option_function<std::string>(
+           "--" + flag,
+           [&member](const std::string &text) { member = *parseName<T>(text); },
+           help)
+        ->group(group)
+        ->check(CLI::IsMember(allowed))
+        ->default_str(name(member));
   } else {
     CLI::Option *option =
         app.add_option("--" + flag, member, help)->group(group);
@@ -114,6 +123,8 @@ static void append(std::vector<std::string> &arguments, const std::string &flag,
     arguments.push_back("--" + flag);
   else if constexpr (std::is_same_v<T, std::string>)
     arguments.insert(arguments.end(), {"--" + flag, value});
+  else if constexpr (std::is_enum_v<T>)
+    arguments.insert(arguments.end(), {"--" + flag, name(value)});
   else if constexpr (std::is_same_v<T, int64_t>)
     arguments.insert(arguments.end(), {"--" + flag, std::to_string(value)});
   else if constexpr (std::is_same_v<T, std::optional<int64_t>>)
@@ -144,15 +155,16 @@ std::vector<std::string> CompileFlags::toArguments() const {
 //===----------------------------------------------------------------------===//
 
 std::string CompileFlags::finish() {
-  parallel.expertPlacementStrategy =
-      *policy::parseExpertPlacementStrategy(expertPlacement);
-  parallel.sequenceParallel =
-      *policy::parseSequenceParallelMode(sequenceParallel);
   std::string error;
   if (!policy::findRuleSet(ruleSet, error))
     return "--schedule: " + error;
-  if (!policy::parseAll2AllBackend(parallel.all2allBackend, error))
+  std::optional<policy::ParsedBackend> backend =
+      policy::parseAll2AllBackend(all2allBackend, error);
+  if (!backend)
     return "--all2all-backend: " + error;
+  parallel.all2allBackend = backend->backend;
+  if (!backend->warning.empty())
+    warnings.push_back(backend->warning);
   const std::string withChip = "cuda:" + CompileOptions().chip;
   if (target != "" && target != "cpu" && target != "cuda" && target != withChip)
     return "--target: expected cpu, cuda or " + withChip + " but got '" +

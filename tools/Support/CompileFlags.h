@@ -51,10 +51,10 @@ struct CompileFlags : CompileOptions {
   std::optional<int64_t> layer;
   std::optional<int64_t> numExperts;
   std::string dtype;
-  policy::ParallelConfig parallel;
+  ParallelConfig parallel;
   bool recordExpertLoad = false;
-  std::string expertPlacement = "linear";
-  std::string sequenceParallel = "auto";
+  /// A backend's name, or another name of it.
+  std::string all2allBackend = name(ParallelConfig().all2allBackend);
   /// The distribution that is explained beside the uniform one.
   std::string routing = "zipf:1";
   /// Where the timeline of all ranks goes; "": nowhere.
@@ -69,7 +69,11 @@ struct CompileFlags : CompileOptions {
   /// Adds those of them that say what the layer is, not how it is compiled.
   void addLayer(CLI::App &app);
 
-  /// Checks what single flags cannot and fills in `parallel`'s enumerations;
+  /// What finish() has to say about flags that mean something else than they
+  /// used to.
+  std::vector<std::string> warnings;
+
+  /// Checks what single flags cannot and fills in the backend of `parallel`;
   /// call it after parsing. A message, or "".
   std::string finish();
 

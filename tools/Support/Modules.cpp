@@ -131,6 +131,8 @@ Status moe::tools::importConfig(const std::string &path,
   if (!parsed)
     return badInput(path + ": " + parsed.error());
   layer = std::move(*parsed);
+  for (const std::string &warning : flags.warnings)
+    std::cerr << tool << ": warning: " << warning << "\n";
   for (const std::string &warning : layer.warnings)
     std::cerr << tool << ": warning: " << warning << "\n";
   module = ModuleOp::create(UnknownLoc::get(&context));

@@ -180,9 +180,8 @@ static std::string printSteps(const simulate::RoutingReport &routing) {
   Table table("llrrr");
   table.add({"schedule", "order", "step us", "idle", "balanced us"});
   for (const simulate::StepReport &step : routing.steps)
-    table.add({step.ruleSet, std::string(policy::stringify(step.order)),
-               us(step.seconds), percent(step.idleShare),
-               us(step.balancedSeconds)});
+    table.add({step.ruleSet, std::string(name(step.order)), us(step.seconds),
+               percent(step.idleShare), us(step.balancedSeconds)});
   return table.print(2);
 }
 
@@ -251,7 +250,7 @@ static ordered_json toJson(const simulate::RoutingReport &routing) {
          {"critical_link_seconds", report.onCriticalPath.onLinks}});
   for (const simulate::StepReport &step : routing.steps)
     json["schedules"].push_back({{"schedule", step.ruleSet},
-                                 {"order", policy::stringify(step.order)},
+                                 {"order", name(step.order)},
                                  {"seconds", step.seconds},
                                  {"idle_share", step.idleShare},
                                  {"balanced_seconds", step.balancedSeconds}});

@@ -152,12 +152,9 @@ static std::string findRuntime() {
 static bool lacksCapacity(mlir::func::FuncOp function,
                           const ArtefactOptions &compile) {
   auto layer = *function.getFunctionBody().getOps<LayerOp>().begin();
-  mlir::FailureOr<policy::ParallelConfig> config = getParallelConfig(
-      layer.getEffectiveParallel(), [&] { return layer.emitOpError(); });
-  return mlir::succeeded(config) &&
-         policy::derive(*config, getLayerTraits(layer)).properties.transport ==
-             policy::Transport::FixedCapacityAllToAll &&
-         !compile.maxNumTokens && !function->hasAttr("schedule.max_num_tokens");
+  return planLayer(layer).derived.properties.transport == Transport::batched &&
+         !compile.maxNumTokens &&
+         !function->hasAttr(schedule::kMaxNumTokensAttrName);
 }
 
 /// The explanation of the schedule of the module's layer.

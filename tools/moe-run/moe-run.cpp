@@ -25,7 +25,7 @@ static Status checkRanks(const RunOptions &options) {
   if (!options.ranks || options.kind != SourceKind::Config)
     return {};
   // A factor may be as large as it likes: the product stops past the number.
-  const policy::ParallelConfig &parallel = options.compile.parallel;
+  const ParallelConfig &parallel = options.compile.parallel;
   int64_t ranks = 1;
   for (int64_t size : {parallel.tensorParallelSize, parallel.dataParallelSize,
                        parallel.prefillContextParallelSize})

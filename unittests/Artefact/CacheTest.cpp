@@ -198,7 +198,7 @@ protected:
     spec.numExperts = experts;
     spec.topK = 2;
     EXPECT_TRUE(mlir::succeeded(
-        buildLayerFunction(*module, spec, policy::ParallelConfig(), false)));
+        buildLayerFunction(*module, spec, ParallelConfig(), false)));
     llvm::Expected<std::string> key =
         makeCacheKey(*module, form, options, runtime);
     EXPECT_TRUE(bool(key));

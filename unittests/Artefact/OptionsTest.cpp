@@ -91,8 +91,9 @@ TEST_F(OptionsTest, ReachPassesAndKey) {
         given = CompileOptions();
       SCOPED_TRACE(row.name + " of target " + target);
       EXPECT_NE(getKey(given), getKey(changed));
-      if (row.isOfPasses)
+      if (row.isOfPasses) {
         EXPECT_NE(printPipeline(given), printPipeline(changed));
+      }
     }
 }
 

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Policy/CostModel.h"
+#include "Decide.h"
 #include "moe-mlir/Policy/Decision.h"
 
 #include <cmath>
@@ -14,6 +15,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+using namespace moe;
 using namespace moe::policy;
 
 namespace {
@@ -90,7 +92,7 @@ TEST(CostModel, ExpertParallelSlice) {
   ParallelConfig config;
   config.dataParallelSize = 8;
   config.enableExpertParallel = true;
-  config.all2allBackend = "deepep_high_throughput";
+  config.all2allBackend = All2AllBackend::deepep_high_throughput;
   LayerTraits layer = sharing();
   layer.numExperts = 256;
   ParallelProperties p = derive(config, layer).properties;
@@ -202,7 +204,7 @@ TEST(CostModel, OrdersStayWithinBounds) {
   ParallelConfig config;
   config.dataParallelSize = 8;
   config.enableExpertParallel = true;
-  config.all2allBackend = "deepep_low_latency";
+  config.all2allBackend = All2AllBackend::deepep_low_latency;
   MachineModel machine = getH200Machine();
   machine.streamOverlap = machine.mixOverlap = 1;
   machine.streamContention = machine.eventCost = 0;
@@ -320,8 +322,8 @@ TEST(CostModel, AutoDecidesByCost) {
     DecisionOptions options;
     options.cost = {model.shape, getH200Machine()};
     for (int64_t tokens : {1, 256, 8192}) {
-      Decision decision = decideOrder({}, sharing(), {}, {"cuda", true}, tokens,
-                                      getAuto(), options);
+      Decision decision =
+          decide({}, sharing(), {}, {"cuda", true}, tokens, getAuto(), options);
       EXPECT_FALSE(decision.dependsOnTokens());
       EXPECT_EQ(decision.rule(), "auto cost model");
       bool gains = estimate(Order::MultiStreamOverlapped, model.shape, tokens) <
@@ -331,8 +333,8 @@ TEST(CostModel, AutoDecidesByCost) {
       EXPECT_NE(decision.reason().find("h200"), std::string::npos);
       EXPECT_NE(decision.reason().find("NO_OVERLAP "), std::string::npos);
     }
-    Decision dynamic = decideOrder({}, sharing(), {}, {"cuda", true},
-                                   std::nullopt, getAuto(), options);
+    Decision dynamic = decide({}, sharing(), {}, {"cuda", true}, std::nullopt,
+                              getAuto(), options);
     EXPECT_EQ(dynamic.at(1).order, Order::MultiStreamOverlapped) << model.name;
     EXPECT_EQ(dynamic.dependsOnTokens(),
               dynamic.low.order != dynamic.high.order);
@@ -343,14 +345,13 @@ TEST(CostModel, AutoKeepsToWhatIsAdmissible) {
   DecisionOptions options;
   options.cost = {models[1].shape, getH200Machine()};
   // No stream: nothing to choose, whatever it would gain.
-  Decision decision = decideOrder({}, sharing(), {}, {"bare", false},
-                                  std::nullopt, getAuto(), options);
+  Decision decision = decide({}, sharing(), {}, {"bare", false}, std::nullopt,
+                             getAuto(), options);
   EXPECT_FALSE(decision.dependsOnTokens());
   EXPECT_EQ(decision.low.order, Order::NoOverlap);
   EXPECT_FALSE(decision.suggestion().empty());
   options.disableSharedExpertsStream = true;
-  decision =
-      decideOrder({}, sharing(), {}, {"cuda", true}, 1, getAuto(), options);
+  decision = decide({}, sharing(), {}, {"cuda", true}, 1, getAuto(), options);
   EXPECT_EQ(decision.low.order, Order::NoOverlap);
   EXPECT_EQ(decision.suggestion(), "drop --disable-shared-experts-stream");
   options.disableSharedExpertsStream = false;
@@ -358,25 +359,24 @@ TEST(CostModel, AutoKeepsToWhatIsAdmissible) {
   ParallelConfig config;
   config.dataParallelSize = 2;
   config.enableExpertParallel = config.enableEplb = true;
-  config.all2allBackend = "deepep_low_latency";
+  config.all2allBackend = All2AllBackend::deepep_low_latency;
   decision =
-      decideOrder(config, sharing(), {}, {"cuda", true}, 1, getAuto(), options);
+      decide(config, sharing(), {}, {"cuda", true}, 1, getAuto(), options);
   EXPECT_EQ(decision.low.order, Order::NoOverlap);
   EXPECT_EQ(decision.rule(), "auto rule 1");
   // Without a stream the modular kernel's own overlap remains.
   config.enableEplb = false;
-  decision = decideOrder(config, sharing(), {}, {"bare", false}, 64, getAuto(),
-                         options);
+  decision =
+      decide(config, sharing(), {}, {"bare", false}, 64, getAuto(), options);
   EXPECT_EQ(decision.low.order, Order::MKInternalOverlapped);
-  decision = decideOrder(config, sharing(), {false}, {"bare", false}, 64,
-                         getAuto(), options);
+  decision = decide(config, sharing(), {false}, {"bare", false}, 64, getAuto(),
+                    options);
   EXPECT_EQ(decision.low.order, Order::NoOverlap);
 }
 
 // Nothing to reckon with: the rules of vLLM decide.
 TEST(CostModel, AutoWithoutShape) {
-  Decision decision =
-      decideOrder({}, sharing(), {}, {}, std::nullopt, getAuto());
+  Decision decision = decide({}, sharing(), {}, {}, std::nullopt, getAuto());
   EXPECT_EQ(decision.rule(), "auto rule 3 where T <= 256, auto rule 4 above");
 }
 

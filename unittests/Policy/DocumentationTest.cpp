@@ -12,12 +12,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Decide.h"
 #include "moe-mlir/Policy/Decision.h"
 
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
 
+using namespace moe;
 using namespace moe::policy;
 
 static std::string readPage() {
@@ -71,20 +73,20 @@ static std::string printOutcomes() {
     for (bool eplb : {false, true})
       for (bool inUse : {false, true}) {
         ParallelConfig config;
-        config.all2allBackend = backend;
+        config.all2allBackend = getBackend(backend);
         config.enableEplb = eplb;
         config.enableExpertParallel = inUse;
         config.dataParallelSize = inUse ? 2 : 1;
         Decision stream =
-            decideOrder(config, layer, {}, {"cpu", true}, std::nullopt, vllm);
+            decide(config, layer, {}, {"cpu", true}, std::nullopt, vllm);
         Decision none =
-            decideOrder(config, layer, {}, {"cpu", false}, std::nullopt, vllm);
+            decide(config, layer, {}, {"cpu", false}, std::nullopt, vllm);
         text.append("| ").append(backend);
         text.append(eplb ? " | on" : " | off")
             .append(inUse ? " | yes" : " | no");
         for (Order order :
              {stream.low.order, stream.high.order, none.low.order})
-          text.append(" | `").append(stringify(order)).append("`");
+          text.append(" | `").append(name(order)).append("`");
         text += " |\n";
       }
   return text;

@@ -11,15 +11,16 @@
 #include <gtest/gtest.h>
 #include <set>
 
+using namespace moe;
 using namespace moe::policy;
 
-static constexpr ExpertPlacementStrategy strategies[] = {
-    ExpertPlacementStrategy::Linear, ExpertPlacementStrategy::RoundRobin};
+static constexpr PlacementKind strategies[] = {PlacementKind::linear,
+                                               PlacementKind::round_robin};
 
 TEST(ExpertPlacement, Examples) {
   using Ids = std::vector<int64_t>;
-  auto linear = ExpertPlacementStrategy::Linear;
-  auto roundRobin = ExpertPlacementStrategy::RoundRobin;
+  auto linear = PlacementKind::linear;
+  auto roundRobin = PlacementKind::round_robin;
   EXPECT_EQ(getLocalExperts(linear, 8, 2, 1), (Ids{4, 5, 6, 7}));
   EXPECT_EQ(getLocalExperts(roundRobin, 8, 2, 1), (Ids{1, 3, 5, 7}));
   // 10 over 4: ranks 0 and 1 own three.

@@ -7,11 +7,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Policy/Explain.h"
+#include "Decide.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <set>
 
+using namespace moe;
 using namespace moe::policy;
 
 static Explanation explain(const ParallelConfig &config,
@@ -23,8 +25,8 @@ static Explanation explain(const ParallelConfig &config,
   layer.hasSharedExperts = true;
   Explanation e;
   e.layer = "model.layers.1.mlp";
-  e.decision = decideOrder(config, layer, {}, {}, compiledFor,
-                           *findRuleSet("vllm", error));
+  e.decision =
+      decide(config, layer, {}, {}, compiledFor, *findRuleSet("vllm", error));
   DerivedParallelism derived = derive(config, layer);
   e.properties = derived.properties;
   e.warnings = derived.warnings;
@@ -98,7 +100,7 @@ TEST(Explain, JsonParallelHoldsAllProperties) {
   config.tensorParallelSize = config.dataParallelSize = 2;
   config.rank = 3;
   config.enableExpertParallel = true;
-  config.all2allBackend = "deepep_low_latency";
+  config.all2allBackend = All2AllBackend::deepep_low_latency;
   Explanation e = explain(config, {}, {});
   auto json = nlohmann::json::parse(explainJson(e));
   const auto &parallel = json["parallel"];
@@ -109,7 +111,7 @@ TEST(Explain, JsonParallelHoldsAllProperties) {
   EXPECT_EQ(parallel["dp_rank"], 1);
   EXPECT_EQ(parallel["use_ep"], true);
   EXPECT_EQ(parallel["all2all_backend"], "deepep_low_latency");
-  EXPECT_EQ(parallel["transport"], "fixed_capacity_all_to_all");
+  EXPECT_EQ(parallel["transport"], "batched");
   EXPECT_EQ(parallel["reduction"], "shared_only");
   EXPECT_EQ(parallel["num_local_experts"], 16);
   for (const char *name :
@@ -155,7 +157,7 @@ TEST(Explain, TextForPeople) {
 
 TEST(Explain, TextForOneSizeAndWithWarnings) {
   ParallelConfig config;
-  config.all2allBackend = "naive";
+  config.shardSharedExperts = true;
   Explanation e = explain(config, {}, 300);
   e.capturable = false;
   e.workspaceBytes = 12;
@@ -166,8 +168,8 @@ TEST(Explain, TextForOneSizeAndWithWarnings) {
         "above (decided in every call)\n",
         "\n  rule          vllm rule 4\n", "\n  workspace     12 bytes\n",
         "\n  capturable    no: the host waits for the exchange of counts\n",
-        "\n  warning       all2all backend 'naive' is no longer supported, "
-        "using 'allgather_reducescatter'\n"})
+        "\n  warning       --shard-shared-experts has no effect: the layer is "
+        "not sequence-parallel\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
 }
 
@@ -178,7 +180,7 @@ TEST(Explain, Batches) {
   std::string error;
   const RuleSet &vllm = *findRuleSet("vllm", error);
   Explanation e = explain(config, {}, {});
-  e.batches = decideBatches(config, LayerTraits(), {}, vllm);
+  e.batches = decideBatches(config, {}, vllm);
   auto json = nlohmann::json::parse(explainJson(e));
   EXPECT_EQ(json["batches"]["two"], false);
   EXPECT_EQ(json["batches"]["rule"], "vllm batch rule 2");
@@ -189,9 +191,9 @@ TEST(Explain, Batches) {
 
   config.dataParallelSize = 2;
   config.enableExpertParallel = true;
-  config.all2allBackend = "deepep_high_throughput";
+  config.all2allBackend = All2AllBackend::deepep_high_throughput;
   config.dboDecodeTokenThreshold = 7;
-  e.batches = decideBatches(config, LayerTraits(), {}, vllm);
+  e.batches = decideBatches(config, {}, vllm);
   json = nlohmann::json::parse(explainJson(e));
   EXPECT_EQ(json["batches"]["two"], true);
   EXPECT_EQ(json["batches"]["prefill_token_threshold"], 512);

@@ -7,10 +7,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "moe-mlir/Policy/ParallelConfig.h"
+#include "Decide.h"
 
 #include <gtest/gtest.h>
 #include <map>
 
+using namespace moe;
 using namespace moe::policy;
 
 namespace {
@@ -79,6 +81,22 @@ TEST(ParallelConfig, RanksAreDpThenPcpThenTp) {
       }
 }
 
+// A plan says all that follows: the attribute that carries it needs no more.
+TEST(ParallelConfig, PropertiesFollowFromThePlan) {
+  for (const BackendInfo &info : getBackendTable())
+    for (int64_t tp : {1, 2})
+      for (int64_t dp : {1, 2})
+        for (bool ep : {false, true}) {
+          ParallelConfig config = sized(tp, dp, ep, /*pcp=*/2);
+          config.all2allBackend = info.backend;
+          config.sequenceParallel = SequenceParallel::on;
+          config.rank = tp * dp;
+          ParallelProperties p = derive(config, someLayer()).properties;
+          EXPECT_EQ(listProperties(ParallelProperties(ParallelPlan(p))),
+                    listProperties(p));
+        }
+}
+
 TEST(ParallelConfig, OneRankHasNoExpertParallelism) {
   ParallelProperties p = derive(sized(1, 1, true), someLayer()).properties;
   EXPECT_FALSE(p.useEp);
@@ -103,7 +121,7 @@ TEST(ParallelConfig, KernelProperties) {
     for (int64_t dp : {1, 2})
       for (bool ep : {false, true}) {
         ParallelConfig config = sized(2, dp, ep);
-        config.all2allBackend = backend;
+        config.all2allBackend = getBackend(backend);
         bool inUse = dp > 1 && ep;
         int64_t numKernels = 0;
         for (const auto &[name, value] :
@@ -127,28 +145,28 @@ TEST(ParallelConfig, KernelProperties) {
 
 TEST(ParallelConfig, ExchangeInUse) {
   ParallelConfig config = sized(2, 1, true);
-  config.all2allBackend = "deepep_low_latency";
+  config.all2allBackend = All2AllBackend::deepep_low_latency;
   // dp = 1: tokens are replicated.
-  EXPECT_EQ(derive(config, someLayer()).properties.transport, Transport::None);
+  EXPECT_EQ(derive(config, someLayer()).properties.transport, Transport::none);
   // dp > 1 without EP: all-gather and reduce-scatter, whatever the name.
   config = sized(2, 2, false);
-  config.all2allBackend = "deepep_low_latency";
+  config.all2allBackend = All2AllBackend::deepep_low_latency;
   ParallelProperties p = derive(config, someLayer()).properties;
-  EXPECT_EQ(p.transport, Transport::AllGatherReduceScatter);
+  EXPECT_EQ(p.transport, Transport::all_gather);
   EXPECT_EQ(p.activationFormat, ActivationFormat::Standard);
   EXPECT_EQ(p.hostCounts, HostCounts::TokensGiven);
   EXPECT_FALSE(p.asyncExchange);
   // dp > 1 with EP: the named backend.
   config.enableExpertParallel = true;
   p = derive(config, someLayer()).properties;
-  EXPECT_EQ(p.transport, Transport::FixedCapacityAllToAll);
+  EXPECT_EQ(p.transport, Transport::batched);
   EXPECT_EQ(p.activationFormat, ActivationFormat::Batched);
   EXPECT_EQ(p.hostCounts, HostCounts::None);
   EXPECT_TRUE(p.asyncExchange);
   EXPECT_TRUE(p.capturable);
-  config.all2allBackend = "mori";
+  config.all2allBackend = All2AllBackend::mori;
   p = derive(config, someLayer()).properties;
-  EXPECT_EQ(p.transport, Transport::CountedSendReceive);
+  EXPECT_EQ(p.transport, Transport::send_receive);
   EXPECT_FALSE(p.asyncExchange);
   EXPECT_FALSE(p.capturable);
   EXPECT_FALSE(p.gathersOverPcp);
@@ -163,11 +181,11 @@ TEST(ParallelConfig, Reductions) {
     int64_t tp, dp;
     bool ep;
     const char *backend;
-    SequenceParallelMode mode;
+    SequenceParallel mode;
     Completeness routed, shared;
     Reduction reduction;
   };
-  auto off = SequenceParallelMode::Off, on = SequenceParallelMode::On;
+  auto off = SequenceParallel::off, on = SequenceParallel::on;
   const char *agRs = "allgather_reducescatter";
   const Row rows[] = {
       {1, 1, false, agRs, off, complete, complete, Reduction::None},
@@ -189,7 +207,7 @@ TEST(ParallelConfig, Reductions) {
   for (const Row &row : rows)
     for (int64_t pcp : {1, 2}) {
       ParallelConfig config = sized(row.tp, row.dp, row.ep, pcp);
-      config.all2allBackend = row.backend;
+      config.all2allBackend = getBackend(row.backend);
       config.sequenceParallel = row.mode;
       ParallelProperties p = derive(config, someLayer()).properties;
       EXPECT_EQ(p.routedOutput, row.routed) << &row - rows;
@@ -219,16 +237,16 @@ TEST(ParallelConfig, SequenceParallelism) {
   EXPECT_EQ(getSharedExpertRows(0, derived.properties), 0);
   EXPECT_EQ(getSharedExpertRows(8, derived.properties), 2);
   EXPECT_EQ(getSharedExpertRows(9, derived.properties), 3);
-  config.sequenceParallel = SequenceParallelMode::Off;
+  config.sequenceParallel = SequenceParallel::off;
   EXPECT_EQ(derive(config, layer).properties.spSize, 1);
   EXPECT_TRUE(derive(config, layer).properties.useSequenceParallelMoE);
 
   // Each condition by itself keeps it off, and `on` says so.
-  config.sequenceParallel = SequenceParallelMode::On;
+  config.sequenceParallel = SequenceParallel::on;
   EXPECT_EQ(derive(config, someLayer()).properties.spSize, 4);
   for (ParallelConfig bad :
        {sized(1, 2, true), sized(4, 1, true), sized(4, 2, false)}) {
-    bad.sequenceParallel = SequenceParallelMode::On;
+    bad.sequenceParallel = SequenceParallel::on;
     derived = derive(bad, layer);
     EXPECT_EQ(derived.properties.spSize, 1);
     ASSERT_EQ(derived.warnings.size(), 1u);
@@ -237,12 +255,12 @@ TEST(ParallelConfig, SequenceParallelism) {
   }
   for (const char *backend :
        {"flashinfer_nvlink_two_sided", "flashinfer_nvlink_one_sided"}) {
-    config.all2allBackend = backend;
+    config.all2allBackend = getBackend(backend);
     EXPECT_FALSE(derive(config, layer).properties.useSequenceParallelMoE);
   }
   for (const char *backend : {"allgather_reducescatter", "mori", "nixl_ep",
                               "deepep_high_throughput", "deepep_low_latency"}) {
-    config.all2allBackend = backend;
+    config.all2allBackend = getBackend(backend);
     EXPECT_TRUE(derive(config, layer).properties.isSequenceParallel) << backend;
   }
 }
@@ -255,7 +273,7 @@ TEST(ParallelConfig, ShardedSharedExperts) {
   ASSERT_EQ(derived.warnings.size(), 1u);
   EXPECT_EQ(derived.warnings[0], "--shard-shared-experts has no effect: the "
                                  "layer is not sequence-parallel");
-  config.sequenceParallel = SequenceParallelMode::On;
+  config.sequenceParallel = SequenceParallel::on;
   derived = derive(config, someLayer());
   EXPECT_TRUE(derived.properties.sharedExpertsSharded);
   EXPECT_TRUE(derived.warnings.empty());
@@ -267,37 +285,40 @@ TEST(ParallelConfig, ShardedSharedExperts) {
 }
 
 TEST(ParallelConfig, RetiredBackendsAndAliases) {
-  ParallelConfig config;
+  std::string error;
   for (std::string name : {"naive", "pplx"}) {
-    config.all2allBackend = name;
-    DerivedParallelism derived = derive(config, someLayer());
-    EXPECT_TRUE(derived.ok());
-    EXPECT_EQ(derived.warnings,
-              std::vector<std::string>{"all2all backend '" + name +
-                                       "' is no longer supported, using "
-                                       "'allgather_reducescatter'"});
-    EXPECT_EQ(derived.properties.all2allBackend, "allgather_reducescatter");
+    std::optional<ParsedBackend> parsed = parseAll2AllBackend(name, error);
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->backend, All2AllBackend::allgather_reducescatter);
+    EXPECT_EQ(parsed->warning, "all2all backend '" + name +
+                                   "' is no longer supported, using "
+                                   "'allgather_reducescatter'");
   }
-  config.all2allBackend = "flashinfer_all2allv";
-  DerivedParallelism derived = derive(config, someLayer());
-  EXPECT_TRUE(derived.ok());
-  EXPECT_TRUE(derived.warnings.empty());
-  EXPECT_EQ(derived.properties.backend,
-            All2AllBackend::FlashInferNVLinkTwoSided);
-  EXPECT_EQ(derived.properties.all2allBackend, "flashinfer_all2allv");
+  std::optional<ParsedBackend> parsed =
+      parseAll2AllBackend("flashinfer_all2allv", error);
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->backend, All2AllBackend::flashinfer_nvlink_two_sided);
+  EXPECT_EQ(parsed->warning, "");
+  EXPECT_FALSE(parseAll2AllBackend("smoke", error));
+  EXPECT_EQ(error,
+            "expected --all2all-backend to be one of allgather_reducescatter, "
+            "deepep_high_throughput, deepep_low_latency, mori, nixl_ep, "
+            "flashinfer_nvlink_two_sided, flashinfer_nvlink_one_sided, "
+            "deepep_v2, flashinfer_all2allv, naive, pplx but got 'smoke'");
 }
 
 TEST(ParallelConfig, BackendTable) {
+  ASSERT_EQ(getBackendTable().size(),
+            std::size(LayerEnum<All2AllBackend>::cases));
   for (const BackendInfo &info : getBackendTable()) {
     std::string error;
-    auto parsed = parseAll2AllBackend(info.name, error);
+    auto parsed = parseAll2AllBackend(name(info.backend), error);
     ASSERT_TRUE(parsed.has_value()) << error;
     EXPECT_EQ(parsed->backend, info.backend);
     EXPECT_EQ(&getBackendInfo(info.backend), &info);
-    EXPECT_EQ(stringify(info.backend), info.name);
     // No counts on the host needs a fixed capacity, hence a batched format.
     bool batched = info.format == ActivationFormat::Batched;
-    EXPECT_EQ(batched, info.transport == Transport::FixedCapacityAllToAll);
+    EXPECT_EQ(batched, info.transport == Transport::batched);
     EXPECT_EQ(batched, info.hostCounts == HostCounts::None);
   }
 }
@@ -328,12 +349,6 @@ TEST(ParallelConfig, Constraints) {
        false},
       {[](C &c, L &) { c.rank = -1; },
        "expected --rank within [0, 1), as dp 1 x pcp 1 x tp 1 says, but got -1",
-       false},
-      {[](C &c, L &) { c.all2allBackend = "smoke"; },
-       "expected --all2all-backend to be one of allgather_reducescatter, "
-       "deepep_high_throughput, deepep_low_latency, mori, nixl_ep, "
-       "flashinfer_nvlink_two_sided, flashinfer_nvlink_one_sided, deepep_v2, "
-       "flashinfer_all2allv, naive, pplx but got 'smoke'",
        false},
       {[](C &c, L &) { c.numRedundantExperts = -1; },
        "expected --num-redundant-experts of at least 0 but got -1", false},
@@ -390,7 +405,7 @@ TEST(ParallelConfig, Constraints) {
 // parallelism the shared experts are whole too, unless sharded.
 TEST(ParallelConfig, WidthsThatNeedNotDivide) {
   ParallelConfig config = sized(3, 2, true);
-  config.sequenceParallel = SequenceParallelMode::On;
+  config.sequenceParallel = SequenceParallel::on;
   LayerTraits layer = someLayer();
   EXPECT_TRUE(derive(config, layer).ok());
   config.shardSharedExperts = true;
@@ -412,11 +427,11 @@ TEST(ParallelConfig, RoundRobinPlacement) {
   LayerTraits layer = someLayer();
   layer.numExpertGroups = 8;
   ParallelConfig config = sized(2, 1, true);
-  config.expertPlacementStrategy = ExpertPlacementStrategy::RoundRobin;
+  config.expertPlacementStrategy = PlacementKind::round_robin;
   auto isHonoured = [](const ParallelConfig &config, const LayerTraits &layer) {
     DerivedParallelism derived = derive(config, layer);
-    bool honoured = derived.properties.expertPlacement ==
-                    ExpertPlacementStrategy::RoundRobin;
+    bool honoured =
+        derived.properties.expertPlacement == PlacementKind::round_robin;
     EXPECT_EQ(derived.warnings.empty(), honoured);
     if (!honoured) {
       EXPECT_EQ(derived.warnings.front().find(
@@ -437,20 +452,20 @@ TEST(ParallelConfig, RoundRobinPlacement) {
   EXPECT_FALSE(isHonoured(eplb, layer));
   config.dataParallelSize = 2;
   for (const BackendInfo &info : getBackendTable()) {
-    config.all2allBackend = info.name;
+    const std::string backend = name(info.backend);
+    config.all2allBackend = info.backend;
     EXPECT_EQ(isHonoured(config, layer),
-              info.name == "deepep_low_latency" || info.name == "nixl_ep")
-        << info.name;
+              backend == "deepep_low_latency" || backend == "nixl_ep")
+        << backend;
   }
 }
 
 TEST(ParallelConfig, FlagValuesRoundTrip) {
-  for (auto mode : {SequenceParallelMode::Auto, SequenceParallelMode::On,
-                    SequenceParallelMode::Off})
-    EXPECT_EQ(parseSequenceParallelMode(stringify(mode)), mode);
-  for (auto strategy :
-       {ExpertPlacementStrategy::Linear, ExpertPlacementStrategy::RoundRobin})
-    EXPECT_EQ(parseExpertPlacementStrategy(stringify(strategy)), strategy);
-  EXPECT_EQ(parseSequenceParallelMode("yes"), std::nullopt);
-  EXPECT_EQ(parseExpertPlacementStrategy("roundrobin"), std::nullopt);
+  for (auto mode : {SequenceParallel::automatic, SequenceParallel::on,
+                    SequenceParallel::off})
+    EXPECT_EQ(parseName<SequenceParallel>(name(mode)), mode);
+  for (auto strategy : {PlacementKind::linear, PlacementKind::round_robin})
+    EXPECT_EQ(parseName<PlacementKind>(name(strategy)), strategy);
+  EXPECT_EQ(parseName<SequenceParallel>("yes"), std::nullopt);
+  EXPECT_EQ(parseName<PlacementKind>("roundrobin"), std::nullopt);
 }

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+using namespace moe;
 using namespace moe::policy;
 
 static const RuleSet &getRuleSet(std::string_view name) {
@@ -25,11 +26,11 @@ TEST(RuleSet, OrdersRoundTripByName) {
       {Order::NoOverlap, "NO_OVERLAP"},
       {Order::MKInternalOverlapped, "MK_INTERNAL_OVERLAPPED"},
       {Order::MultiStreamOverlapped, "MULTI_STREAM_OVERLAPPED"}};
-  for (auto [order, name] : names) {
-    EXPECT_EQ(stringify(order), name);
-    EXPECT_EQ(parseOrder(name), order);
+  for (auto [order, text] : names) {
+    EXPECT_STREQ(name(order), text);
+    EXPECT_EQ(parseName<Order>(text), order);
   }
-  EXPECT_EQ(parseOrder("no_overlap"), std::nullopt);
+  EXPECT_EQ(parseName<Order>("no_overlap"), std::nullopt);
 }
 
 TEST(RuleSet, UnknownNameListsTheKnownOnes) {

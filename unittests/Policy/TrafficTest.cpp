@@ -11,6 +11,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+using namespace moe;
 using namespace moe::policy;
 
 namespace {
@@ -153,9 +154,9 @@ public:
     // What does not depend on routing.
     for (int64_t source = 0; source < numRanks; ++source)
       for (int64_t target = 0; target < numRanks; ++target)
-        if (transport == Transport::CountedSendReceive)
+        if (transport == Transport::send_receive)
           there[source][target] += 4;
-        else if (transport == Transport::FixedCapacityAllToAll)
+        else if (transport == Transport::batched)
           for (int64_t expert = 0; expert < numExperts; ++expert)
             if (getOwner(expert) == target) {
               there[source][target] += 4 + capacity * (hidden + 4);
@@ -170,9 +171,9 @@ private:
       bool needed = false;
       for (int64_t id : ids)
         needed |= getOwner(id) == target;
-      if (transport == Transport::AllGatherReduceScatter)
+      if (transport == Transport::all_gather)
         needed = true;
-      if (!needed || transport == Transport::FixedCapacityAllToAll)
+      if (!needed || transport == Transport::batched)
         continue;
       // The row goes with all of its weights and ids; one sum comes back.
       there[source][target] += weight * (hidden + topK * (4 + 4));
@@ -192,8 +193,7 @@ TEST(Traffic, ExchangesMoveWhatIsCounted) {
       router, getInitialSlots(properties, CountedExchange::numExperts));
   RowSizes sizes{CountedExchange::hidden, CountedExchange::topK};
   for (Transport transport :
-       {Transport::AllGatherReduceScatter, Transport::CountedSendReceive,
-        Transport::FixedCapacityAllToAll}) {
+       {Transport::all_gather, Transport::send_receive, Transport::batched}) {
     CountedExchange counted(transport);
     double there[3][3] = {}, back[3][3] = {};
     auto addBytes = [&](auto getShares, double (&bytes)[3][3]) {
@@ -217,12 +217,12 @@ TEST(Traffic, ExchangesMoveWhatIsCounted) {
       for (size_t j = 0; j < 3; ++j)
         if (i != j) {
           EXPECT_NEAR(there[i][j], counted.there[i][j], 1e-5)
-              << stringify(transport) << " " << i << " to " << j;
+              << name(transport) << " " << i << " to " << j;
           EXPECT_NEAR(back[i][j], counted.back[i][j], 1e-5)
-              << stringify(transport) << " back from " << i << " to " << j;
+              << name(transport) << " back from " << i << " to " << j;
         }
   }
   EXPECT_TRUE(
-      getDispatchShares(Transport::None, 1, loads, 0, sizes, 1).empty());
-  EXPECT_TRUE(getCombineShares(Transport::None, 1, loads, 0, sizes, 1).empty());
+      getDispatchShares(Transport::none, 1, loads, 0, sizes, 1).empty());
+  EXPECT_TRUE(getCombineShares(Transport::none, 1, loads, 0, sizes, 1).empty());
 }

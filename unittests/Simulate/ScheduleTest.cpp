@@ -93,7 +93,7 @@ protected:
   }
 
   RoutingReport report(FunctionOpInterface function, const Call &call) {
-    ScheduledLayer layer = {"", policy::Order::None, function};
+    ScheduledLayer layer = {"", Order::None, function};
     FailureOr<RoutingReport> result =
         reportRouting("test", layer, call, policy::getEvenLoads(call.loads));
     EXPECT_TRUE(succeeded(result));
@@ -132,7 +132,7 @@ TEST_F(SimulateTest, OneRankIsTheCostModel) {
   for (int64_t tokens : {1, 7, 1000}) {
     RoutingReport result = report(function, makeCall(function, {tokens}));
     double expected =
-        policy::estimateTime(policy::Order::NoOverlap, getShape(),
+        policy::estimateTime(Order::NoOverlap, getShape(),
                              policy::ParallelProperties(), cluster.gpu, tokens);
     EXPECT_NEAR(result.timeline.time, expected, expected * 1e-6);
     EXPECT_TRUE(result.collectives.empty());

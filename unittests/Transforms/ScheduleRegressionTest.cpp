@@ -96,7 +96,7 @@ protected:
     EXPECT_TRUE(succeeded(scheduleFunction(function, options)));
     auto decisions = function->getAttrOfType<ArrayAttr>("moe.decisions");
     EXPECT_EQ(decisions.size(), 1u);
-    result.decision = readDecision(cast<DictionaryAttr>(decisions[0]));
+    result.decision = readDecision(cast<DecisionAttr>(decisions[0]));
     list(function.getBody().front(), result.steps);
     result.isFreeOfRaces =
         schedule::HappensBefore(function).getFindings().empty();
@@ -144,7 +144,7 @@ TEST_F(ScheduleRegressionTest, AsynchronousBackendInUse) {
   policy::RuleSet rules = getVLLM(), mutilated = without(rules, 0);
   Scheduled now = schedule(rules, "data = 2", "deepep_high_throughput", true);
   EXPECT_FALSE(now.decision.dependsOnTokens());
-  EXPECT_EQ(now.decision.low.order, policy::Order::NoOverlap);
+  EXPECT_EQ(now.decision.low.order, Order::NoOverlap);
   EXPECT_EQ(now.decision.low.rule, "vllm rule 1");
   EXPECT_NE(now.decision.low.reason.find(
                 "EPLB is on and all2all backend 'deepep_high_throughput'"),
@@ -155,7 +155,7 @@ TEST_F(ScheduleRegressionTest, AsynchronousBackendInUse) {
 
   Scheduled then =
       schedule(mutilated, "data = 2", "deepep_high_throughput", true);
-  EXPECT_EQ(then.decision.low.order, policy::Order::MKInternalOverlapped);
+  EXPECT_EQ(then.decision.low.order, Order::MKInternalOverlapped);
   EXPECT_EQ(then.decision.low.rule, "vllm without rule 1 rule 2");
   EXPECT_EQ(then.steps, "compute gate\n"
                         "compute route\n"
@@ -173,15 +173,15 @@ TEST_F(ScheduleRegressionTest, BackendNotInUse) {
   policy::RuleSet rules = getVLLM(), mutilated = without(rules, 0);
   Scheduled now = schedule(rules, "tensor = 2", "deepep_low_latency", true);
   EXPECT_FALSE(now.decision.dependsOnTokens());
-  EXPECT_EQ(now.decision.low.order, policy::Order::NoOverlap);
+  EXPECT_EQ(now.decision.low.order, Order::NoOverlap);
   EXPECT_EQ(now.decision.low.rule, "vllm rule 1");
   EXPECT_EQ(now.steps, serial);
 
   Scheduled then =
       schedule(mutilated, "tensor = 2", "deepep_low_latency", true);
   EXPECT_TRUE(then.decision.dependsOnTokens());
-  EXPECT_EQ(then.decision.low.order, policy::Order::MultiStreamOverlapped);
-  EXPECT_EQ(then.decision.high.order, policy::Order::NoOverlap);
+  EXPECT_EQ(then.decision.low.order, Order::MultiStreamOverlapped);
+  EXPECT_EQ(then.decision.high.order, Order::NoOverlap);
   EXPECT_EQ(then.steps, std::string("[\n"
                                     "compute mark\n"
                                     "aux shared experts\n"
@@ -203,9 +203,9 @@ TEST_F(ScheduleRegressionTest, OnlyRule1Decides) {
   policy::RuleSet rules = getVLLM();
   for (StringRef exchange : {"data = 2", "tensor = 2"})
     for (const policy::BackendInfo &backend : policy::getBackendTable()) {
-      if (backend.name == "allgather_reducescatter")
+      if (backend.backend == All2AllBackend::allgather_reducescatter)
         continue;
-      StringRef name(backend.name.data(), backend.name.size());
+      StringRef name(moe::name(backend.backend));
       std::string expected = schedule(rules, exchange, name, true).steps;
       std::vector<std::string> missed;
       for (size_t i = 0; i < rules.rules.size(); ++i)

@@ -31,8 +31,8 @@ policy::LayerTraits getLayerTraits(const LayerSpec &spec,
 /// configuration is not possible for the layer.
 mlir::FailureOr<mlir::func::FuncOp>
 buildLayerFunction(mlir::ModuleOp module, const LayerSpec &spec,
-                   const policy::ParallelConfig &config,
-                   bool sequenceParallelFamily, bool recordsExpertLoad = false);
+                   const ParallelConfig &config, bool sequenceParallelFamily,
+                   bool recordsExpertLoad = false);
 
 /// The dtype of an element type; none for a type that is no dtype of a layer.
 std::optional<DType> getDType(mlir::Type type);

@@ -1,5 +1,4 @@
-//===- Enums.h - The choices that a layer's description has ---- -*- C++
-//-*-===//
+//===- Enums.h - Choices of a layer and of its ranks ------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -19,7 +18,7 @@
 namespace moe {
 
 #define MOE_ENUM_BEGIN(TYPE) enum class TYPE {
-#define MOE_ENUM_CASE(TYPE, NAME) NAME,
+#define MOE_ENUM_CASE_AS(TYPE, NAME, TEXT) NAME,
 #define MOE_ENUM_END(TYPE)                                                     \
   }                                                                            \
   ;
@@ -36,7 +35,7 @@ template <typename Enum> struct LayerEnumCase {
 #define MOE_ENUM_BEGIN(TYPE)                                                   \
   template <> struct LayerEnum<TYPE> {                                         \
     static constexpr LayerEnumCase<TYPE> cases[] = {
-#define MOE_ENUM_CASE(TYPE, NAME) {TYPE::NAME, #NAME},
+#define MOE_ENUM_CASE_AS(TYPE, NAME, TEXT) {TYPE::NAME, TEXT},
 #define MOE_ENUM_END(TYPE)                                                     \
   }                                                                            \
   ;                                                                            \

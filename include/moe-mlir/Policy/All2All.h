@@ -14,39 +14,14 @@
 #ifndef MOE_MLIR_POLICY_ALL2ALL_H
 #define MOE_MLIR_POLICY_ALL2ALL_H
 
+#include "moe-mlir/Layer/Enums.h"
+
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace moe::policy {
-
-enum class All2AllBackend {
-  AllGatherReduceScatter,
-  DeepEPHighThroughput,
-  DeepEPLowLatency,
-  Mori,
-  NixlEP,
-  FlashInferNVLinkTwoSided,
-  FlashInferNVLinkOneSided,
-  /// Known to rule sets from `vllm-2026-09` on.
-  DeepEPV2,
-};
-
-/// How rows move between the ranks of the exchange.
-enum class Transport {
-  /// Nothing moves: tokens are replicated or there is one rank.
-  None,
-  /// All-gather of tokens, reduce-scatter of results. Ranks may hold different
-  /// numbers of tokens.
-  AllGatherReduceScatter,
-  /// Exchange of counts, then send and receive of the rows that each rank
-  /// needs; a token goes once to each rank that needs it.
-  CountedSendReceive,
-  /// All-to-all of a fixed capacity per (source rank, local expert), so that
-  /// nothing can overflow and no count is needed on the host.
-  FixedCapacityAllToAll,
-};
 
 /// The layout of what the experts receive.
 enum class ActivationFormat {
@@ -68,7 +43,6 @@ enum class HostCounts {
 
 struct BackendInfo {
   All2AllBackend backend;
-  std::string_view name;
   Transport transport;
   ActivationFormat format;
   /// Dispatch and combine can be launched and awaited separately.
@@ -89,25 +63,20 @@ const BackendInfo &getBackendInfo(All2AllBackend backend);
 /// The table in Markdown, as the documentation shows it.
 std::string printBackendTable();
 
-/// A backend as a configuration names it.
+/// A backend as a user names it.
 struct ParsedBackend {
   All2AllBackend backend;
-  /// The name that rules read and explanations show: as written, except that
-  /// names which only mean another backend are replaced by that backend's.
-  std::string name;
   /// Not empty where the name is accepted but no longer meant to be used.
   std::string warning;
 };
 
-/// Understands canonical names, aliases (`flashinfer_all2allv`) and retired
-/// names (`naive`, `pplx`: accepted with a warning, meaning
+/// Understands the backends' names, another name of one (`flashinfer_all2allv`)
+/// and retired names (`naive`, `pplx`: accepted with a warning, meaning
 /// `allgather_reducescatter`). An unknown name gives nothing, and the message
 /// that lists the known ones in `error`.
 std::optional<ParsedBackend> parseAll2AllBackend(std::string_view name,
                                                  std::string &error);
 
-std::string_view stringify(All2AllBackend backend);
-std::string_view stringify(Transport transport);
 std::string_view stringify(ActivationFormat format);
 std::string_view stringify(HostCounts hostCounts);
 

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The policy's entry: from a configuration, a kernel, a platform and a rule set
+// The policy's entry: from a layer's plan, a kernel, a platform and a rule set
 // to the order of work, with the rule that decided and its reason.
 //
 //===----------------------------------------------------------------------===//
@@ -92,10 +92,8 @@ struct Decision {
 /// decision then carries the threshold that the compiled function tests.
 ///
 /// A layer without shared experts gives NONE under every rule set. Constraints
-/// on the configuration are derive()'s business; a configuration from which
-/// nothing can be derived (unknown backend, impossible sizes) gives NO_OVERLAP
-/// with the error as reason.
-Decision decideOrder(const ParallelConfig &config, const LayerTraits &layer,
+/// on the configuration are derive()'s business.
+Decision decideOrder(const ParallelProperties &properties,
                      const KernelTraits &kernel, const Platform &platform,
                      std::optional<int64_t> tokens, const RuleSet &ruleSet,
                      const DecisionOptions &options = {});
@@ -115,10 +113,8 @@ struct BatchDecision {
   std::string suggestion;
 };
 
-/// Decides about two batches. A pure function; of a configuration from which
-/// nothing can be derived it says one batch.
-BatchDecision decideBatches(const ParallelConfig &config,
-                            const LayerTraits &layer,
+/// Decides about two batches. A pure function.
+BatchDecision decideBatches(const ParallelProperties &properties,
                             const KernelTraits &kernel, const RuleSet &ruleSet);
 
 } // namespace moe::policy

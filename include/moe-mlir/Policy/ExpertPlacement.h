@@ -28,9 +28,8 @@ int64_t getNumLocalExperts(int64_t numExperts, int64_t epSize, int64_t epRank);
 
 /// The experts that `epRank` owns, in the order of its local ids. Linear:
 /// consecutive ids. Round robin: epRank, epRank + epSize, ...
-std::vector<int64_t> getLocalExperts(ExpertPlacementStrategy strategy,
-                                     int64_t numExperts, int64_t epSize,
-                                     int64_t epRank);
+std::vector<int64_t> getLocalExperts(PlacementKind strategy, int64_t numExperts,
+                                     int64_t epSize, int64_t epRank);
 
 struct ExpertOwner {
   int64_t rank;
@@ -39,7 +38,7 @@ struct ExpertOwner {
 };
 
 /// The owner of `expert`, 0 <= expert < numExperts.
-ExpertOwner getExpertOwner(ExpertPlacementStrategy strategy, int64_t numExperts,
+ExpertOwner getExpertOwner(PlacementKind strategy, int64_t numExperts,
                            int64_t epSize, int64_t expert);
 
 struct EplbMaps {

@@ -6,15 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A parallel configuration as the flags give it, and the properties that
-// follow from it: flattened sizes and ranks, the exchange in use, and which
-// rank holds which part of a sum.
+// From a parallel configuration as the flags give it to the plan of a layer,
+// and the properties that follow from a plan: flattened sizes and ranks, the
+// exchange in use, and which rank holds which part of a sum.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef MOE_MLIR_POLICY_PARALLELCONFIG_H
 #define MOE_MLIR_POLICY_PARALLELCONFIG_H
 
+#include "moe-mlir/Layer/Parallel.h"
 #include "moe-mlir/Policy/All2All.h"
 
 #include <cstdint>
@@ -27,41 +28,8 @@
 
 namespace moe::policy {
 
-enum class ExpertPlacementStrategy { Linear, RoundRobin };
-enum class SequenceParallelMode { Auto, On, Off };
-
-std::string_view stringify(ExpertPlacementStrategy strategy);
-std::string_view stringify(SequenceParallelMode mode);
-std::optional<ExpertPlacementStrategy>
-parseExpertPlacementStrategy(std::string_view name);
-std::optional<SequenceParallelMode>
-parseSequenceParallelMode(std::string_view name);
-
 /// The largest size of one parallel dimension that is accepted.
 constexpr int64_t maxParallelSize = int64_t(1) << 20;
-
-/// The configuration as given: nothing here is flattened, renamed or checked.
-struct ParallelConfig {
-  int64_t tensorParallelSize = 1;
-  int64_t dataParallelSize = 1;
-  int64_t prefillContextParallelSize = 1;
-  /// Over all ranks: dp_rank * pcp * tp + pcp_rank * tp + tp_rank.
-  int64_t rank = 0;
-  bool enableExpertParallel = false;
-  /// As written, aliases and retired names included.
-  std::string all2allBackend = "allgather_reducescatter";
-  bool enableEplb = false;
-  int64_t numRedundantExperts = 0;
-  ExpertPlacementStrategy expertPlacementStrategy =
-      ExpertPlacementStrategy::Linear;
-  SequenceParallelMode sequenceParallel = SequenceParallelMode::Auto;
-  bool shardSharedExperts = false;
-  /// Two-batch overlap, and the least tokens of the rank with most that are
-  /// split: of calls with decodes alone, and of other ones.
-  bool enableDbo = false;
-  int64_t dboDecodeTokenThreshold = 32;
-  int64_t dboPrefillTokenThreshold = 512;
-};
 
 /// What the parallel configuration needs to know of a layer. A size of zero
 /// means that it is not known, and constraints on it are not checked.
@@ -108,47 +76,27 @@ struct SizeAndRank {
   int64_t rank = 0;
 };
 
-/// What follows from a configuration.
-struct ParallelProperties {
+/// What follows from a plan, by arithmetic and the table of backends.
+struct ParallelProperties : ParallelPlan {
+  ParallelProperties() : ParallelProperties(ParallelPlan()) {}
+  explicit ParallelProperties(const ParallelPlan &plan);
+
   /// The tensor-parallel group as the flags give it: shared experts are sharded
   /// over it, and the final all-reduce runs over it.
   SizeAndRank outerTp;
   /// Flattened, as the routed experts see them: without expert parallelism tp
   /// is all ranks and ep one; with it ep is all ranks and tp one.
   SizeAndRank tp, pcp, dp, ep;
-  bool useEp = false;
   /// Ranks over which a sequence-parallel layer's tokens are sliced.
   int64_t spSize = 1;
 
-  All2AllBackend backend = All2AllBackend::AllGatherReduceScatter;
-  /// The backend's name as rules read it (see ParsedBackend::name).
-  std::string all2allBackend = "allgather_reducescatter";
-  bool enableEplb = false;
-  int64_t numRedundantExperts = 0;
-  bool enableDbo = false;
-  int64_t dboDecodeTokenThreshold = 32;
-  int64_t dboPrefillTokenThreshold = 512;
-
-  bool isSequenceParallel = false;
+  /// The named backend's kernels exchange tokens.
   bool useAll2AllKernels = false;
-  bool useDeepEPHTKernels = false;
-  bool useDeepEPLLKernels = false;
-  bool useDeepEPV2Kernels = false;
-  bool useFINVLTwoSidedKernels = false;
-  bool useFINVLOneSidedKernels = false;
-  bool useAgRsAll2AllKernels = false;
-  bool useMoriKernels = false;
-  bool useNixlEPKernels = false;
   bool useBatchedActivationFormat = false;
   /// The configuration allows sequence-parallel MoE; `isSequenceParallel` says
   /// whether it is on.
   bool useSequenceParallelMoE = false;
-  /// The shared experts' weights are sharded over the sequence-parallel ranks
-  /// rather than replicated.
-  bool sharedExpertsSharded = false;
 
-  /// The exchange over dp that is in use, which need not be the named backend.
-  Transport transport = Transport::None;
   ActivationFormat activationFormat = ActivationFormat::Standard;
   HostCounts hostCounts = HostCounts::None;
   bool asyncExchange = false;
@@ -166,7 +114,12 @@ struct ParallelProperties {
   /// Physical experts of all ranks: logical plus redundant.
   int64_t numPhysicalExperts = 0;
   int64_t numLocalExperts = 0;
-  ExpertPlacementStrategy expertPlacement = ExpertPlacementStrategy::Linear;
+
+  /// The kernels of `which` exchange tokens.
+  bool uses(All2AllBackend which) const {
+    return useAll2AllKernels && backend == which;
+  }
+  int64_t numRanks() const { return dp.size * pcp.size * outerTp.size; }
 };
 
 struct DerivedParallelism {
@@ -175,12 +128,13 @@ struct DerivedParallelism {
   /// One message for each constraint that does not hold. The properties are
   /// meaningful all the same unless `usable` is false.
   std::vector<std::string> errors;
-  /// False where sizes, rank or backend are such that nothing follows.
+  /// False where sizes or rank are such that nothing follows.
   bool usable = true;
 
   bool ok() const { return errors.empty(); }
 };
 
+/// Plans a layer. Every other user of a plan reads what this one has made.
 DerivedParallelism derive(const ParallelConfig &config,
                           const LayerTraits &layer);
 

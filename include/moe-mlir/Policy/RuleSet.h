@@ -26,24 +26,6 @@
 
 namespace moe::policy {
 
-/// The orders of work of a layer. The names are those of vLLM.
-enum class Order {
-  /// "NONE": the layer has no shared experts.
-  None,
-  /// "NO_OVERLAP": shared experts on the compute stream, before the routed
-  /// experts.
-  NoOverlap,
-  /// "MK_INTERNAL_OVERLAPPED": shared experts on the compute stream, after the
-  /// combine has been launched and before it is awaited.
-  MKInternalOverlapped,
-  /// "MULTI_STREAM_OVERLAPPED": shared experts on the auxiliary stream, forked
-  /// before the gate and joined after the routed experts have been issued.
-  MultiStreamOverlapped,
-};
-
-std::string_view stringify(Order order);
-std::optional<Order> parseOrder(std::string_view name);
-
 /// What a rule can ask.
 enum class Fact {
   EnableEplb,

@@ -22,8 +22,7 @@ struct RankLayout {
   bool shardsSharedExperts = false;
   bool hasEplb = false;
   int64_t redundantExperts = 0;
-  policy::ExpertPlacementStrategy placement =
-      policy::ExpertPlacementStrategy::Linear;
+  PlacementKind placement = PlacementKind::linear;
 
   int64_t numRanks() const { return tp * pcp * dp; }
   /// The rank that holds the rows of `rank`: tensor-parallel ranks hold equal

@@ -22,7 +22,7 @@ namespace moe::simulate {
 /// The layer's function, scheduled by a rule set.
 struct ScheduledLayer {
   std::string ruleSet;
-  policy::Order order = policy::Order::None;
+  Order order = Order::None;
   mlir::FunctionOpInterface function;
 };
 
@@ -47,7 +47,7 @@ struct PhaseReport {
 
 struct StepReport {
   std::string ruleSet;
-  policy::Order order = policy::Order::None;
+  Order order = Order::None;
   double seconds = 0;
   double idleShare = 0;
   /// With the balanced loads.

@@ -1,8 +1,13 @@
-//===- Parallel.h - From #moe.parallel to the policy's structs --*- C++ -*-===//
+//===- Parallel.h - The plans of layers -------------------------*- C++ -*-===//
 //
 // Part of moe-mlir, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// From a layer and its #moe.parallel to what the policy plans for it, and to
+// the attribute that carries the plan once the layer has become phases.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,21 +19,26 @@
 
 namespace moe {
 
-/// The configuration that an attribute states. Names that the policy does not
-/// know are reported through `emitError`.
-mlir::FailureOr<policy::ParallelConfig>
-getParallelConfig(ParallelAttr attr,
-                  llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+/// What the policy knows and says of a layer. Experts are the model's, without
+/// zero experts; widths are the model's, before any sharding over ranks.
+struct PlannedLayer {
+  policy::LayerTraits traits;
+  policy::DerivedParallelism derived;
+};
+PlannedLayer planLayer(LayerOp layer);
 
-/// The attribute that states `config`; `sequenceParallelFamily` says whether
-/// the model's family opts into sequence parallelism.
-ParallelAttr getParallelAttr(mlir::MLIRContext *context,
-                             const policy::ParallelConfig &config,
-                             bool sequenceParallelFamily);
+/// The plan as an attribute, with what else is asked about the layer once it
+/// has become phases.
+LayerInfoAttr describeLayer(LayerOp layer, const PlannedLayer &planned);
 
-/// What the policy asks about a layer. Experts are the model's, without zero
-/// experts; widths are the model's, before any sharding over ranks.
-policy::LayerTraits getLayerTraits(LayerOp layer);
+/// The same of a layer whose phases were written by hand: sizes are not known.
+LayerInfoAttr describePhases(mlir::Operation *function, bool hasSharedExperts);
+
+/// What `moe.layers` of `function` says of the layer that is number `index`, or
+/// null.
+LayerInfoAttr getLayerInfo(mlir::Operation *function, size_t index = 0);
+
+policy::ParallelProperties getProperties(LayerInfoAttr layer);
 
 } // namespace moe
 

@@ -9,6 +9,7 @@
 #ifndef MOE_MLIR_TRANSFORMS_SCHEDULE_H
 #define MOE_MLIR_TRANSFORMS_SCHEDULE_H
 
+#include "moe-mlir/Dialect/MoE/IR/MoE.h"
 #include "moe-mlir/Policy/Decision.h"
 #include "moe-mlir/Policy/Explain.h"
 
@@ -32,18 +33,22 @@ struct ScheduleOptions {
 /// order that the policy decides for each layer, with the events that the
 /// buffers ask for. Where the number of tokens decides, both schedules are
 /// built and chosen between at run time. Records the decisions as attribute
-/// `moe.decisions` of the function.
+/// `moe.decisions` of the function, and in `moe.layers` the plans of layers
+/// whose phases were written by hand.
 mlir::LogicalResult scheduleFunction(mlir::FunctionOpInterface function,
                                      const ScheduleOptions &options);
 
-/// The decision that an entry of `moe.decisions` records.
-policy::Decision readDecision(mlir::DictionaryAttr attr);
+/// An entry of `moe.decisions`.
+DecisionAttr
+getDecisionAttr(mlir::MLIRContext *context, llvm::StringRef layer,
+                const policy::Decision &decision,
+                const std::optional<policy::BatchDecision> &batches);
+
+/// The decision that an entry records.
+policy::Decision readDecision(DecisionAttr attr);
 
 /// What it records about two batches, where they were asked for.
-std::optional<policy::BatchDecision> readBatches(mlir::DictionaryAttr attr);
-
-/// What an entry of `moe.layers` (--moe-expand-layer) says about its layer.
-policy::LayerTraits readLayerTraits(mlir::DictionaryAttr attr);
+std::optional<policy::BatchDecision> readBatches(DecisionAttr attr);
 
 /// Everything that can be told about the schedule of a function's first layer,
 /// at any level from the schedule to the workspace. `tokens` is the number of

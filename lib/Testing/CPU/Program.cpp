@@ -131,7 +131,7 @@ bool Tensor::equalRows(int64_t i, const Tensor &other, int64_t j) const {
 
 using Kernel = void (*)(const void *, int64_t);
 
-static Order launchOrder;
+static LaunchOrder launchOrder;
 static std::vector<void *> scratchBlocks;
 
 /// Stands for the runtime: runs all blocks of a launch.
@@ -140,7 +140,7 @@ static void runLaunch(Kernel kernel, const void *arguments, int64_t bytes,
   // The caller may reuse the array at once; the copy has nothing behind it.
   std::vector<int64_t> copy(bytes / 8);
   std::memcpy(copy.data(), arguments, bytes);
-  if (launchOrder == Order::Threads) {
+  if (launchOrder == LaunchOrder::Threads) {
     std::atomic<int64_t> next{0};
     auto work = [&] {
       for (int64_t block; (block = next++) < grid;)
@@ -153,7 +153,7 @@ static void runLaunch(Kernel kernel, const void *arguments, int64_t bytes,
     return;
   }
   for (int64_t i = 0; i < grid; ++i)
-    kernel(copy.data(), launchOrder == Order::Forward ? i : grid - 1 - i);
+    kernel(copy.data(), launchOrder == LaunchOrder::Forward ? i : grid - 1 - i);
 }
 
 static void *allocateScratch(uint64_t bytes) {
@@ -320,7 +320,8 @@ Program::Program(const Target &target, std::vector<Operand> operandTypes,
 
 Program::~Program() = default;
 
-void Program::run(const std::vector<Tensor *> &tensors, Order order) const {
+void Program::run(const std::vector<Tensor *> &tensors,
+                  LaunchOrder order) const {
   std::vector<int64_t> arguments;
   for (size_t i = 0; i < operands.size(); ++i) {
     arguments.push_back(reinterpret_cast<int64_t>(tensors[i]->data()));

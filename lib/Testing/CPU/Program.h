@@ -69,7 +69,7 @@ private:
 };
 
 /// In which order the blocks of a launch run.
-enum class Order { Forward, Backward, Threads };
+enum class LaunchOrder { Forward, Backward, Threads };
 
 /// A module with one function that runs the launches of phases, compiled for
 /// this process. Scratch memory is filled with NaNs before it is used.
@@ -90,7 +90,7 @@ public:
   /// Whether emission, lowering and compilation worked.
   bool valid() const { return entry != nullptr; }
   void run(const std::vector<Tensor *> &operands,
-           Order order = Order::Forward) const;
+           LaunchOrder order = LaunchOrder::Forward) const;
 
   /// The module as emitted, before lowering.
   const std::string &getEmitted() const { return emitted; }

@@ -167,7 +167,7 @@ static Step mapToBlock(Warp &warp, const Instruction &i) {
 // Asynchronous copies
 //===----------------------------------------------------------------------===//
 
-/// Queues what happens later, or does it at once; see Order.
+/// Queues what happens later, or does it at once; see EventOrder.
 static void startCopy(Warp &warp, const Instruction &i, int lane,
                       std::function<std::string()> copy) {
   Warp *starter = &warp;

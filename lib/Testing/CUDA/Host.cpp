@@ -31,7 +31,7 @@ struct HostValue {
 };
 
 struct Rank {
-  explicit Rank(Order order) : machine(order) {}
+  explicit Rank(EventOrder order) : machine(order) {}
 
   int64_t number = 0;
   int64_t tokens = 0;
@@ -41,7 +41,7 @@ struct Rank {
 
 class Host {
 public:
-  Host(int64_t count, Order order) {
+  Host(int64_t count, EventOrder order) {
     for (int64_t i = 0; i < count; ++i) {
       ranks.push_back(std::make_unique<Rank>(order));
       ranks.back()->number = i;
@@ -500,6 +500,6 @@ std::string Host::run(func::FuncOp function,
 
 std::string moe::codegen::cuda::test::runOnRanks(
     func::FuncOp function, std::vector<std::vector<Tensor *>> arguments,
-    Order order) {
+    EventOrder order) {
   return Host(arguments.size(), order).run(function, arguments);
 }

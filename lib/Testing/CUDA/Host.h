@@ -28,7 +28,7 @@ namespace moe::codegen::cuda::test {
 /// The text of an error, or nothing.
 std::string runOnRanks(mlir::func::FuncOp function,
                        std::vector<std::vector<Tensor *>> arguments,
-                       Order order);
+                       EventOrder order);
 
 } // namespace moe::codegen::cuda::test
 

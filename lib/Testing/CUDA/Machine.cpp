@@ -15,7 +15,7 @@
 using namespace mlir;
 using namespace moe::codegen::cuda::test;
 
-Machine::Machine(Order order) : order(order) {}
+Machine::Machine(EventOrder order) : order(order) {}
 
 Machine::~Machine() = default;
 
@@ -78,7 +78,7 @@ private:
 Run::Run(Machine &machine, const Kernel &kernel, const LaunchShape &shape,
          ArrayRef<uint64_t> arguments, ArrayRef<TensorMap> maps)
     : machine(machine), arguments(arguments),
-      turn(machine.getOrder() == Order::Eager ? INT64_MAX : 7) {
+      turn(machine.getOrder() == EventOrder::Eager ? INT64_MAX : 7) {
   cluster.kernel = &kernel;
   cluster.shape = shape;
   cluster.maps = maps;
@@ -156,7 +156,7 @@ bool Run::advance(Warp &warp) {
       return false;
     }
     // Copies start at once, so that what happens first is known.
-    while (machine.getOrder() == Order::Eager && copyOne())
+    while (machine.getOrder() == EventOrder::Eager && copyOne())
       ;
     if (!cluster.error.empty())
       return false;
@@ -178,7 +178,7 @@ void Run::runCluster() {
   for (ThreadBlock &block : cluster.blocks)
     for (Warp &warp : block.warps)
       warps.push_back(&warp);
-  if (machine.getOrder() == Order::Late)
+  if (machine.getOrder() == EventOrder::Late)
     std::reverse(warps.begin(), warps.end());
   while (true) {
     bool hasMoved = false;
@@ -212,7 +212,8 @@ std::string Run::runAll() {
   int64_t width = cluster.shape.cluster;
   int64_t clusters = cluster.shape.blocks / width;
   for (int64_t i = 0; i < clusters && cluster.error.empty(); ++i) {
-    int64_t number = machine.getOrder() == Order::Eager ? i : clusters - 1 - i;
+    int64_t number =
+        machine.getOrder() == EventOrder::Eager ? i : clusters - 1 - i;
     begin(number * width);
     runCluster();
   }

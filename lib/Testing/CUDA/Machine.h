@@ -40,7 +40,7 @@ namespace moe::codegen::cuda::test {
 
 /// In which order things happen that have none. What is right does not depend
 /// on it.
-enum class Order {
+enum class EventOrder {
   /// Blocks and warps from the first, each until it waits; copies at once.
   Eager,
   /// From the last, a few ops at a time; copies when every warp waits for one.
@@ -65,7 +65,7 @@ struct Kernel;
 /// A GPU with its memory.
 class Machine {
 public:
-  explicit Machine(Order order);
+  explicit Machine(EventOrder order);
   ~Machine();
 
   GlobalMemory memory;
@@ -77,10 +77,10 @@ public:
                      llvm::ArrayRef<uint64_t> arguments,
                      llvm::ArrayRef<TensorMap> maps);
 
-  Order getOrder() const { return order; }
+  EventOrder getOrder() const { return order; }
 
 private:
-  Order order;
+  EventOrder order;
   std::map<mlir::Operation *, std::unique_ptr<Kernel>> kernels;
 };
 

@@ -80,15 +80,23 @@ module attributes {test.attribute = #moe.parallel<redundant_experts = -1>} {}
 
 // -----
 
-// #moe.parallel C3: a known placement.
-// expected-error @+1 {{expected expert_placement "linear" or "round_robin" but got "random"}}
-module attributes {test.attribute = #moe.parallel<expert_placement = "random">} {}
+// A placement that the dialect knows.
+// expected-error @+2 {{expected one of linear, round_robin but got 'random'}}
+// expected-error @+1 {{failed to parse MoE_ParallelAttr parameter 'expert_placement' which is to be a `::moe::PlacementKind`}}
+module attributes {test.attribute = #moe.parallel<expert_placement = random>} {}
 
 // -----
 
-// #moe.parallel C3: a known mode.
-// expected-error @+1 {{expected sequence_parallel "auto", "on" or "off" but got "maybe"}}
-module attributes {test.attribute = #moe.parallel<sequence_parallel = "maybe">} {}
+// A mode that the dialect knows, and a backend.
+// expected-error @+2 {{expected one of auto, on, off but got 'maybe'}}
+// expected-error @+1 {{failed to parse MoE_ParallelAttr parameter 'sequence_parallel' which is to be a `::moe::SequenceParallel`}}
+module attributes {test.attribute = #moe.parallel<sequence_parallel = maybe>} {}
+
+// -----
+
+// expected-error @+2 {{expected one of allgather_reducescatter, deepep_high_throughput, deepep_low_latency, mori, nixl_ep, flashinfer_nvlink_two_sided, flashinfer_nvlink_one_sided, deepep_v2 but got 'carrier_pigeon'}}
+// expected-error @+1 {{failed to parse MoE_ParallelAttr parameter 'all2all_backend' which is to be a `::moe::All2AllBackend`}}
+module attributes {test.attribute = #moe.parallel<all2all_backend = carrier_pigeon>} {}
 
 // -----
 
@@ -137,8 +145,8 @@ module attributes {moe.gemm_tiles = 3} {}
 
 // -----
 
-// #moe.parallel C4: thresholds are numbers of tokens.
-// expected-error @+1 {{expected dbo_decode_threshold and dbo_prefill_threshold of at least 0 but got 32 and -1}}
+// #moe.parallel C3: thresholds are numbers of tokens.
+// expected-error @+1 {{expected dbo_prefill_threshold of at least 0 but got -1}}
 module attributes {test.attribute = #moe.parallel<dbo = true, dbo_prefill_threshold = -1>} {}
 
 // -----
@@ -160,28 +168,86 @@ func.func private @parallel() attributes {moe.parallel = "dp"}
 
 // -----
 
-// expected-error @below {{expected 'moe.layers' to be an array but got "layer"}}
-func.func private @layers() attributes {moe.layers = "layer"}
+// expected-error @below {{expected 'moe.layers' to be an array of #moe.layer_info but got ["layer"]}}
+func.func private @layers() attributes {moe.layers = ["layer"]}
 
 // -----
 
-// expected-error @below {{expected 'moe.layers' as --moe-expand-layer writes it, but in {top_k = "two"} 'top_k' has another type}}
-func.func private @layer_fields() attributes {moe.layers = [{top_k = "two"}]}
+// expected-error @below {{expected 'moe.decisions' to be an array of #moe.decision but got "vllm"}}
+func.func private @decisions() attributes {moe.decisions = "vllm"}
 
 // -----
 
-// expected-error @below {{expected 'moe.decisions' as --moe-schedule writes it, but in {rule_set = "vllm"} 'always' is missing}}
-func.func private @decisions() attributes {moe.decisions = [{rule_set = "vllm"}]}
+// expected-error @below {{expected 'moe.name' to be a string but got 1 : i64}}
+func.func private @name(tensor<1xf32> {moe.name = 1 : i64})
 
 // -----
 
-// expected-error @below {{'above_threshold' is missing}}
-func.func private @thresholds() attributes {moe.decisions = [{
-  rule_set = "vllm", threshold = 1 : i64,
-  at_or_below_threshold = {order = "NONE", rule = "r", reason = "", suggestion = ""}}]}
+// expected-error @below {{expected an attribute that the dialect has but got 'moe.paralel'}}
+func.func private @misspelt() attributes {moe.paralel = #moe.parallel}
 
 // -----
 
-// expected-error @below {{'always' lacks 'suggestion'}}
-func.func private @outcomes() attributes {moe.decisions = [{
-  rule_set = "vllm", always = {order = "NONE", rule = "r", reason = ""}}]}
+// #moe.parallel_plan C1
+// expected-error @+1 {{expected a rank between 0 and 1 but got 2}}
+module attributes {test.attribute = #moe.parallel_plan<tensor = 2, rank = 2>} {}
+
+// -----
+
+// #moe.parallel_plan C2
+// expected-error @+1 {{expected more than 1 rank with expert_parallel}}
+module attributes {test.attribute = #moe.parallel_plan<expert_parallel = true>} {}
+
+// -----
+
+// #moe.parallel_plan C3: nothing is exchanged on one rank of data.
+// expected-error @+1 {{expected transport 'none' with data = 1 without expert_parallel but got 'batched'}}
+module attributes {test.attribute = #moe.parallel_plan<transport = batched>} {}
+
+// -----
+
+// #moe.parallel_plan C3: shares of experts need all tokens.
+// expected-error @+1 {{expected transport 'all_gather' with data = 2 without expert_parallel but got 'send_receive'}}
+module attributes {test.attribute = #moe.parallel_plan<data = 2, transport = send_receive>} {}
+
+// -----
+
+// #moe.parallel_plan C4
+// expected-error @+1 {{expected expert_parallel, tensor > 1 and data > 1 with sequence_parallel but got tensor = 2 and data = 1, and no expert_parallel}}
+module attributes {test.attribute = #moe.parallel_plan<tensor = 2, sequence_parallel = true>} {}
+
+// -----
+
+// #moe.parallel_plan C4
+// expected-error @+1 {{expected sequence_parallel and shared_experts with shared_experts_sharded}}
+module attributes {test.attribute = #moe.parallel_plan<shared_experts = true, shared_experts_sharded = true>} {}
+
+// -----
+
+// #moe.parallel_plan C5
+// expected-error @+1 {{expected redundant_experts of at least 0 but got -1}}
+module attributes {test.attribute = #moe.parallel_plan<redundant_experts = -1>} {}
+
+// -----
+
+// #moe.layer_info C1
+// expected-error @+1 {{expected top_k of at least 0 but got -1}}
+module attributes {test.attribute = #moe.layer_info<top_k = -1>} {}
+
+// -----
+
+// #moe.layer_info C2
+// expected-error @+1 {{expected warnings to be strings but got [1]}}
+module attributes {test.attribute = #moe.layer_info<warnings = [1]>} {}
+
+// -----
+
+// #moe.batches C1
+// expected-error @+1 {{expected prefill_threshold of at least 0 but got -2}}
+module attributes {test.attribute = #moe.batches<two = true, prefill_threshold = -2>} {}
+
+// -----
+
+// #moe.decision C1: a threshold without what is done above it.
+// expected-error @+1 {{expected 'above' exactly with a threshold of at least 0 but got 256 without it}}
+module attributes {test.attribute = #moe.decision<threshold = 256, outcome = <order = NO_OVERLAP>>} {}

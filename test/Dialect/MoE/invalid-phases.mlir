@@ -167,7 +167,16 @@ func.func @dispatch(%i: memref<4x2xi32>, %o: memref<5xi32>, %s: memref<8xi32>, %
 // moe.dispatch C4: a share of them with it.
 func.func @dispatch(%i: memref<4x2xi32>, %o: memref<9xi32>, %s: memref<8xi32>, %p: memref<4x2xi32>) {
   // expected-error @+1 {{expected 4 local experts, a rank's share of 8 over 2 ranks, but got 8}}
-  moe.dispatch ins(%i : memref<4x2xi32>) outs(%o, %s, %p : memref<9xi32>, memref<8xi32>, memref<4x2xi32>) num_experts(8) parallel(<tensor = 2, expert_parallel = true>)
+  moe.dispatch ins(%i : memref<4x2xi32>) outs(%o, %s, %p : memref<9xi32>, memref<8xi32>, memref<4x2xi32>) num_experts(8) placement(<experts = 8, ranks = 2>)
+  return
+}
+
+// -----
+
+// moe.dispatch C4: of the same experts.
+func.func @dispatch(%i: memref<4x2xi32>, %o: memref<5xi32>, %s: memref<8xi32>, %p: memref<4x2xi32>) {
+  // expected-error @+1 {{expected a placement of num_experts = 8 but got one of 6}}
+  moe.dispatch ins(%i : memref<4x2xi32>) outs(%o, %s, %p : memref<5xi32>, memref<8xi32>, memref<4x2xi32>) num_experts(8) placement(<experts = 6, ranks = 2>)
   return
 }
 
@@ -477,7 +486,7 @@ func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf3
   // expected-error @+1 {{expected 'positions' with the exchange but got none: 'send_receive'}}
   moe.dispatch ins(%i : memref<?x2xi32>) rows(%x, %w : memref<?x64xf32>, memref<?x2xf32>)
     outs(%o, %s, %p : memref<3xi32>, memref<?xi32>, memref<?x2xi32>) received(%r, %rw : memref<?x64xf32>, memref<?x2xf32>)
-    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) placement(<experts = 8, ranks = 4>)
   return
 }
 
@@ -499,7 +508,7 @@ func.func @dispatch(%i: memref<?x2xi32>, %x: memref<?x64xf32>, %w: memref<?x2xf3
   moe.dispatch ins(%i : memref<?x2xi32>) rows(%x, %w : memref<?x64xf32>, memref<?x2xf32>)
     outs(%o, %s, %p : memref<3xi32>, memref<?xi32>, memref<?x2xi32>) received(%r, %rw : memref<?x64xf32>, memref<?x2xf32>)
     way_back(%b : memref<?x2xi32>) counts(%c, %c : memref<3xi32>, memref<3xi32>)
-    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) placement(<experts = 8, ranks = 4>)
   return
 }
 
@@ -522,7 +531,7 @@ func.func @combine(%i: tensor<?x2xi32>, %x: tensor<?x64xf32>, %w: tensor<?x2xf32
   %plan:6 = moe.dispatch ins(%i : tensor<?x2xi32>) rows(%x, %w : tensor<?x64xf32>, tensor<?x2xf32>)
     outs(%o, %s, %p : tensor<3xi32>, tensor<?xi32>, tensor<?x1xi32>) received(%r, %rw : tensor<?x64xf32>, tensor<?x1xf32>)
     way_back(%b : tensor<?x2xi32>)
-    num_experts(8) exchange(<batched, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<batched, <ep = 4>[ep]>) placement(<experts = 8, ranks = 4>)
     -> tensor<3xi32>, tensor<?xi32>, tensor<?x1xi32>, tensor<?x64xf32>, tensor<?x1xf32>, tensor<?x2xi32>
   // expected-error @+1 {{expected the way back that its plan tells}}
   %y = moe.combine ins(%e, %plan#2 : tensor<?x64xf32>, tensor<?x1xi32>) weights(%plan#4 : tensor<?x1xf32>) way_back(%b : tensor<?x2xi32>)

@@ -139,13 +139,13 @@ func.func @exchange(%ids: tensor<?x2xi32>, %x: tensor<?x64xbf16>, %weights: tens
                     %out: tensor<?x64xbf16>, %routed0: tensor<?x64xbf16>) -> tensor<?x64xbf16> {
   // CHECK: %offsets, %source_rows, %pair_rows, %rows, %row_weights, %positions, %send_counts, %receive_counts = moe.dispatch ins({{[^:]*}} : tensor<?x2xi32>) rows({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>)
   // CHECK-SAME: received({{[^:]*}} : tensor<?x64xbf16>, tensor<?x2xf32>) way_back({{[^:]*}} : tensor<?x2xi32>) counts({{[^:]*}} : tensor<4xi32>, tensor<4xi32>) num_experts(8) exchange(<send_receive, #ranks{{[0-9]*}}[ep]>)
-  // CHECK-SAME: parallel(<data = 4, expert_parallel = true>)
+  // CHECK-SAME: placement(<experts = 8, ranks = 4>)
   %offsets, %source, %pair, %rows, %row_weights, %positions, %sent, %got = moe.dispatch ins(%ids : tensor<?x2xi32>)
     rows(%x, %weights : tensor<?x64xbf16>, tensor<?x2xf32>)
     outs(%offsets0, %source0, %pair0 : tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>)
     received(%rows0, %row_weights0 : tensor<?x64xbf16>, tensor<?x2xf32>)
     way_back(%positions0 : tensor<?x2xi32>) counts(%sent0, %got0 : tensor<4xi32>, tensor<4xi32>)
-    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) parallel(<data = 4, expert_parallel = true>)
+    num_experts(8) exchange(<send_receive, <ep = 4>[ep]>) placement(<experts = 8, ranks = 4>)
     -> tensor<3xi32>, tensor<?xi32>, tensor<?x2xi32>, tensor<?x64xbf16>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<4xi32>, tensor<4xi32>
   // CHECK: moe.combine ins({{.*}}, %pair_rows : {{.*}}) weights(%row_weights : tensor<?x2xf32>) way_back(%positions : tensor<?x2xi32>) counts(%send_counts, %receive_counts : tensor<4xi32>, tensor<4xi32>) outs({{.*}}) scale(1.000000e+00) exchange(<send_receive, #ranks{{[0-9]*}}[ep]>)
   %routed = moe.combine ins(%out, %pair : tensor<?x64xbf16>, tensor<?x2xi32>) weights(%row_weights : tensor<?x2xf32>)
@@ -227,3 +227,25 @@ func.func @steps(%rank: index, %ids: memref<?x2xi32>, %weights: memref<?x2xf32>,
   }
   return
 }
+
+// What functions say of their layers.
+// CHECK-LABEL: func private @described()
+// CHECK-SAME: moe.decisions = [#moe.decision<layer = "a \22b\22", rule_set = "vllm", threshold = 256, outcome = <order = MULTI_STREAM_OVERLAPPED, rule = "vllm rule 3">, above = <order = NO_OVERLAP, reason = "many", suggestion = "raise it">, batches = <two = true, decode_threshold = 32, prefill_threshold = 512, rule = "vllm batch rule 4">>, #moe.decision<rule_set = "serial", outcome = <order = NONE>>]
+// CHECK-SAME: moe.layers = [#moe.layer_info<name = "a \22b\22", hidden = 64, top_k = 2, gated = true, plan = <tensor = 2, data = 2, rank = 3, expert_parallel = true, all2all_backend = mori, transport = send_receive, sequence_parallel = true, shared_experts = true, shared_experts_sharded = true, experts = 8, redundant_experts = 2, placement = round_robin, eplb = true, dbo = true, dbo_decode_threshold = 1, dbo_prefill_threshold = 2>, warnings = ["one"]>, #moe.layer_info<name = "plain">]
+// CHECK-SAME: moe.parallel = #moe.parallel<all2all_backend = deepep_v2, expert_placement = round_robin, sequence_parallel = on>
+func.func private @described() attributes {
+  moe.decisions = [
+    #moe.decision<layer = "a \22b\22", rule_set = "vllm", threshold = 256,
+      outcome = <order = MULTI_STREAM_OVERLAPPED, rule = "vllm rule 3">,
+      above = <order = NO_OVERLAP, reason = "many", suggestion = "raise it">,
+      batches = <two = true, decode_threshold = 32, prefill_threshold = 512, rule = "vllm batch rule 4">>,
+    #moe.decision<rule_set = "serial", outcome = <order = NONE>>],
+  moe.layers = [
+    #moe.layer_info<name = "a \22b\22", hidden = 64, top_k = 2, gated = true,
+      plan = <tensor = 2, data = 2, rank = 3, expert_parallel = true, all2all_backend = mori,
+              transport = send_receive, sequence_parallel = true, shared_experts = true,
+              shared_experts_sharded = true, experts = 8, redundant_experts = 2,
+              placement = round_robin, eplb = true, dbo = true, dbo_decode_threshold = 1,
+              dbo_prefill_threshold = 2>, warnings = ["one"]>,
+    #moe.layer_info<name = "plain">],
+  moe.parallel = #moe.parallel<all2all_backend = "deepep_v2", expert_placement = "round_robin", sequence_parallel = "on">}

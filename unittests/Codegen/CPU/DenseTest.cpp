@@ -109,7 +109,8 @@ TEST(CPUDense, RowsDoNotDependOnTheBatch) {
       w.fill(random, 1.0);
       for (int64_t i = c.length; i < x.size(); ++i)
         x.set(i, x.get(i - c.length));
-      for (Order order : {Order::Forward, Order::Backward, Order::Threads}) {
+      for (LaunchOrder order : {LaunchOrder::Forward, LaunchOrder::Backward,
+                                LaunchOrder::Threads}) {
         program.run({&x, &w, &y}, order);
         for (int64_t t = 1; t < kTokens; ++t)
           EXPECT_TRUE(y.equalRows(t, y, 0)) << t;
@@ -166,7 +167,7 @@ TEST(CPUDense, SharedExpertsMatchPlainLoops) {
         g.fill(random, 0.1);
         w13.fill(random, 0.2);
         w2.fill(random, 0.1);
-        program.run({&x, &w13, &w2, &g, &shared}, Order::Threads);
+        program.run({&x, &w13, &w2, &g, &shared}, LaunchOrder::Threads);
         double error = 0, norm = 0;
         for (int64_t t = 0; t < tokens; ++t) {
           std::vector<double> row;

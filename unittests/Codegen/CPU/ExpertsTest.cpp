@@ -246,7 +246,7 @@ TEST(CPUExperts, RowsDoNotDependOnTheBatch) {
       all.fill(random);
       fillIds(all.ids, c.experts, random);
       program.run(all.operands());
-      for (Order order : {Order::Backward, Order::Threads}) {
+      for (LaunchOrder order : {LaunchOrder::Backward, LaunchOrder::Threads}) {
         Layer again(all);
         program.run(again.operands(), order);
         for (int64_t t = 0; t < kTokens; ++t)

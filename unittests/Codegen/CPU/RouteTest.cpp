@@ -247,7 +247,7 @@ TEST(CPURoute, MatchesPlainEvaluation) {
         Tensor weights(Element::F32, {tokens, c.chosen});
         logits.fill(random, 2.0);
         bias.fill(random, 0.1);
-        program.run({&logits, &bias, &ids, &weights}, Order::Backward);
+        program.run({&logits, &bias, &ids, &weights}, LaunchOrder::Backward);
         for (int64_t t = 0; t < tokens; ++t)
           expectToken(c, logits, bias, ids, weights, t);
         EXPECT_TRUE(ids.intact() && weights.intact());

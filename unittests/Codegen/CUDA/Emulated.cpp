@@ -65,8 +65,8 @@ void Phase::runOnRanks(const std::vector<std::vector<Tensor *>> &arguments) {
   for (size_t rank = 0; rank < copies.size(); ++rank)
     for (Tensor &tensor : copies[rank])
       late[rank].push_back(&tensor);
-  ASSERT_EQ(test::runOnRanks(function, arguments, Order::Eager), "");
-  ASSERT_EQ(test::runOnRanks(function, late, Order::Late), "");
+  ASSERT_EQ(test::runOnRanks(function, arguments, EventOrder::Eager), "");
+  ASSERT_EQ(test::runOnRanks(function, late, EventOrder::Late), "");
   for (size_t rank = 0; rank < copies.size(); ++rank)
     for (size_t i = 0; i < copies[rank].size(); ++i) {
       EXPECT_EQ(copies[rank][i].written, arguments[rank][i]->written)

@@ -33,7 +33,8 @@ struct Result {
 
 /// Runs a kernel of one block.
 static Result run(const std::string &body, int64_t threads = 32,
-                  bool startsEarly = false, Order order = Order::Eager) {
+                  bool startsEarly = false,
+                  EventOrder order = EventOrder::Eager) {
   DialectRegistry registry;
   codegen::cuda::registerDialects(registry);
   registry.insert<func::FuncDialect, schedule::ScheduleDialect>();

@@ -118,10 +118,9 @@ std::string Exchange::textOfPhases() const {
       outs(%offsets, %source, %pairs : !offsets, !source, !pairs)
       received(%rows, %row_weights : !rows, !row_weights) )" +
          back + number + textOfExchange() +
-         " parallel(<data = " + std::to_string(placement.ranks) +
-         ", expert_parallel = true" +
-         (placement.isRoundRobin ? ", expert_placement = \"round_robin\""
-                                 : "") +
+         " placement(<experts = " + std::to_string(placement.experts) +
+         ", ranks = " + std::to_string(placement.ranks) +
+         (placement.isRoundRobin ? ", kind = round_robin" : "") +
          R"(>)
   }
   schedule.run on(compute) {

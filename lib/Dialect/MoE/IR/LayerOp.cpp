@@ -51,7 +51,7 @@ static LogicalResult verifyExperts(LayerOp op, Size &d) {
       failed(checkShape(op, "b13", op.getB13(), {localExperts, factor * i})) ||
       failed(checkShape(op, "b2", op.getB2(), {localExperts, d})))
     return failure();
-  return checkLocalExperts(op, op.getEffectiveParallel(),
+  return checkLocalExperts(op, op.getEffectiveParallel().getNumExpertRanks(),
                            op.getNumPhysicalExperts(), localExperts.value);
 }
 
@@ -199,10 +199,7 @@ LogicalResult LayerOp::verify() {
 ParallelAttr LayerOp::getEffectiveParallel() {
   if (ParallelAttr own = getParallelAttr())
     return own;
-  for (Operation *op = (*this)->getParentOp(); op; op = op->getParentOp())
-    if (auto inherited = op->getAttrOfType<ParallelAttr>("moe.parallel"))
-      return inherited;
-  return ParallelAttr::get(getContext());
+  return moe::getParallel((*this)->getParentOp());
 }
 
 int64_t LayerOp::getHiddenSize() {

@@ -101,14 +101,10 @@ LogicalResult QuantAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
-LogicalResult ParallelAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                   int64_t tensor, int64_t data,
-                                   int64_t prefillContext, int64_t rank, bool,
-                                   StringAttr, bool, int64_t redundantExperts,
-                                   StringAttr placement, StringAttr sequence,
-                                   bool, bool, bool, int64_t decodeThreshold,
-                                   int64_t prefillThreshold) {
-  // #moe.parallel C1
+/// Sizes whose product cannot overflow, and a rank of them.
+static LogicalResult checkGrid(function_ref<InFlightDiagnostic()> emitError,
+                               int64_t tensor, int64_t data,
+                               int64_t prefillContext, int64_t rank) {
   constexpr int64_t maxSize = int64_t(1) << 20;
   const std::pair<const char *, int64_t> sizes[] = {
       {"tensor", tensor}, {"data", data}, {"prefill_context", prefillContext}};
@@ -120,24 +116,173 @@ LogicalResult ParallelAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (rank < 0 || rank >= ranks)
     return emitError() << "expected a rank between 0 and " << ranks - 1
                        << " but got " << rank;
-  // #moe.parallel C2
-  if (redundantExperts < 0)
-    return emitError() << "expected redundant_experts of at least 0 but got "
-                       << redundantExperts;
-  // #moe.parallel C3
-  if (!llvm::is_contained({"linear", "round_robin"}, placement.strref()))
-    return emitError() << "expected expert_placement \"linear\" or "
-                          "\"round_robin\" but got "
-                       << placement;
-  if (!llvm::is_contained({"auto", "on", "off"}, sequence.strref()))
-    return emitError() << "expected sequence_parallel \"auto\", \"on\" or "
-                          "\"off\" but got "
-                       << sequence;
-  // #moe.parallel C4
-  if (decodeThreshold < 0 || prefillThreshold < 0)
-    return emitError() << "expected dbo_decode_threshold and "
-                          "dbo_prefill_threshold of at least 0 but got "
-                       << decodeThreshold << " and " << prefillThreshold;
+  return success();
+}
+
+/// That none of some numbers is negative.
+static LogicalResult
+checkCounts(function_ref<InFlightDiagnostic()> emitError,
+            ArrayRef<std::pair<const char *, int64_t>> counts) {
+  for (auto [name, count] : counts)
+    if (count < 0)
+      return emitError() << "expected " << name << " of at least 0 but got "
+                         << count;
+  return success();
+}
+
+LogicalResult ParallelAttr::verify(
+    function_ref<InFlightDiagnostic()> emitError, int64_t tensor, int64_t data,
+    int64_t prefillContext, int64_t rank, bool, All2AllBackend, bool,
+    int64_t redundantExperts, PlacementKind, SequenceParallel, bool, bool, bool,
+    int64_t decodeThreshold, int64_t prefillThreshold) {
+  // #moe.parallel C1
+  if (failed(checkGrid(emitError, tensor, data, prefillContext, rank)))
+    return failure();
+  // #moe.parallel C2, C3
+  return checkCounts(emitError, {{"redundant_experts", redundantExperts},
+                                 {"dbo_decode_threshold", decodeThreshold},
+                                 {"dbo_prefill_threshold", prefillThreshold}});
+}
+
+ParallelAttr ParallelAttr::get(MLIRContext *context,
+                               const ParallelConfig &config,
+                               bool sequenceParallelFamily) {
+  return get(context, config.tensorParallelSize, config.dataParallelSize,
+             config.prefillContextParallelSize, config.rank,
+             config.enableExpertParallel, config.all2allBackend,
+             config.enableEplb, config.numRedundantExperts,
+             config.expertPlacementStrategy, config.sequenceParallel,
+             sequenceParallelFamily, config.shardSharedExperts,
+             config.enableDbo, config.dboDecodeTokenThreshold,
+             config.dboPrefillTokenThreshold);
+}
+
+ParallelConfig ParallelAttr::getConfig() const {
+  ParallelConfig config;
+  config.tensorParallelSize = getTensor();
+  config.dataParallelSize = getData();
+  config.prefillContextParallelSize = getPrefillContext();
+  config.rank = getRank();
+  config.enableExpertParallel = getExpertParallel();
+  config.all2allBackend = getAll2allBackend();
+  config.enableEplb = getEplb();
+  config.numRedundantExperts = getRedundantExperts();
+  config.expertPlacementStrategy = getExpertPlacement();
+  config.sequenceParallel = getSequenceParallel();
+  config.shardSharedExperts = getShardSharedExperts();
+  config.enableDbo = getDbo();
+  config.dboDecodeTokenThreshold = getDboDecodeThreshold();
+  config.dboPrefillTokenThreshold = getDboPrefillThreshold();
+  return config;
+}
+
+LogicalResult ParallelPlanAttr::verify(
+    function_ref<InFlightDiagnostic()> emitError, int64_t tensor, int64_t data,
+    int64_t prefillContext, int64_t rank, bool expertParallel, All2AllBackend,
+    Transport transport, bool sequenceParallel, bool sharedExperts,
+    bool sharedExpertsSharded, int64_t experts, int64_t redundantExperts,
+    PlacementKind, bool, bool, int64_t decodeThreshold,
+    int64_t prefillThreshold) {
+  // #moe.parallel_plan C1
+  if (failed(checkGrid(emitError, tensor, data, prefillContext, rank)))
+    return failure();
+  // #moe.parallel_plan C2
+  if (expertParallel && tensor * data * prefillContext == 1)
+    return emitError() << "expected more than 1 rank with expert_parallel";
+  // #moe.parallel_plan C3
+  if ((transport == Transport::none) != (data == 1) ||
+      (data > 1 && !expertParallel && transport != Transport::all_gather))
+    return emitError() << "expected transport '"
+                       << (data == 1 ? "none" : "all_gather")
+                       << "' with data = " << data
+                       << (expertParallel ? " and" : " without")
+                       << " expert_parallel but got '" << moe::name(transport)
+                       << "'";
+  // #moe.parallel_plan C4
+  if (sequenceParallel && (!expertParallel || tensor == 1 || data == 1))
+    return emitError() << "expected expert_parallel, tensor > 1 and data > 1 "
+                          "with sequence_parallel but got tensor = "
+                       << tensor << " and data = " << data
+                       << (expertParallel ? "" : ", and no expert_parallel");
+  if (sharedExpertsSharded && (!sequenceParallel || !sharedExperts))
+    return emitError() << "expected sequence_parallel and shared_experts with "
+                          "shared_experts_sharded";
+  // #moe.parallel_plan C5
+  return checkCounts(emitError, {{"experts", experts},
+                                 {"redundant_experts", redundantExperts},
+                                 {"dbo_decode_threshold", decodeThreshold},
+                                 {"dbo_prefill_threshold", prefillThreshold}});
+}
+
+ParallelPlanAttr ParallelPlanAttr::get(MLIRContext *context,
+                                       const ParallelPlan &plan) {
+  return get(context, plan.tensor, plan.data, plan.prefillContext, plan.rank,
+             plan.useEp, plan.backend, plan.transport, plan.isSequenceParallel,
+             plan.hasSharedExperts, plan.sharedExpertsSharded, plan.numExperts,
+             plan.numRedundantExperts, plan.expertPlacement, plan.enableEplb,
+             plan.enableDbo, plan.dboDecodeTokenThreshold,
+             plan.dboPrefillTokenThreshold);
+}
+
+ParallelPlan ParallelPlanAttr::getPlan() const {
+  ParallelPlan plan;
+  plan.tensor = getTensor();
+  plan.data = getData();
+  plan.prefillContext = getPrefillContext();
+  plan.rank = getRank();
+  plan.useEp = getExpertParallel();
+  plan.backend = getAll2allBackend();
+  plan.transport = getTransport();
+  plan.isSequenceParallel = getSequenceParallel();
+  plan.hasSharedExperts = getSharedExperts();
+  plan.sharedExpertsSharded = getSharedExpertsSharded();
+  plan.numExperts = getExperts();
+  plan.numRedundantExperts = getRedundantExperts();
+  plan.expertPlacement = getPlacement();
+  plan.enableEplb = getEplb();
+  plan.enableDbo = getDbo();
+  plan.dboDecodeTokenThreshold = getDboDecodeThreshold();
+  plan.dboPrefillTokenThreshold = getDboPrefillThreshold();
+  return plan;
+}
+
+LogicalResult
+LayerInfoAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef,
+                      int64_t hidden, int64_t topK, int64_t intermediate,
+                      int64_t sharedIntermediate, bool, ParallelPlanAttr,
+                      ArrayAttr warnings) {
+  // #moe.layer_info C1
+  if (failed(checkCounts(emitError,
+                         {{"hidden", hidden},
+                          {"top_k", topK},
+                          {"intermediate", intermediate},
+                          {"shared_intermediate", sharedIntermediate}})))
+    return failure();
+  // #moe.layer_info C2
+  if (warnings && !llvm::all_of(warnings, llvm::IsaPred<StringAttr>))
+    return emitError() << "expected warnings to be strings but got "
+                       << warnings;
+  return success();
+}
+
+LogicalResult BatchesAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                  bool, int64_t decodeThreshold,
+                                  int64_t prefillThreshold, StringRef,
+                                  StringRef, StringRef) {
+  // #moe.batches C1
+  return checkCounts(emitError, {{"decode_threshold", decodeThreshold},
+                                 {"prefill_threshold", prefillThreshold}});
+}
+
+LogicalResult DecisionAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   StringRef, StringRef, int64_t threshold,
+                                   OutcomeAttr, OutcomeAttr above,
+                                   BatchesAttr) {
+  // #moe.decision C1
+  if (threshold < -1 || (threshold >= 0) != static_cast<bool>(above))
+    return emitError() << "expected 'above' exactly with a threshold of at "
+                          "least 0 but got "
+                       << threshold << (above ? " with it" : " without it");
   return success();
 }
 
@@ -228,84 +373,55 @@ static LogicalResult verifyGemmTiles(Operation *op, Attribute value) {
 static LogicalResult verifyParallel(Operation *op, Attribute value) {
   if (isa<ParallelAttr>(value))
     return success();
-  return op->emitError()
-         << "expected 'moe.parallel' to be a #moe.parallel but got " << value;
+  return op->emitError() << "expected '" << kParallelAttrName
+                         << "' to be a #moe.parallel but got " << value;
 }
 
-/// `name` of `op` is to be an array of dictionaries, of which `check` says
-/// what is wrong, or "".
-static LogicalResult
-verifyDictionaries(Operation *op, StringRef name, Attribute value,
-                   function_ref<std::string(DictionaryAttr)> check) {
+/// An array of attributes of one kind.
+template <typename Entry>
+static LogicalResult verifyArray(Operation *op, StringRef name,
+                                 Attribute value) {
   auto array = dyn_cast<ArrayAttr>(value);
-  if (!array)
-    return op->emitError() << "expected '" << name
-                           << "' to be an array but got " << value;
-  for (Attribute entry : array) {
-    auto dictionary = dyn_cast<DictionaryAttr>(entry);
-    std::string problem =
-        dictionary ? check(dictionary) : "is to be a dictionary";
-    if (!problem.empty())
-      return op->emitError()
-             << "expected '" << name << "' as --moe-"
-             << (name == "moe.layers" ? "expand-layer" : "schedule")
-             << " writes it, but in " << entry << " " << problem;
-  }
-  return success();
+  if (array && llvm::all_of(array, llvm::IsaPred<Entry>))
+    return success();
+  return op->emitError() << "expected '" << name << "' to be an array of #moe."
+                         << Entry::getMnemonic() << " but got " << value;
 }
 
-static LogicalResult verifyLayers(Operation *op, Attribute value) {
-  return verifyDictionaries(
-      op, "moe.layers", value, [](DictionaryAttr layer) -> std::string {
-        for (NamedAttribute field : layer) {
-          StringRef key = field.getName();
-          bool known = key == "name"    ? isa<StringAttr>(field.getValue())
-                       : key == "gated" ? isa<BoolAttr>(field.getValue())
-                                        : isa<IntegerAttr>(field.getValue());
-          if (!known)
-            return "'" + key.str() + "' has another type";
-        }
-        return "";
-      });
-}
-
-/// Says what an order of `moe.decisions` lacks, or "".
-static std::string checkOutcome(DictionaryAttr decision, StringRef key) {
-  auto outcome = decision.getAs<DictionaryAttr>(key);
-  if (!outcome)
-    return "'" + key.str() + "' is missing";
-  for (StringRef field : {"order", "rule", "reason", "suggestion"})
-    if (!outcome.getAs<StringAttr>(field))
-      return "'" + key.str() + "' lacks '" + field.str() + "'";
-  return "";
-}
-
-static LogicalResult verifyDecisions(Operation *op, Attribute value) {
-  return verifyDictionaries(
-      op, "moe.decisions", value, [](DictionaryAttr decision) -> std::string {
-        if (!decision.getAs<StringAttr>("rule_set"))
-          return "'rule_set' is missing";
-        if (!decision.get("threshold"))
-          return checkOutcome(decision, "always");
-        std::string problem = checkOutcome(decision, "at_or_below_threshold");
-        return problem.empty() ? checkOutcome(decision, "above_threshold")
-                               : problem;
-      });
+static LogicalResult verifyName(Operation *op, Attribute value) {
+  if (isa<StringAttr>(value))
+    return success();
+  return op->emitError() << "expected '" << kNameAttrName
+                         << "' to be a string but got " << value;
 }
 
 LogicalResult MoEDialect::verifyOperationAttribute(Operation *op,
                                                    NamedAttribute attribute) {
-  using Verify = LogicalResult (*)(Operation *, Attribute);
-  constexpr std::pair<StringLiteral, Verify> known[] = {
-      {kPartAttrName, verifyPart},
-      {kGemmTilesAttrName, verifyGemmTiles},
-      {"moe.parallel", verifyParallel},
-      {"moe.layers", verifyLayers},
-      {"moe.decisions", verifyDecisions}};
-  for (auto [name, verify] : known)
-    if (attribute.getName() == name)
-      return verify(op, attribute.getValue());
-  return success();
+  StringRef name = attribute.getName();
+  Attribute value = attribute.getValue();
+  if (name == kPartAttrName)
+    return verifyPart(op, value);
+  if (name == kGemmTilesAttrName)
+    return verifyGemmTiles(op, value);
+  if (name == kParallelAttrName)
+    return verifyParallel(op, value);
+  if (name == kLayersAttrName)
+    return verifyArray<LayerInfoAttr>(op, name, value);
+  if (name == kDecisionsAttrName)
+    return verifyArray<DecisionAttr>(op, name, value);
+  return op->emitError() << "expected an attribute that the dialect has but "
+                            "got '"
+                         << name << "'";
+}
+
+LogicalResult MoEDialect::verifyRegionArgAttribute(Operation *op, unsigned,
+                                                   unsigned,
+                                                   NamedAttribute attribute) {
+  if (attribute.getName() == kNameAttrName)
+    return verifyName(op, attribute.getValue());
+  return op->emitError() << "expected an attribute that the dialect has on "
+                            "arguments but got '"
+                         << attribute.getName().getValue() << "'";
 }
 
 schedule::PartAttr moe::getPart(Operation *op) {
@@ -316,4 +432,11 @@ schedule::PartAttr moe::getPart(Operation *op) {
 
 int64_t moe::getMaxTokens(schedule::PartAttr part, int64_t maxTokens) {
   return part ? llvm::divideCeil(maxTokens, part.getCount()) : maxTokens;
+}
+
+ParallelAttr moe::getParallel(Operation *op) {
+  for (Operation *at = op; at; at = at->getParentOp())
+    if (auto parallel = at->getAttrOfType<ParallelAttr>(kParallelAttrName))
+      return parallel;
+  return ParallelAttr::get(op->getContext(), ParallelConfig());
 }

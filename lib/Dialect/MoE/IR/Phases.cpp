@@ -92,7 +92,7 @@ static LogicalResult checkWayBack(Operation *op, ExchangeAttr exchange,
              << "expected '" << name << "' "
              << (isNeeded ? "with the exchange but got none"
                           : "only with an exchange that sends rows one by one")
-             << ": '" << stringifyTransport(transport) << "'";
+             << ": '" << moe::name(transport) << "'";
   if (failed(checkShape(op, "positions", positions, {tokens, choices})))
     return failure();
   if (!isCounted)
@@ -143,8 +143,13 @@ LogicalResult DispatchOp::verify() {
                                      {r, receivedK}))))
     return failure();
   // moe.dispatch C4
-  if (failed(checkLocalExperts(*this, getParallelAttr(), getNumExperts(),
-                               localExperts.value)))
+  PlacementAttr placement = getPlacementAttr();
+  if (placement && placement.getExperts() != int64_t(getNumExperts()))
+    return emitOpError() << "expected a placement of num_experts = "
+                         << getNumExperts() << " but got one of "
+                         << placement.getExperts();
+  if (failed(checkLocalExperts(*this, placement ? placement.getRanks() : 1,
+                               getNumExperts(), localExperts.value)))
     return failure();
   // moe.dispatch C5
   return checkWayBack(*this, exchange, t, k, getPositionsInit(),
@@ -313,11 +318,11 @@ static std::string getName(std::optional<ExchangeAttr> exchange) {
 
 std::string DispatchOp::getCommunicatorName() { return getName(getExchange()); }
 std::string DispatchOp::getCollectiveName() {
-  return "dispatch " + stringifyTransport(getExchange()->getTransport()).str();
+  return std::string("dispatch ") + name(getExchange()->getTransport());
 }
 std::string CombineOp::getCommunicatorName() { return getName(getExchange()); }
 std::string CombineOp::getCollectiveName() {
-  return "combine " + stringifyTransport(getExchange()->getTransport()).str();
+  return std::string("combine ") + name(getExchange()->getTransport());
 }
 std::string MergeOp::getCommunicatorName() {
   return getCommunicator() ? getCommunicator()->getName() : "";

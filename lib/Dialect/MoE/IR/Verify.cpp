@@ -97,11 +97,10 @@ LogicalResult verifying::checkAtLeast(Operation *op, StringRef name,
                            << " but got " << value;
 }
 
-LogicalResult verifying::checkLocalExperts(Operation *op, ParallelAttr parallel,
+LogicalResult verifying::checkLocalExperts(Operation *op, int64_t ranks,
                                            int64_t physical, int64_t local) {
   if (ShapedType::isDynamic(physical) || ShapedType::isDynamic(local))
     return success();
-  int64_t ranks = parallel ? parallel.getNumExpertRanks() : 1;
   int64_t least = physical / ranks;
   int64_t most = least + (physical % ranks != 0);
   if (local == least || local == most)

@@ -80,11 +80,10 @@ mlir::LogicalResult checkTogether(mlir::Operation *op, llvm::StringRef first,
 mlir::LogicalResult checkAtLeast(mlir::Operation *op, llvm::StringRef name,
                                  int64_t value, int64_t least);
 
-/// Whether `local` experts can be one rank's share of `physical` ones under
-/// `parallel`, which may be null; dynamic numbers fit.
-mlir::LogicalResult checkLocalExperts(mlir::Operation *op,
-                                      ParallelAttr parallel, int64_t physical,
-                                      int64_t local);
+/// Whether `local` experts can be one rank's share of `physical` ones, which
+/// `ranks` share out; dynamic numbers fit.
+mlir::LogicalResult checkLocalExperts(mlir::Operation *op, int64_t ranks,
+                                      int64_t physical, int64_t local);
 
 /// Whether the router can choose as `routing` says among `numExperts` outputs.
 mlir::LogicalResult checkChoice(mlir::Operation *op, RoutingAttr routing,

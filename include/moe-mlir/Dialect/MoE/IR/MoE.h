@@ -10,7 +10,7 @@
 #define MOE_MLIR_DIALECT_MOE_IR_MOE_H
 
 #include "moe-mlir/Dialect/Schedule/IR/Schedule.h"
-#include "moe-mlir/Layer/Enums.h"
+#include "moe-mlir/Layer/Parallel.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -31,6 +31,15 @@ namespace moe {
 inline constexpr llvm::StringLiteral kGemmTilesAttrName = "moe.gemm_tiles";
 inline constexpr llvm::StringLiteral kGemmProducts[] = {
     "experts.up", "experts.down", "shared.up", "shared.down"};
+
+/// Attributes of functions: the configuration of the layers, what each of them
+/// is, and in which order its phases run.
+inline constexpr llvm::StringLiteral kParallelAttrName = "moe.parallel";
+inline constexpr llvm::StringLiteral kLayersAttrName = "moe.layers";
+inline constexpr llvm::StringLiteral kDecisionsAttrName = "moe.decisions";
+
+/// The attribute of an argument that says which tensor of the layer it is.
+inline constexpr llvm::StringLiteral kNameAttrName = "moe.name";
 
 /// The attribute of phases that work on a part of each rank's tokens.
 inline constexpr llvm::StringLiteral kPartAttrName = "moe.part";
@@ -60,6 +69,10 @@ schedule::PartAttr getPart(mlir::Operation *op);
 /// The most tokens of one rank that a phase works on, where a rank has at most
 /// `maxTokens`.
 int64_t getMaxTokens(schedule::PartAttr part, int64_t maxTokens);
+
+/// The configuration around `op`: that of the closest op with one, or the
+/// default.
+ParallelAttr getParallel(mlir::Operation *op);
 } // namespace moe
 
 #endif // MOE_MLIR_DIALECT_MOE_IR_MOE_H

@@ -23,9 +23,17 @@ class MoE_I32Enum<string name, string summary, list<I32EnumCase> cases>
   let cppNamespace = "::moe";
 }
 
-// An enumeration of include/moe-mlir/Layer/Enums.def.
+// Enumerations of include/moe-mlir/Layer/Enums.def.
 class MoE_LayerEnumParameter<string enum, string default>
     : DefaultValuedParameter<"::moe::" # enum, "::moe::" # enum # "::" # default>;
+
+// A parameter that states a member of a struct, which has the default.
+class MoE_MemberParameter<string type, string struct, string member>
+    : DefaultValuedParameter<type, "::moe::" # struct # "()." # member>;
+class MoE_ConfigParameter<string type, string member>
+    : MoE_MemberParameter<type, "ParallelConfig", member>;
+class MoE_PlanParameter<string type, string member>
+    : MoE_MemberParameter<type, "ParallelPlan", member>;
 
 class MoE_F64Parameter<string default>
     : DefaultValuedParameter<"::mlir::FloatAttr",
@@ -154,48 +162,42 @@ def MoE_QuantAttr : MoE_Attr<"Quant", "quant"> {
 def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
   let summary = "the parallel configuration a layer is compiled for";
   let description = [{
-    What the user's flags say, by their names; all that follows from it is
-    derived by the policy library (`ParallelConfig.h`), which also checks what
-    spans several of them.
+    What the user's flags say, by their names: a `::moe::ParallelConfig`, and
+    whether the model's family opts into sequence parallelism. What is made of it
+    for a layer is its `#moe.parallel_plan`; the policy (`ParallelConfig.h`), which makes
+    it, also checks what spans several parameters.
+
+    ```mlir
+    #moe.parallel<tensor = 2, data = 2, expert_parallel = true, all2all_backend = mori>
+    ```
 
     Constraints:
     - C1: `tensor`, `data` and `prefill_context` are between 1 and 2^20;
       `rank` is one of theirs.
     - C2: `redundant_experts` >= 0.
-    - C3: `expert_placement` is "linear" or "round_robin"; `sequence_parallel`
-      is "auto", "on" or "off".
-    - C4: `dbo_decode_threshold` and `dbo_prefill_threshold` are at least 0.
+    - C3: `dbo_decode_threshold` and `dbo_prefill_threshold` are at least 0.
   }];
   let parameters = (ins
-    DefaultValuedParameter<"int64_t", "1">:$tensor,
-    DefaultValuedParameter<"int64_t", "1">:$data,
-    DefaultValuedParameter<"int64_t", "1">:$prefill_context,
-    DefaultValuedParameter<"int64_t", "0">:$rank,
-    DefaultValuedParameter<"bool", "false">:$expert_parallel,
-    DefaultValuedParameter<"::mlir::StringAttr",
-      "::mlir::StringAttr::get($_ctxt, \"allgather_reducescatter\")">:$all2all_backend,
-    DefaultValuedParameter<"bool", "false">:$eplb,
-    DefaultValuedParameter<"int64_t", "0">:$redundant_experts,
-    DefaultValuedParameter<"::mlir::StringAttr",
-      "::mlir::StringAttr::get($_ctxt, \"linear\")">:$expert_placement,
-    DefaultValuedParameter<"::mlir::StringAttr",
-      "::mlir::StringAttr::get($_ctxt, \"auto\")">:$sequence_parallel,
+    MoE_ConfigParameter<"int64_t", "tensorParallelSize">:$tensor,
+    MoE_ConfigParameter<"int64_t", "dataParallelSize">:$data,
+    MoE_ConfigParameter<"int64_t", "prefillContextParallelSize">:$prefill_context,
+    MoE_ConfigParameter<"int64_t", "rank">:$rank,
+    MoE_ConfigParameter<"bool", "enableExpertParallel">:$expert_parallel,
+    MoE_ConfigParameter<"::moe::All2AllBackend", "all2allBackend">:$all2all_backend,
+    MoE_ConfigParameter<"bool", "enableEplb">:$eplb,
+    MoE_ConfigParameter<"int64_t", "numRedundantExperts">:$redundant_experts,
+    MoE_ConfigParameter<"::moe::PlacementKind", "expertPlacementStrategy">:$expert_placement,
+    MoE_ConfigParameter<"::moe::SequenceParallel", "sequenceParallel">:$sequence_parallel,
     DefaultValuedParameter<"bool", "false">:$sequence_parallel_family,
-    DefaultValuedParameter<"bool", "false">:$shard_shared_experts,
-    DefaultValuedParameter<"bool", "false">:$dbo,
-    DefaultValuedParameter<"int64_t", "32">:$dbo_decode_threshold,
-    DefaultValuedParameter<"int64_t", "512">:$dbo_prefill_threshold
+    MoE_ConfigParameter<"bool", "shardSharedExperts">:$shard_shared_experts,
+    MoE_ConfigParameter<"bool", "enableDbo">:$dbo,
+    MoE_ConfigParameter<"int64_t", "dboDecodeTokenThreshold">:$dbo_decode_threshold,
+    MoE_ConfigParameter<"int64_t", "dboPrefillTokenThreshold">:$dbo_prefill_threshold
   );
-  // One rank that does everything.
-  let builders = [AttrBuilder<(ins), [{
-    auto string = [&](::llvm::StringRef text) {
-      return ::mlir::StringAttr::get($_ctxt, text);
-    };
-    return $_get($_ctxt, 1, 1, 1, 0, false, string("allgather_reducescatter"),
-                 false, 0, string("linear"), string("auto"), false, false,
-                 false, 32, 512);
-  }]>];
+  let builders = [AttrBuilder<(ins "const ::moe::ParallelConfig &":$config,
+                                   CArg<"bool", "false">:$sequence_parallel_family)>];
   let extraClassDeclaration = [{
+    ::moe::ParallelConfig getConfig() const;
     int64_t getNumRanks() const {
       return getTensor() * getData() * getPrefillContext();
     }
@@ -208,15 +210,163 @@ def MoE_ParallelAttr : MoE_Attr<"Parallel", "parallel"> {
   let genVerifyDecl = 1;
 }
 
+def MoE_ParallelPlanAttr : MoE_Attr<"ParallelPlan", "parallel_plan"> {
+  let summary = "what is done with a layer under its parallel configuration";
+  let description = [{
+    A `::moe::ParallelPlan`: the configuration with every choice made, and without
+    what a layer cannot have. `--moe-expand-layer` makes it once; schedule,
+    explanation, descriptor and simulation read it.
+
+    ```mlir
+    #moe.parallel_plan<tensor = 2, data = 2, expert_parallel = true, transport = all_gather,
+              shared_experts = true, experts = 64>
+    ```
+
+    Constraints:
+    - C1: `tensor`, `data` and `prefill_context` are between 1 and 2^20;
+      `rank` is one of theirs.
+    - C2: `expert_parallel` needs more than one rank.
+    - C3: `transport` is `none` exactly for `data` = 1, and `all_gather` for more
+      without `expert_parallel`.
+    - C4: `sequence_parallel` needs `expert_parallel`, `tensor` > 1 and `data` > 1;
+      `shared_experts_sharded` needs it, and `shared_experts`.
+    - C5: `experts`, `redundant_experts` and thresholds are at least 0.
+  }];
+  let parameters = (ins
+    MoE_PlanParameter<"int64_t", "tensor">:$tensor,
+    MoE_PlanParameter<"int64_t", "data">:$data,
+    MoE_PlanParameter<"int64_t", "prefillContext">:$prefill_context,
+    MoE_PlanParameter<"int64_t", "rank">:$rank,
+    MoE_PlanParameter<"bool", "useEp">:$expert_parallel,
+    MoE_PlanParameter<"::moe::All2AllBackend", "backend">:$all2all_backend,
+    MoE_PlanParameter<"::moe::Transport", "transport">:$transport,
+    MoE_PlanParameter<"bool", "isSequenceParallel">:$sequence_parallel,
+    MoE_PlanParameter<"bool", "hasSharedExperts">:$shared_experts,
+    MoE_PlanParameter<"bool", "sharedExpertsSharded">:$shared_experts_sharded,
+    MoE_PlanParameter<"int64_t", "numExperts">:$experts,
+    MoE_PlanParameter<"int64_t", "numRedundantExperts">:$redundant_experts,
+    MoE_PlanParameter<"::moe::PlacementKind", "expertPlacement">:$placement,
+    MoE_PlanParameter<"bool", "enableEplb">:$eplb,
+    MoE_PlanParameter<"bool", "enableDbo">:$dbo,
+    MoE_PlanParameter<"int64_t", "dboDecodeTokenThreshold">:$dbo_decode_threshold,
+    MoE_PlanParameter<"int64_t", "dboPrefillTokenThreshold">:$dbo_prefill_threshold
+  );
+  let builders = [AttrBuilder<(ins "const ::moe::ParallelPlan &":$plan)>];
+  let extraClassDeclaration = [{
+    ::moe::ParallelPlan getPlan() const;
+  }];
+  let assemblyFormat = "(`<` struct(params)^ `>`)?";
+  let genVerifyDecl = 1;
+}
+
+def MoE_LayerInfoAttr : MoE_Attr<"LayerInfo", "layer_info"> {
+  let summary = "what is asked about a layer that is no longer one op";
+  let description = [{
+    Sizes are the model's, before any sharding, and 0 where they are not known.
+    `warnings` says what of the configuration has no effect on the layer.
+
+    ```mlir
+    #moe.layer_info<name = "model.layers.3.mlp", hidden = 2048, top_k = 6,
+                    intermediate = 1408, shared_intermediate = 2816, gated = true,
+                    plan = <shared_experts = true, experts = 64>>
+    ```
+
+    Constraints:
+    - C1: sizes are at least 0.
+    - C2: `warnings` are strings.
+  }];
+  let parameters = (ins
+    StringRefParameter<"", "\"\"">:$name,
+    DefaultValuedParameter<"int64_t", "0">:$hidden,
+    DefaultValuedParameter<"int64_t", "0">:$top_k,
+    DefaultValuedParameter<"int64_t", "0">:$intermediate,
+    DefaultValuedParameter<"int64_t", "0">:$shared_intermediate,
+    DefaultValuedParameter<"bool", "false">:$gated,
+    DefaultValuedParameter<"::moe::ParallelPlanAttr",
+      "::moe::ParallelPlanAttr::get($_ctxt, ::moe::ParallelPlan())">:$plan,
+    OptionalParameter<"::mlir::ArrayAttr">:$warnings
+  );
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Decisions
+//===----------------------------------------------------------------------===//
+
+def MoE_OutcomeAttr : MoE_Attr<"Outcome", "outcome"> {
+  let summary = "an order of work, and why";
+  let description = [{
+    ```mlir
+    #moe.outcome<order = NO_OVERLAP, rule = "vllm rule 4",
+                 reason = "T is above the threshold of 256">
+    ```
+
+    `suggestion` says what the user can change to have the shared experts
+    overlapped.
+  }];
+  let parameters = (ins
+    "::moe::Order":$order,
+    StringRefParameter<"", "\"\"">:$rule,
+    StringRefParameter<"", "\"\"">:$reason,
+    StringRefParameter<"", "\"\"">:$suggestion
+  );
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def MoE_BatchesAttr : MoE_Attr<"Batches", "batches"> {
+  let summary = "whether the tokens of a call are split into two batches, and why";
+  let description = [{
+    Calls are split in which the rank with most tokens has at least
+    `decode_threshold` of them, if all are decodes, or else `prefill_threshold`;
+    without `two`, none.
+
+    Constraints:
+    - C1: thresholds are at least 0.
+  }];
+  let parameters = (ins
+    DefaultValuedParameter<"bool", "false">:$two,
+    DefaultValuedParameter<"int64_t", "0">:$decode_threshold,
+    DefaultValuedParameter<"int64_t", "0">:$prefill_threshold,
+    StringRefParameter<"", "\"\"">:$rule,
+    StringRefParameter<"", "\"\"">:$reason,
+    StringRefParameter<"", "\"\"">:$suggestion
+  );
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def MoE_DecisionAttr : MoE_Attr<"Decision", "decision"> {
+  let summary = "the order of a layer's work, for every number of tokens";
+  let description = [{
+    `outcome` where a rank has at most `threshold` tokens, `above` where it has
+    more; without a threshold, `outcome` always. `batches` is there where the user
+    asks for two-batch overlap.
+
+    ```mlir
+    #moe.decision<layer = "model.layers.3.mlp", rule_set = "vllm", threshold = 256,
+      outcome = <order = MULTI_STREAM_OVERLAPPED, rule = "vllm rule 3", reason = "...">,
+      above = <order = NO_OVERLAP, rule = "vllm rule 4", reason = "...">>
+    ```
+
+    Constraints:
+    - C1: `above` and a `threshold` of at least 0 come together; -1 is none.
+  }];
+  let parameters = (ins
+    StringRefParameter<"", "\"\"">:$layer,
+    StringRefParameter<"", "\"\"">:$rule_set,
+    DefaultValuedParameter<"int64_t", "-1">:$threshold,
+    "::moe::OutcomeAttr":$outcome,
+    OptionalParameter<"::moe::OutcomeAttr">:$above,
+    OptionalParameter<"::moe::BatchesAttr">:$batches
+  );
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Exchange between ranks
 //===----------------------------------------------------------------------===//
-
-def MoE_Transport : MoE_I32Enum<"Transport",
-    "how rows reach the ranks that own their experts", [
-  I32EnumCase<"none", 0>, I32EnumCase<"all_gather", 1>,
-  I32EnumCase<"send_receive", 2>, I32EnumCase<"batched", 3>
-]>;
 
 def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
   let summary = "an exchange of rows over a communicator";
@@ -239,7 +389,7 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
     - C2: `rows_per_token` is at least 1.
   }];
   let parameters = (ins
-    EnumParameter<MoE_Transport>:$transport,
+    "::moe::Transport":$transport,
     "::moe::schedule::CommunicatorAttr":$communicator,
     DefaultValuedParameter<"int64_t", "1">:$rows_per_token
   );
@@ -253,11 +403,6 @@ def MoE_ExchangeAttr : MoE_Attr<"Exchange", "exchange"> {
   }];
   let genVerifyDecl = 1;
 }
-
-def MoE_PlacementKind : MoE_I32Enum<"PlacementKind",
-    "which experts a rank owns", [
-  I32EnumCase<"linear", 0>, I32EnumCase<"round_robin", 1>
-]>;
 
 def MoE_PlacementAttr : MoE_Attr<"Placement", "placement"> {
   let summary = "which of some ranks owns which of the experts";
@@ -276,8 +421,7 @@ def MoE_PlacementAttr : MoE_Attr<"Placement", "placement"> {
   let parameters = (ins
     "int64_t":$experts,
     "int64_t":$ranks,
-    DefaultValuedParameter<"::moe::PlacementKind",
-                           "::moe::PlacementKind::linear">:$kind
+    MoE_LayerEnumParameter<"PlacementKind", "linear">:$kind
   );
   let extraClassDeclaration = [{
     bool isRoundRobin() const { return getKind() == PlacementKind::round_robin; }

@@ -51,14 +51,14 @@ def MoE_Dialect : Dialect {
     position reads) and `pair_rows` [R, k] (the position of a row's choice; -1
     for a choice that is padding or another rank's).
 
-    **Attributes** that other ops carry, all verified but `moe.name`:
+    **Attributes** that other ops carry, all verified:
 
     | attribute | on | value | written by |
     |---|---|---|---|
     | `moe.name` | an argument of a function | string: which tensor of the layer it is | importers, `moe-compile` |
     | `moe.parallel` | a function | `#moe.parallel`: the configuration of its layers | importers, `--moe-expand-layer` |
-    | `moe.layers` | a function | array of a dictionary for each layer | `--moe-expand-layer` |
-    | `moe.decisions` | a function | array of a dictionary for each layer: orders, with rule, reason and suggestion | `--moe-schedule` |
+    | `moe.layers` | a function | array of a `#moe.layer_info` for each layer | `--moe-expand-layer` |
+    | `moe.decisions` | a function | array of a `#moe.decision` for each layer | `--moe-schedule` |
     | `moe.part` | a phase | `#schedule.part`: which of the tokens, see below | `--moe-expand-layer` |
     | `moe.gemm_tiles` | a phase or a function | dictionary of tiles, see below | `moe-compile` |
 
@@ -76,6 +76,7 @@ def MoE_Dialect : Dialect {
     over ranks beside the exchanges is a `schedule.collective`.
   }];
   let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
   let useDefaultAttributePrinterParser = 1;
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",

@@ -212,8 +212,8 @@ def MoE_DispatchOp : MoE_PhaseOp<"dispatch", "dispatch",
     - C2: x, weights, rows and row_weights are there exactly with an exchange.
     - C3: x is [T, H], weights [T, k], rows [R, H] of x's dtype, row_weights
       [R, k].
-    - C4: L is a rank's share of the `num_experts` physical experts under
-      `parallel`, or all of them without expert parallelism.
+    - C4: L is a rank's share of the `num_experts` physical experts, which
+      `placement` shares out, or all of them without one.
     - C5: positions [T, k] are there exactly with `send_receive` and `batched`,
       counts [n] exactly with `send_receive`.
     - C6: on buffers, H, k and n are static.
@@ -229,7 +229,7 @@ def MoE_DispatchOp : MoE_PhaseOp<"dispatch", "dispatch",
     Optional<MoE_I32Vector>:$receive_counts_init,
     I64Attr:$num_experts,
     OptionalAttr<MoE_ExchangeAttr>:$exchange,
-    OptionalAttr<MoE_ParallelAttr>:$parallel
+    OptionalAttr<MoE_PlacementAttr>:$placement
   );
   let inits = [{
     unsigned first = getOffsetsInitMutable().getOperandNumber();
@@ -245,7 +245,7 @@ def MoE_DispatchOp : MoE_PhaseOp<"dispatch", "dispatch",
     (`way_back` `(` $positions_init^ `:` type($positions_init) `)`)?
     (`counts` `(` $send_counts_init^ `,` $receive_counts_init `:` type($send_counts_init) `,` type($receive_counts_init) `)`)?
     `num_experts` `(` $num_experts `)` (`exchange` `(` $exchange^ `)`)?
-    (`parallel` `(` $parallel^ `)`)? attr-dict
+    (`placement` `(` $placement^ `)`)? attr-dict
     (`->` type($offsets)^ `,` type($source_rows) `,` type($pair_rows))?
     (`,` type($rows)^ `,` type($row_weights))? (`,` type($positions)^)?
     (`,` type($send_counts)^ `,` type($receive_counts))?
